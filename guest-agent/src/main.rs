@@ -1,0 +1,2 @@
+//! Diorama guest agent.
+fn main() {}

@@ -1,0 +1,17 @@
+//! Diorama's harness: scenario -> plan -> virtual machines -> records -> comparison -> report.
+//!
+//! Arrows point downwards only; the modules marked *pure* know no file system, process, clock
+//! or async runtime. See ARCHITECTURE.md.
+
+pub mod compare; // pure
+pub mod digest; // pure
+pub mod error;
+pub mod image;
+pub mod kernel;
+pub mod lock;
+pub mod record;
+pub mod report; // pure
+pub mod scenario; // pure, but for reading the file
+pub mod store;
+pub mod units; // pure
+pub mod vm;

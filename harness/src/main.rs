@@ -1,0 +1,2 @@
+//! diorama
+fn main() {}

@@ -1,0 +1,168 @@
+//! What a run leaves behind: results/<run-id>/ with manifest.json, events.jsonl, results.json and
+//! the consoles' logs. This file holds the types; they are the documented, versioned schema.
+
+use crate::{
+    digest::Sha256,
+    scenario::{CellKey, Scenario},
+};
+use diorama_wire::CellReport;
+use serde::{Deserialize, Serialize};
+
+/// Version of results.json and of the cell cache.
+pub const SCHEMA: u32 = 1;
+
+/// results.json: everything a comparison or a report needs, and nothing of this host's paths.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Name of the run's directory.
+    pub run_id: String,
+    /// Start of the run, RFC 3339, UTC.
+    pub started: String,
+    /// Version of diorama that measured.
+    pub diorama: String,
+    /// The scenario, resolved.
+    pub scenario: Scenario,
+    /// What each kernel was, in the scenario's order.
+    pub kernels: Vec<KernelRecord>,
+    /// The VMM that ran the guests.
+    pub vmm: VmmRecord,
+    /// One per cell of the matrix, in plan order (kernel, file system, workload). Never fewer.
+    pub cells: Vec<CellResult>,
+    /// What a reader must know besides the figures ("6.12: not the locked kernel: ...").
+    pub notes: Vec<String>,
+}
+
+/// What a kernel was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelRecord {
+    /// Its name in the scenario.
+    pub name: String,
+    /// uname -r, once known.
+    pub release: Option<String>,
+    /// Where it came from, in words: "Debian linux-image-6.12... 6.12.117-1", "local build".
+    pub origin: String,
+    /// sha256 of the image that was booted.
+    pub image: Option<Sha256>,
+    /// sha256 of the initramfs it was booted with.
+    pub initramfs: Option<Sha256>,
+    /// Whether this is the kernel the lock names (local builds: true).
+    pub as_locked: bool,
+}
+
+/// The VMM that ran the guests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmmRecord {
+    /// "QEMU emulator version 10.0.2 (Debian ...)".
+    pub version: String,
+    /// Digest of the executable and its libraries.
+    pub digest: Sha256,
+    /// "lock", "system" or "path".
+    pub origin: String,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellResult {
+    /// Which one.
+    pub key: CellKey,
+    /// Digest of everything its digits depend on; absent when it never got that far.
+    pub inputs: Option<Sha256>,
+    /// Whether it was measured in this run or taken from the cache.
+    pub origin: Origin,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// Whether a cell was measured in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// In this run.
+    Measured,
+    /// Equal inputs had been measured before.
+    Cached,
+}
+
+/// What came of a cell. A failure is never a zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Outcome {
+    /// Measured, and its own answer checked.
+    Measured(Box<Measured>),
+    /// It ran, but its answer was wrong.
+    WrongResult {
+        /// The guest's words.
+        why: String,
+    },
+    /// Panic, oops, or an agent that ended or failed a step.
+    GuestFault {
+        /// What was seen.
+        why: String,
+        /// The console's last lines.
+        console: Vec<String>,
+    },
+    /// A phase exceeded its deadline.
+    TimedOut {
+        /// Name of the phase.
+        phase: String,
+        /// The deadline in seconds.
+        after_s: f64,
+        /// The console's last lines.
+        console: Vec<String>,
+    },
+    /// The kernel lacks something the cell needs.
+    Unsupported {
+        /// In words.
+        why: String,
+        /// The CONFIG_ options that are missing.
+        config: Vec<String>,
+    },
+    /// The host side failed.
+    HarnessFailed {
+        /// Where.
+        stage: String,
+        /// The rendered error.
+        why: String,
+    },
+    /// The run was stopped before its turn came.
+    NotRun {
+        /// By what.
+        why: String,
+    },
+}
+
+/// A measured cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Everything the guest said. In the exact lane equal inputs give an equal report.
+    pub guest: CellReport,
+    /// Digests of the guest's memory.
+    pub memory: MemoryDigests,
+    /// Host-side facts that may differ between two equal runs.
+    pub host: HostSide,
+}
+
+/// Digests (BLAKE3 over the numbers and contents of all pages that are not zero) of the guest's
+/// whole memory, in hex.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryDigests {
+    /// At the checkpoint; absent for a guest that cannot stop itself.
+    pub checkpoint: Option<String>,
+    /// After the measurement; absent for a guest that cannot stop itself.
+    pub end: Option<String>,
+}
+
+/// Host-side facts that may differ between two equal runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostSide {
+    /// How results came back: "vhost-user-vsock" or "vhost-vsock".
+    pub vsock: String,
+    /// From start or restore to the report, in seconds of the host's clock.
+    pub wall_s: f64,
+    /// The same in CPU seconds of the QEMU process.
+    pub cpu_s: f64,
+    /// Whether the cell started from a checkpoint.
+    pub checkpoint: bool,
+}

@@ -1,0 +1,233 @@
+//! A scenario: kernels, file systems, workloads, a baseline, a device and a clock (pure).
+//!
+//! The types here are what a scenario *means*, resolved and checked; they are stored whole in
+//! every record.
+
+use diorama_wire::{FsKind, ModelDevice, Workload};
+use serde::{Deserialize, Serialize};
+use std::{fmt, path::PathBuf};
+
+/// A checked scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// Short name, also of the results' directory: `iomap-dio`.
+    pub name: String,
+    /// One line for a report's heading.
+    pub title: String,
+    /// A paragraph: what was reported, where, and what to look for. May be empty.
+    pub description: String,
+    /// Device and clock of every cell.
+    pub lane: Lane,
+    /// Name of the kernel that every other one is compared with.
+    pub baseline: String,
+    /// In the order in which they are shown.
+    pub kernels: Vec<KernelRef>,
+    /// In the order in which they are shown.
+    pub filesystems: Vec<FilesystemSpec>,
+    /// In the order in which they are shown.
+    pub workloads: Vec<WorkloadSpec>,
+    /// The model device.
+    pub model: ModelDevice,
+    /// Guest RAM in MiB.
+    pub memory_mib: u32,
+    /// Words added to the guest's kernel command line.
+    pub cmdline: Vec<String>,
+    /// Repetitions and phases.
+    pub measure: diorama_wire::Measure,
+    /// What a reproduction must show; empty when the scenario only measures.
+    pub expect: Vec<Expect>,
+}
+
+/// Device and clock. No number is shown without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lane {
+    /// Where the I/O goes.
+    pub device: Device,
+    /// What time is.
+    pub clock: Clock,
+}
+
+impl Lane {
+    /// The exact lane: the model device under the instruction clock.
+    pub const EXACT: Lane = Lane {
+        device: Device::Model,
+        clock: Clock::Instructions,
+    };
+
+    /// Whether equal inputs give equal digits in this lane.
+    #[must_use]
+    pub fn is_exact(self) -> bool {
+        self == Lane::EXACT
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lane = if self.is_exact() {
+            "exact lane"
+        } else {
+            "metal lane"
+        };
+        write!(
+            f,
+            "{lane}: {} device, {} clock",
+            self.device.name(),
+            self.clock.name()
+        )
+    }
+}
+
+/// Where the I/O goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// Memory-backed null_blk inside the guest.
+    Model,
+    /// QEMU's emulated NVMe controller.
+    Nvme,
+    /// A real NVMe controller through vfio-pci.
+    Vfio,
+}
+
+impl Device {
+    /// The word a scenario uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Device::Model => "model",
+            Device::Nvme => "nvme",
+            Device::Vfio => "vfio",
+        }
+    }
+}
+
+/// What time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// QEMU's instruction counter: one instruction, one nanosecond.
+    Instructions,
+    /// The host's clock.
+    Wall,
+}
+
+impl Clock {
+    /// The word a scenario uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Clock::Instructions => "instructions",
+            Clock::Wall => "wall",
+        }
+    }
+}
+
+/// A kernel of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelRef {
+    /// Unique in the scenario, and what tables show.
+    pub name: String,
+    /// Where it comes from.
+    pub source: KernelSource,
+}
+
+/// Where a kernel comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelSource {
+    /// An entry of kernels/lock.toml with the kernel's name.
+    Locked,
+    /// A build of one's own.
+    Local {
+        /// bzImage or vmlinux.
+        path: PathBuf,
+        /// A directory that holds its modules (searched for `*.ko*`), if it has any.
+        modules: Option<PathBuf>,
+    },
+}
+
+/// A file system of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesystemSpec {
+    /// Unique in the scenario, and what tables show.
+    pub name: String,
+    /// The family.
+    pub kind: FsKind,
+    /// Options of mkfs that the scenario sets itself; empty means those that the oldest kernel of
+    /// the scenario knows, chosen by the harness and recorded.
+    pub mkfs: Vec<String>,
+    /// Data of mount(2), comma separated.
+    pub mount_options: String,
+}
+
+/// A workload of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadSpec {
+    /// Unique in the scenario, and what tables show: `write-4k`.
+    pub name: String,
+    /// The job.
+    pub job: Workload,
+}
+
+/// All axes of a cell; its only identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CellKey {
+    /// [`KernelRef::name`]
+    pub kernel: String,
+    /// [`FilesystemSpec::name`]
+    pub filesystem: String,
+    /// [`WorkloadSpec::name`]
+    pub workload: String,
+    /// Device and clock.
+    pub lane: Lane,
+}
+
+impl fmt::Display for CellKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.kernel, self.filesystem, self.workload)
+    }
+}
+
+/// A figure of a cell, with the direction that is better and its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// I/Os per second of the window.
+    Iops,
+    /// Bytes moved in the window, scaled to one second: the mail's TOTAL_IO.
+    TotalIo,
+    /// Context switches per I/O of the span.
+    ContextSwitchesPerIo,
+    /// Interrupts per I/O of the span.
+    InterruptsPerIo,
+    /// Busy CPU nanoseconds per I/O of the span; instructions in the exact lane.
+    BusyPerIo,
+    /// The part of it spent in the engine's own user-space code.
+    UserPerIo,
+    /// The rest of it: kernel and interrupts.
+    SystemPerIo,
+    /// kworker runs per I/O of the span.
+    KworkerRunsPerIo,
+}
+
+/// One claim of an `[[expect]]` section: a bound on a figure, or on its ratio to the baseline, for
+/// every cell that the selectors name (an empty selector names all).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expect {
+    /// What it is about.
+    pub metric: Metric,
+    /// Whether the bounds are on the ratio to the baseline or on the value itself.
+    pub relative: bool,
+    /// Kernel names.
+    pub kernels: Vec<String>,
+    /// File-system names.
+    pub filesystems: Vec<String>,
+    /// Workload names.
+    pub workloads: Vec<String>,
+    /// Smallest value allowed.
+    pub at_least: Option<f64>,
+    /// Largest value allowed.
+    pub at_most: Option<f64>,
+    /// Why, in words; shown with the verdict.
+    pub because: String,
+}

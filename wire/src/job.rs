@@ -1,0 +1,173 @@
+//! What the host asks of the guest.
+
+use serde::{Deserialize, Serialize};
+
+/// What every cell of one kernel shares; read once, before the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// [`crate::PROTOCOL`] of the writer.
+    pub protocol: u32,
+    /// Modules to load before the checkpoint, dependencies first.
+    pub modules: Vec<Module>,
+    /// Modules that drive a host-backed device (vsock and what it needs): loaded only
+    /// after a cell is measured, dependencies first.
+    pub late_modules: Vec<Module>,
+    /// How the guest hands over at the checkpoint and after the measurement.
+    pub stop_by: StopBy,
+    /// File systems the kernel must know once the modules are loaded.
+    pub filesystems: Vec<FsKind>,
+}
+
+/// A kernel module in the initramfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Module {
+    /// Name as in /proc/modules (underscores).
+    pub name: String,
+    /// Absolute path in the initramfs, uncompressed.
+    pub path: String,
+    /// Parameters as finit_module(2) takes them; may be empty.
+    pub params: String,
+}
+
+/// How a guest stops its own machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopBy {
+    /// A write to the pvpanic port: exact to the instruction; makes checkpoints possible.
+    Pvpanic,
+    /// It cannot: the job is in the initramfs and the guest runs through once.
+    None,
+}
+
+/// One cell: what to build, run and report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// [`crate::PROTOCOL`] of the writer.
+    pub protocol: u32,
+    /// The cell's name, for progress and messages.
+    pub cell: String,
+    /// The block device inside the guest.
+    pub device: ModelDevice,
+    /// The file system on it.
+    pub filesystem: Filesystem,
+    /// The I/O to run.
+    pub workload: Workload,
+    /// How often, and at which phases.
+    pub measure: Measure,
+}
+
+/// A memory-backed null_blk with modelled latency and bandwidth
+/// (Documentation/block/null_blk.rst; attributes below /config/nullb).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelDevice {
+    /// Capacity in MiB (`size`).
+    pub size_mib: u32,
+    /// Logical block size in bytes (`blocksize`).
+    pub block_size: u32,
+    /// Completion latency in nanoseconds (`completion_nsec`, with `irqmode=2`).
+    pub latency_ns: u64,
+    /// Bandwidth bound in MiB/s (`mbps`); none when absent.
+    pub bandwidth_mib_s: Option<u32>,
+    /// Requests the device holds (`hw_queue_depth`).
+    pub hw_queue_depth: u32,
+    /// Hardware queues (`submit_queues`).
+    pub submit_queues: u32,
+    /// Block-layer scheduler (`queue/scheduler`).
+    pub scheduler: String,
+}
+
+/// A file-system family the agent can make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FsKind {
+    /// ext4
+    Ext4,
+    /// XFS
+    Xfs,
+}
+
+impl FsKind {
+    /// The name mount(2) and /proc/filesystems use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            FsKind::Ext4 => "ext4",
+            FsKind::Xfs => "xfs",
+        }
+    }
+}
+
+/// How to make and mount a file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filesystem {
+    /// Which one.
+    pub kind: FsKind,
+    /// Program and arguments of mkfs; the device path is appended by the agent.
+    pub mkfs: Vec<String>,
+    /// Data of mount(2), comma separated; may be empty.
+    pub mount_options: String,
+}
+
+/// The I/O engine, named as fio names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// io_submit(2) / io_getevents(2) by raw system calls.
+    Libaio,
+}
+
+/// The direction, named as fio names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rw {
+    /// Sequential reads.
+    Read,
+    /// Sequential overwrites.
+    Write,
+}
+
+/// One fio-like job: direct, sequential, one thread, wrapping at the end of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// `ioengine`
+    pub engine: Engine,
+    /// `rw`
+    pub rw: Rw,
+    /// `bs`, in bytes.
+    pub block_size: u32,
+    /// `iodepth`
+    pub iodepth: u32,
+    /// `size` of the preallocated file, in bytes; a multiple of the block size.
+    pub file_size: u64,
+    /// When a repetition ends.
+    pub bound: Bound,
+}
+
+/// When a repetition ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// After this many nanoseconds of guest time (`time_based`, `runtime`).
+    Runtime(u64),
+    /// After this many I/Os (`number_ios`).
+    Ios(u64),
+}
+
+/// How often a cell is measured, and at which phases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// Counted repetitions.
+    pub repetitions: u32,
+    /// I/Os of the uncounted warm-up. 0 means one whole repetition, uncounted.
+    pub warmup_ios: u64,
+    /// Repetition `i` starts after a busy delay of `i * phase_step_ns`, so that each meets the
+    /// guest's timer tick and the device's bandwidth period elsewhere.
+    pub phase_step_ns: u64,
+}

@@ -1,0 +1,64 @@
+//! The single contract between the harness and the guest agent.
+//!
+//! Pure data: no I/O, no clock, no async runtime. Everything that crosses the
+//! border of a virtual machine is defined here, in both directions:
+//!
+//! * [`Boot`] travels in the initramfs and is part of a checkpoint's identity;
+//! * [`Job`] travels in a fw_cfg item (or, for a guest that cannot stop itself,
+//!   in the initramfs) and is part of a cell's identity;
+//! * [`Progress`] lines leave one-way through a debug port before and during the
+//!   measurement, when no host-driven device may exist;
+//! * [`Message`]s leave over vsock, only after the measurement.
+
+mod job;
+mod message;
+mod progress;
+mod report;
+
+pub use job::{
+    Boot, Bound, Engine, Filesystem, FsKind, Job, Measure, ModelDevice, Module, Rw, StopBy,
+    Workload,
+};
+pub use message::{Ack, FrameError, MAX_FRAME, Message, decode_frame, encode_frame};
+pub use progress::{Phase, Progress};
+pub use report::{
+    BootFacts, CellReport, DeviceFacts, Evidence, Failure, FailureKind, FilesystemFacts,
+    LatencyBucket, Repetition, SpinCheck,
+};
+
+/// Version of everything in this crate. A harness and an agent that disagree do not talk.
+pub const PROTOCOL: u32 = 1;
+
+/// The vsock port on which the host (CID 2) listens for the agent.
+pub const VSOCK_PORT: u32 = 5005;
+
+/// Name of the fw_cfg item that carries the [`Job`] as JSON.
+pub const FW_CFG_JOB: &str = "opt/diorama/job";
+
+/// Where the initramfs holds the [`Boot`] as JSON.
+pub const BOOT_PATH: &str = "/diorama/boot.json";
+
+/// Where the initramfs holds the [`Job`] of a guest that boots once per cell.
+pub const JOB_PATH: &str = "/diorama/job.json";
+
+/// I/O port of QEMU's `isa-debugcon`: one byte out is one byte of [`Progress`].
+pub const DEBUGCON_PORT: u16 = 0x402;
+
+/// I/O port of QEMU's `pvpanic`; with `-action panic=pause` a write stops the machine.
+pub const PVPANIC_PORT: u16 = 0x505;
+
+/// The bit written to [`PVPANIC_PORT`] (`PVPANIC_PANICKED` in QEMU's docs/specs/pvpanic.rst).
+pub const PVPANIC_PANICKED: u8 = 1;
+
+/// Selector port of fw_cfg (QEMU's docs/specs/fw_cfg.rst).
+pub const FW_CFG_SELECTOR_PORT: u16 = 0x510;
+
+/// Data port of fw_cfg.
+pub const FW_CFG_DATA_PORT: u16 = 0x511;
+
+/// Key of fw_cfg's directory.
+pub const FW_CFG_FILE_DIR: u16 = 0x19;
+
+/// null_blk grants its `mbps` allowance this often, in nanoseconds of guest time
+/// (`TICKS_PER_SEC` 50 in drivers/block/null_blk/main.c).
+pub const BANDWIDTH_PERIOD_NS: u64 = 20_000_000;

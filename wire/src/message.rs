@@ -1,0 +1,122 @@
+//! Frames over vsock: a little-endian u32 length, then that many bytes of JSON.
+
+use crate::{CellReport, Failure};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt;
+
+/// Guest to host, in this order: `Hello`, then exactly one of `Report` and `Failed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// Always first.
+    Hello {
+        /// [`crate::PROTOCOL`] of the agent.
+        protocol: u32,
+        /// The agent's version.
+        agent: String,
+    },
+    /// The cell was measured.
+    Report(Box<CellReport>),
+    /// The cell was not measured.
+    Failed(Failure),
+}
+
+/// Host to guest: after it the agent powers the guest off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ack {
+    /// The result is on the host's disk.
+    Stored,
+}
+
+/// No frame is longer than this many bytes.
+pub const MAX_FRAME: usize = 16 << 20;
+
+/// A frame that cannot be read.
+#[derive(Debug)]
+pub enum FrameError {
+    /// The length exceeds [`MAX_FRAME`].
+    TooLong(usize),
+    /// The bytes are not the JSON expected.
+    Json(serde_json::Error),
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::TooLong(n) => write!(f, "a frame of {n} bytes exceeds {MAX_FRAME}"),
+            FrameError::Json(_) => f.write_str("a frame does not hold the message expected"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FrameError::TooLong(_) => None,
+            FrameError::Json(e) => Some(e),
+        }
+    }
+}
+
+/// Turns a message into a frame.
+///
+/// # Errors
+/// When the message cannot be serialised or is longer than [`MAX_FRAME`].
+pub fn encode_frame<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, message).map_err(FrameError::Json)?;
+    let len = frame.len() - 4;
+    match u32::try_from(len) {
+        Ok(n) if len <= MAX_FRAME => frame[..4].copy_from_slice(&n.to_le_bytes()),
+        _ => return Err(FrameError::TooLong(len)),
+    }
+    Ok(frame)
+}
+
+/// Takes one whole frame off the front of `buffer`: the message and the bytes used, or `None`
+/// when more bytes are needed.
+///
+/// # Errors
+/// When the length is impossible or the JSON is not a `T`.
+pub fn decode_frame<T: DeserializeOwned>(buffer: &[u8]) -> Result<Option<(T, usize)>, FrameError> {
+    let Some(head) = buffer.first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let len = u32::from_le_bytes(*head) as usize;
+    if len > MAX_FRAME {
+        return Err(FrameError::TooLong(len));
+    }
+    match buffer.get(4..4 + len) {
+        None => Ok(None),
+        Some(json) => serde_json::from_slice(json)
+            .map(|m| Some((m, 4 + len)))
+            .map_err(FrameError::Json),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_round_trips_and_says_when_it_is_short() {
+        let hello = Message::Hello {
+            protocol: 1,
+            agent: "0.1.0".into(),
+        };
+        let frame = encode_frame(&hello).unwrap();
+        for cut in 0..frame.len() {
+            assert!(decode_frame::<Message>(&frame[..cut]).unwrap().is_none());
+        }
+        assert_eq!(decode_frame(&frame).unwrap(), Some((hello, frame.len())));
+    }
+
+    #[test]
+    fn an_absurd_length_is_refused_before_it_is_awaited() {
+        assert!(matches!(
+            decode_frame::<Message>(&[0xff; 4]),
+            Err(FrameError::TooLong(0xffff_ffff))
+        ));
+    }
+}
