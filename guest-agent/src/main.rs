@@ -1,2 +1,83 @@
-//! Diorama guest agent.
-fn main() {}
+//! Diorama's guest agent: PID 1 of the guest. Makes the device, formats, prepares, measures,
+//! checks, and only then reports over vsock. What it does is an input of every digit: it is
+//! single-threaded, reads nothing that differs between two equal guests, and talks one-way until
+//! it has measured.
+
+mod boot;
+mod clock;
+mod content;
+mod counters;
+mod debugcon;
+mod device;
+mod engine;
+mod extents;
+mod fail;
+mod file;
+mod format;
+mod fw_cfg;
+mod job;
+mod measure;
+mod parse;
+mod port;
+mod quiet;
+mod schedule;
+mod stop;
+mod sys;
+mod vernier;
+mod vsock;
+
+use diorama_wire::{BootFacts, Failure, Message, Phase, Progress};
+use fail::Result;
+
+fn main() -> ! {
+    if std::process::id() != 1 {
+        eprintln!(
+            "diorama-agent {} is a guest's /init: it mounts, formats and powers off, and runs as \
+             PID 1 only",
+            env!("CARGO_PKG_VERSION")
+        );
+        std::process::exit(2);
+    }
+    // PID 1 must not end: the kernel would panic, with less to say.
+    std::panic::set_hook(Box::new(|info| stop::fatal(format!("agent panic: {info}"))));
+    if let Err(e) = boot::mount_kernel_filesystems() {
+        stop::fatal(e.to_string());
+    }
+    clock::sleep_exactly();
+    debugcon::enter(Phase::Start, env!("CARGO_PKG_VERSION"));
+    let boot = boot::read().unwrap_or_else(|e| stop::fatal(e.to_string()));
+    if let Err(e) = stop::check(boot.stop_by) {
+        stop::fatal(e.to_string());
+    }
+
+    // A kernel that lacks something still becomes ready: its cells say what is missing.
+    let ready = in_phase(boot::prepare(&boot));
+    debugcon::say(&Progress::Ready);
+    stop::hand_over(boot.stop_by);
+
+    let outcome = match ready.and_then(|facts| cell(&boot, facts)) {
+        Ok(report) => Message::Report(Box::new(report)),
+        Err(failure) => Message::Failed(failure),
+    };
+    debugcon::say(&Progress::Done);
+    stop::hand_over(boot.stop_by);
+
+    debugcon::enter(Phase::Report, "");
+    if let Err(e) = vsock::deliver(&boot.late_modules, &outcome) {
+        stop::fatal(match &outcome {
+            Message::Failed(f) => format!("{e}; what was to be reported: {}", f.what),
+            _ => e.to_string(),
+        });
+    }
+    stop::power_off()
+}
+
+/// One cell, from its job to its report.
+fn cell(boot: &diorama_wire::Boot, facts: BootFacts) -> Result<diorama_wire::CellReport, Failure> {
+    in_phase(job::read(boot.stop_by).and_then(|job| job::run(&job, facts)))
+}
+
+/// Labels a failure with the phase in which it happened.
+fn in_phase<T>(result: Result<T>) -> Result<T, Failure> {
+    result.map_err(|e| e.into_wire(debugcon::phase()))
+}

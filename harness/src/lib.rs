@@ -3,14 +3,19 @@
 //! Arrows point downwards only; the modules marked *pure* know no file system, process, clock
 //! or async runtime. See ARCHITECTURE.md.
 
+pub mod cli;
 pub mod compare; // pure
 pub mod digest; // pure
 pub mod error;
+pub mod host;
 pub mod image;
 pub mod kernel;
 pub mod lock;
+pub mod plan; // pure
+pub mod provision;
 pub mod record;
 pub mod report; // pure
+pub mod run;
 pub mod scenario; // pure, but for reading the file
 pub mod store;
 pub mod units; // pure

@@ -1,2 +1,5 @@
-//! diorama
-fn main() {}
+//! The `diorama` program.
+
+fn main() -> std::process::ExitCode {
+    diorama::cli::main()
+}

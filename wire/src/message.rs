@@ -25,8 +25,8 @@ pub enum Message {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ack {
-    /// The result is on the host's disk.
-    Stored,
+    /// The whole message is on the host.
+    Received,
 }
 
 /// No frame is longer than this many bytes.

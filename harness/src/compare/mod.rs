@@ -1,1 +1,18 @@
-//! compare
+//! Comparison of measured cells (pure): figures, ratios to the baseline, verdicts, and whether a
+//! scenario's expectations held.
+
+mod cells;
+mod expect;
+mod figure;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod metric;
+mod outcome;
+mod verdict;
+
+pub use cells::{Against, Cell, Comparison, Run, Subject, compare};
+pub use expect::{Claim, Held, Reproduction, Tested, claims, reproduction};
+pub use figure::{Figure, figure};
+pub use metric::{Better, METRICS, MetricFacts};
+pub use outcome::{Blame, Failure, failure};
+pub use verdict::{RESOLUTION, Ratio, Verdict};

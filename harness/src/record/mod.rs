@@ -1,6 +1,10 @@
 //! What a run leaves behind: results/<run-id>/ with manifest.json, events.jsonl, results.json and
 //! the consoles' logs. This file holds the types; they are the documented, versioned schema.
 
+mod dir;
+
+pub use dir::{RunDir, open, write_atomically};
+
 use crate::{
     digest::Sha256,
     scenario::{CellKey, Scenario},
@@ -131,6 +135,48 @@ pub enum Outcome {
         /// By what.
         why: String,
     },
+}
+
+impl Outcome {
+    /// The word that tables and events show.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Measured(_) => "measured",
+            Outcome::WrongResult { .. } => "wrong result",
+            Outcome::GuestFault { .. } => "guest fault",
+            Outcome::TimedOut { .. } => "timed out",
+            Outcome::Unsupported { .. } => "unsupported",
+            Outcome::HarnessFailed { .. } => "harness failed",
+            Outcome::NotRun { .. } => "not run",
+        }
+    }
+
+    /// Why there are no figures, in one sentence; empty when there are.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Outcome::Measured(_) => String::new(),
+            Outcome::WrongResult { why }
+            | Outcome::GuestFault { why, .. }
+            | Outcome::NotRun { why } => why.clone(),
+            Outcome::TimedOut { phase, after_s, .. } => {
+                format!("the guest was still in phase `{phase}` after {after_s:.0} s")
+            }
+            Outcome::Unsupported { why, config } if config.is_empty() => why.clone(),
+            Outcome::Unsupported { why, config } => format!("{why} ({})", config.join(", ")),
+            Outcome::HarnessFailed { stage, why } => format!("{stage}: {why}"),
+        }
+    }
+
+    /// The measured cell, if it is one.
+    #[must_use]
+    pub fn measured(&self) -> Option<&Measured> {
+        match self {
+            Outcome::Measured(measured) => Some(measured),
+            _ => None,
+        }
+    }
 }
 
 /// A measured cell.

@@ -1,1 +1,110 @@
-//! report
+//! Reports (pure): one [`Report`] value, built from results and their comparison, rendered by one
+//! file per format.
+
+mod chart;
+mod csv;
+mod json;
+mod junit;
+mod markdown;
+mod method;
+mod model;
+mod org;
+mod png;
+mod setup;
+mod svg;
+mod table;
+mod tables;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
+use crate::error::Result;
+pub use model::{FailedCell, Kernel, Report};
+
+/// What a report can be rendered as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// Aligned tables for a terminal.
+    Terminal,
+    /// A document that stands alone.
+    Markdown,
+    /// Tables as Emacs and the report's mail write them.
+    Org,
+    /// One row per cell and metric.
+    Csv,
+    /// The whole report as data.
+    Json,
+    /// For CI: a test case per cell, claim and kernel.
+    Junit,
+    /// The chart.
+    Svg,
+    /// The chart, 1600 pixels wide (2 per SVG unit).
+    Png,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Format; 8] = [
+        Format::Terminal,
+        Format::Markdown,
+        Format::Org,
+        Format::Csv,
+        Format::Json,
+        Format::Junit,
+        Format::Svg,
+        Format::Png,
+    ];
+
+    /// The word on a command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Terminal => "terminal",
+            Format::Markdown => "markdown",
+            Format::Org => "org",
+            Format::Csv => "csv",
+            Format::Json => "json",
+            Format::Junit => "junit",
+            Format::Svg => "svg",
+            Format::Png => "png",
+        }
+    }
+}
+
+/// How to render, where a format leaves a choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Columns of the terminal; a table that is wider is shortened, then split.
+    pub width: usize,
+    /// Whether the terminal shows colours (SGR sequences).
+    pub color: bool,
+    /// File name of the chart that markdown and org refer to, relative to their own place.
+    pub chart: Option<String>,
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style {
+            width: 100,
+            color: false,
+            chart: Some("chart.svg".into()),
+        }
+    }
+}
+
+/// Renders a report.
+///
+/// # Errors
+/// An internal error when the format's library refuses what it is given.
+pub fn render(report: &Report, format: Format, style: &Style) -> Result<Vec<u8>> {
+    Ok(match format {
+        Format::Terminal => terminal::render(report, style).into_bytes(),
+        Format::Markdown => markdown::render(report, style).into_bytes(),
+        Format::Org => org::render(report, style).into_bytes(),
+        Format::Csv => csv::render(report)?,
+        Format::Json => json::render(report)?,
+        Format::Junit => junit::render(report)?,
+        Format::Svg => chart::render(report).into_bytes(),
+        Format::Png => png::render(&chart::render(report))?,
+    })
+}

@@ -3,6 +3,24 @@
 //! The types here are what a scenario *means*, resolved and checked; they are stored whole in
 //! every record.
 
+mod cells;
+pub mod defaults;
+mod expect;
+pub mod features;
+mod load;
+mod machine;
+mod overrides;
+mod parse;
+mod problems;
+mod resolve;
+mod section;
+pub mod suggest;
+
+pub use expect::METRICS;
+pub use load::{available, load, locate};
+pub use overrides::{Overrides, parse_kernel};
+pub use resolve::resolve;
+
 use diorama_wire::{FsKind, ModelDevice, Workload};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
@@ -231,3 +249,6 @@ pub struct Expect {
     /// Why, in words; shown with the verdict.
     pub because: String,
 }
+
+#[cfg(test)]
+mod tests;

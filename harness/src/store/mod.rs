@@ -1,1 +1,178 @@
-//! store
+//! The store: content-addressed, read-only files and directories derived from them, in the user's
+//! cache directory.
+//!
+//! ```text
+//! <root>/files/<sha256>          a file as fetched, verified, mode 0444
+//! <root>/partial/<sha256>        a download that is not finished; resumed by the next one
+//! <root>/derived/<kind>/<key>/   a directory built from other inputs, complete once it is there
+//! <root>/quarantine/<sha256>     the last corrupt copy of a file, for whoever wants to know why
+//! <root>/locks/                  flock(2) files while they are held
+//! ```
+//!
+//! Whatever stands under its final name is complete: everything is written beside it, flushed and
+//! renamed. So a kill at any moment, a full disk or a second harness leave at most rubbish with a
+//! temporary name, which the next owner of the same lock removes.
+
+pub(crate) mod deb;
+mod derived;
+pub mod elf;
+mod fetch;
+mod flock;
+pub mod hermetic;
+pub(crate) mod http;
+mod partial;
+mod progress;
+mod snapshot;
+mod sources;
+mod tree;
+mod usage;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub(crate) use fetch::{Missing, check_there};
+pub use progress::{FetchProgress, NoProgress};
+pub use sources::Sources;
+pub use tree::tree_key;
+pub use usage::Usage;
+
+use crate::{
+    digest::Sha256,
+    error::{Error, Result},
+};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The store. Cheap to clone; all of it may be used from several threads and processes at once.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: Arc<PathBuf>,
+}
+
+impl Store {
+    /// Opens the store at a directory, which is created if need be.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or written.
+    pub fn open(root: PathBuf) -> Result<Store> {
+        for part in ["files", "partial", "derived", "quarantine", "locks"] {
+            let dir = root.join(part);
+            fs::create_dir_all(&dir).map_err(|e| {
+                Error::io("creating", &dir, e)
+                    .hint("set DIORAMA_CACHE to a directory that you may write")
+            })?;
+        }
+        Ok(Store {
+            root: Arc::new(root),
+        })
+    }
+
+    /// `$DIORAMA_CACHE`, else `diorama` in the user's cache directory (XDG).
+    ///
+    /// # Errors
+    /// When neither is known.
+    pub fn default_root(env: impl Fn(&str) -> Option<String>) -> Result<PathBuf> {
+        use etcetera::BaseStrategy as _;
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+        if let Some(root) = set("DIORAMA_CACHE") {
+            return std::path::absolute(&root)
+                .map_err(|e| Error::io("resolving", Path::new(&root), e));
+        }
+        // Relative paths in XDG variables are to be ignored (XDG Base Directory Specification).
+        if let Some(cache) = set("XDG_CACHE_HOME").map(PathBuf::from)
+            && cache.is_absolute()
+        {
+            return Ok(cache.join("diorama"));
+        }
+        if let Some(home) = set("HOME") {
+            return Ok(Path::new(&home).join(".cache/diorama"));
+        }
+        etcetera::base_strategy::Xdg::new()
+            .map(|dirs| dirs.cache_dir().join("diorama"))
+            .map_err(|e| {
+                Error::host("finding a directory for the cache")
+                    .because(e)
+                    .hint("set DIORAMA_CACHE or HOME")
+            })
+    }
+
+    /// The store's directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn file_path(&self, digest: &Sha256) -> PathBuf {
+        self.root.join("files").join(digest.to_string())
+    }
+
+    pub(crate) fn partial_path(&self, digest: &Sha256) -> PathBuf {
+        self.root.join("partial").join(digest.to_string())
+    }
+
+    fn quarantine_path(&self, digest: &Sha256) -> PathBuf {
+        self.root.join("quarantine").join(digest.to_string())
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(name)
+    }
+}
+
+/// Makes a rename in a directory durable.
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir)
+        .and_then(|d| d.sync_all())
+        .map_err(|e| Error::io("flushing", dir, e))
+}
+
+/// Marks a file or directory as just used, for [`Store::shrink`]. Best effort: the entry may be
+/// gone by now, and its use does not depend on it.
+fn touch(path: &Path) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps {
+        last_access: at(UTIME_OMIT),
+        last_modification: at(UTIME_NOW),
+    };
+    let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_the_variable_or_the_xdg_cache() {
+        let root = |name: &'static str, value: &'static str| {
+            Store::default_root(move |n| match n {
+                "HOME" => Some("/home/u".to_owned()),
+                n => (n == name).then(|| value.to_owned()),
+            })
+            .unwrap()
+        };
+        assert_eq!(root("DIORAMA_CACHE", "/c"), Path::new("/c"));
+        assert_eq!(root("XDG_CACHE_HOME", "/x"), Path::new("/x/diorama"));
+        assert_eq!(
+            root("XDG_CACHE_HOME", "x"),
+            Path::new("/home/u/.cache/diorama")
+        );
+        assert_eq!(
+            root("DIORAMA_CACHE", ""),
+            Path::new("/home/u/.cache/diorama")
+        );
+    }
+
+    #[test]
+    fn a_root_that_cannot_be_made_says_how_to_choose_another() {
+        let error = Store::open(PathBuf::from("/proc/no/such")).unwrap_err();
+        insta::assert_snapshot!(error.render(), @r"
+        error: creating /proc/no/such/files
+          because: No such file or directory (os error 2)
+          next: set DIORAMA_CACHE to a directory that you may write
+        ");
+    }
+}

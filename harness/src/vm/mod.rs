@@ -1,1 +1,19 @@
-//! vm
+//! Virtual machines: what they are ([`Spec`]), their process, their checkpoints, and the one
+//! channel out of them.
+
+mod checkpoint;
+mod kvm;
+mod machine;
+pub mod memory;
+pub mod qmp;
+mod spec;
+mod vmm;
+pub mod vsock;
+mod watch;
+
+pub use checkpoint::{Checkpoint, Meta, blocking};
+pub use kvm::try_kvm;
+pub use machine::Machine;
+pub use spec::{CMDLINE, CPU, HOTPLUG_BUS, Identity, Spec, Start};
+pub use vmm::Vmm;
+pub use watch::{Deadlines, Handover, Watcher, console_tail, fault};

@@ -1,0 +1,219 @@
+//! The kernel's system-wide counters, read outside the window with files kept open.
+
+use crate::{
+    fail::{Fail, Result},
+    parse::{self, DiskStat, ProcStat},
+    vernier,
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::Path,
+    time::Duration,
+};
+
+/// The counters that are cheap to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fast {
+    /// Context switches, interrupts and coarse idle time.
+    pub stat: ProcStat,
+    /// The block device's requests.
+    pub disk: DiskStat,
+}
+
+/// The counters that are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// Nanoseconds idle since boot, all CPUs, where the kernel says: when the reading ended
+    /// before a window, when it began after one.
+    pub idle_ns: Option<u64>,
+    /// Runs of each kworker thread since its start, where the kernel counts.
+    pub kworkers: Option<BTreeMap<u32, u64>>,
+}
+
+/// The counters' files.
+pub struct Counters {
+    stat: Probe,
+    disk: Probe,
+    timer_list: Option<Probe>,
+}
+
+/// A tick of /proc/stat's times, in nanoseconds (`USER_HZ` is 100).
+const USER_TICK_NS: u64 = 10_000_000;
+
+impl Counters {
+    /// Opens the counters of the guest and of the block device at `sysfs`.
+    ///
+    /// # Errors
+    /// When one that every kernel has is missing.
+    pub fn open(sysfs: &Path) -> Result<Counters> {
+        let mut timer_list = Probe::open(Path::new("/proc/timer_list")).ok();
+        // The kernels that account idle time elsewhere (7.1 and later) have the file without it.
+        if let Some(probe) = &mut timer_list
+            && parse::idle_ns(probe.read()?).is_none()
+        {
+            timer_list = None;
+        }
+        Ok(Counters {
+            stat: Probe::open(Path::new("/proc/stat"))?,
+            disk: Probe::open(&sysfs.join("stat"))?,
+            timer_list,
+        })
+    }
+
+    /// Reads the cheap counters: last before a window, first after it.
+    ///
+    /// # Errors
+    /// When a file does not read as the kernel documents it.
+    pub fn fast(&mut self) -> Result<Fast> {
+        Ok(Fast {
+            disk: parse::disk_stat(self.disk.read()?)
+                .ok_or_else(|| Fail::step("the block device's stat file has too few figures"))?,
+            stat: self.stat()?,
+        })
+    }
+
+    /// Reads the others. May sleep.
+    ///
+    /// # Errors
+    /// When a file does not read as the kernel documents it.
+    pub fn slow(&mut self, edge: Edge) -> Result<Slow> {
+        // What sleeps lies farther from the window than what does not, on either side.
+        Ok(match edge {
+            Edge::Before => {
+                let kworkers = kworker_runs();
+                let idle_ns = self.idle(edge)?;
+                Slow { idle_ns, kworkers }
+            }
+            Edge::After => {
+                let idle_ns = self.idle(edge)?;
+                let kworkers = kworker_runs();
+                Slow { idle_ns, kworkers }
+            }
+        })
+    }
+
+    fn stat(&mut self) -> Result<ProcStat> {
+        parse::proc_stat(self.stat.read()?)
+            .ok_or_else(|| Fail::step("/proc/stat lacks cpu, intr or ctxt"))
+    }
+
+    fn idle(&mut self, edge: Edge) -> Result<Option<u64>> {
+        match &mut self.timer_list {
+            Some(probe) => Ok(parse::idle_ns(probe.read()?)),
+            None => self.idle_by_vernier(edge),
+        }
+    }
+
+    /// Idle time from /proc/stat, finer than its ticks: see [`vernier`].
+    fn idle_by_vernier(&mut self, edge: Edge) -> Result<Option<u64>> {
+        let begin = self.stat()?.idle_ticks;
+        let place = vernier::find(USER_TICK_NS, begin, |ns| {
+            std::thread::sleep(Duration::from_nanos(ns));
+            self.stat().map(|s| s.idle_ticks)
+        })?;
+        Ok(place.map(|p| match edge {
+            Edge::Before => p.at_end,
+            Edge::After => p.at_begin,
+        }))
+    }
+}
+
+/// On which side of a window a reading lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Before it opens.
+    Before,
+    /// After its span has ended.
+    After,
+}
+
+/// A file of the kernel's that is read again and again from its beginning.
+struct Probe {
+    path: String,
+    file: File,
+    buffer: Vec<u8>,
+}
+
+/// Room for a probe's text; longer texts are an error.
+const PROBE_SIZE: usize = 256 << 10;
+
+impl Probe {
+    fn open(path: &Path) -> Result<Probe> {
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|e| Fail::os(format_args!("open {name}"), &e))?;
+        Ok(Probe {
+            path: name,
+            file,
+            buffer: vec![0; PROBE_SIZE],
+        })
+    }
+
+    fn read(&mut self) -> Result<&[u8]> {
+        let mut len = 0;
+        loop {
+            let room = &mut self.buffer[len..];
+            if room.is_empty() {
+                return Err(Fail::step(format!(
+                    "{} is longer than {PROBE_SIZE} bytes",
+                    self.path
+                )));
+            }
+            match self.file.read_at(room, len as u64) {
+                Ok(0) => return Ok(&self.buffer[..len]),
+                Ok(n) => len += n,
+                Err(e) => return Err(Fail::os(format_args!("read {}", self.path), &e)),
+            }
+        }
+    }
+}
+
+/// How often each kworker was put on a CPU, by thread; `None` without CONFIG_SCHED_INFO.
+fn kworker_runs() -> Option<BTreeMap<u32, u64>> {
+    let mut runs = BTreeMap::new();
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        // A thread may end between these reads; then it is not counted.
+        match fs::read(format!("/proc/{pid}/comm")) {
+            Ok(comm) if comm.starts_with(b"kworker") => {}
+            _ => continue,
+        }
+        let text = match fs::read(format!("/proc/{pid}/schedstat")) {
+            Ok(text) => text,
+            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => continue,
+            Err(_) => return None,
+        };
+        runs.insert(pid, parse::schedstat_runs(&text)?);
+    }
+    Some(runs)
+}
+
+/// Runs between two readings: threads that appeared count whole, threads that ended not at all.
+pub fn runs_between(before: &BTreeMap<u32, u64>, after: &BTreeMap<u32, u64>) -> u64 {
+    after
+        .iter()
+        .map(|(pid, runs)| runs.saturating_sub(before.get(pid).copied().unwrap_or(0)))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_count_new_threads_whole_and_vanished_ones_not() {
+        let before = BTreeMap::from([(1, 10), (2, 5)]);
+        let after = BTreeMap::from([(1, 17), (3, 4)]);
+        assert_eq!(runs_between(&before, &after), 11);
+    }
+
+    #[test]
+    fn a_probe_reads_from_the_beginning_every_time() {
+        let mut probe = Probe::open(Path::new("/proc/stat")).unwrap();
+        assert!(parse::proc_stat(probe.read().unwrap()).is_some());
+        assert!(parse::proc_stat(probe.read().unwrap()).is_some());
+    }
+}

@@ -1,0 +1,169 @@
+//! Warm-up and repetitions.
+
+use crate::{
+    clock,
+    counters::{Counters, Edge, Fast, Slow, runs_between},
+    debugcon,
+    engine::{Engine, LATENCY_MAX_NS, Latency, Span},
+    fail::{Fail, Result},
+    schedule::{self, Sequence},
+};
+use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, LatencyBucket, Phase, Repetition};
+
+/// Time for the cheap counters' reading and for a sleep's lateness, ns; about three times what
+/// they take.
+const SLACK_NS: u64 = 300_000;
+
+/// What is measured, and with what.
+pub struct Bench<'a, E: Engine> {
+    /// The job.
+    pub job: &'a Job,
+    /// The engine, set up.
+    pub engine: E,
+    /// The counters, open.
+    pub counters: Counters,
+    /// The sequence of blocks, which runs on from one stretch to the next.
+    pub sequence: Sequence,
+}
+
+/// What the warm-up taught about the device.
+struct Warm {
+    /// A moment just after a refill of the device's bandwidth, if it ever ran dry.
+    refill: Option<u64>,
+    /// What one reading of the slow counters takes, ns.
+    slow_ns: u64,
+}
+
+impl<E: Engine> Bench<'_, E> {
+    /// Runs the warm-up and every repetition.
+    ///
+    /// # Errors
+    /// The first stretch that fails or contradicts the device's own counters.
+    pub fn run(&mut self) -> Result<Vec<Repetition>> {
+        let mut latency = Latency::new_with_bounds(1, LATENCY_MAX_NS, 2)
+            .map_err(|e| Fail::step(format!("make a histogram: {e}")))?;
+        debugcon::enter(Phase::Warmup, "");
+        let warm = self.warm_up(&mut latency)?;
+        let count = self.job.measure.repetitions;
+        (0..count)
+            .map(|i| {
+                debugcon::enter(Phase::Measure, format!("{}/{count}", i + 1));
+                self.repetition(u64::from(i), &warm, &mut latency)
+            })
+            .collect()
+    }
+
+    fn warm_up(&mut self, latency: &mut Latency) -> Result<Warm> {
+        // The second reading is like those to come: what it uses is in memory.
+        self.counters.slow(Edge::Before)?;
+        let start = clock::now();
+        self.counters.slow(Edge::Before)?;
+        let slow_ns = clock::now() - start;
+        let workload = &self.job.workload;
+        let bound = match self.job.measure.warmup_ios {
+            0 => workload.bound,
+            n => Bound::Ios(n),
+        };
+        let mut span = self.engine.run(bound, &mut self.sequence, latency)?;
+        let bounded = self.job.device.bandwidth_mib_s.is_some();
+        let seen = span.end - span.start;
+        // A device that is short of bandwidth runs dry in every period: two are enough to see it.
+        if bounded && span.stall_end.is_none() && seen < 2 * BANDWIDTH_PERIOD_NS {
+            let more = Bound::Runtime(2 * BANDWIDTH_PERIOD_NS);
+            span = self.engine.run(more, &mut self.sequence, latency)?;
+        }
+        // The stall ended with the first completion after the refill, a device latency later.
+        let refill = span
+            .stall_end
+            .filter(|_| bounded)
+            .map(|t| t - self.job.device.latency_ns);
+        Ok(Warm { refill, slow_ns })
+    }
+
+    fn repetition(&mut self, index: u64, warm: &Warm, latency: &mut Latency) -> Result<Repetition> {
+        latency.reset();
+        let delay = index * self.job.measure.phase_step_ns;
+        clock::spin_until(clock::now() + delay);
+        if let Some(edge) = warm.refill {
+            // Idle time is cheaper than spinning, so most of the wait is slept.
+            let ahead = warm.slow_ns + 2 * SLACK_NS;
+            clock::sleep_until(schedule::aligned_start(clock::now() + ahead, edge) - ahead);
+        }
+        let slow = self.counters.slow(Edge::Before)?;
+        let open = warm
+            .refill
+            .map(|edge| schedule::aligned_start(clock::now() + SLACK_NS, edge));
+        if let Some(open) = open {
+            clock::spin_until(open - SLACK_NS);
+        }
+        let fast = self.counters.fast()?;
+        if let Some(open) = open {
+            clock::spin_until(open);
+        }
+        let bound = self.job.workload.bound;
+        let span = self.engine.run(bound, &mut self.sequence, latency)?;
+        let after = (self.counters.fast()?, self.counters.slow(Edge::After)?);
+        self.summary(delay, &span, latency, &(fast, slow), &after)
+    }
+
+    fn summary(
+        &self,
+        phase_delay_ns: u64,
+        span: &Span,
+        latency: &Latency,
+        (before, before_slow): &(Fast, Slow),
+        (after, after_slow): &(Fast, Slow),
+    ) -> Result<Repetition> {
+        let workload = &self.job.workload;
+        let block = u64::from(workload.block_size);
+        let span_ns = span.end - span.start;
+        let device = after
+            .disk
+            .of(workload.rw)
+            .since(before.disk.of(workload.rw));
+        // The file system's own I/O may add to it, and requests may be merged; but whatever the
+        // engine moved must have passed the device.
+        if device.sectors * 512 < span.ios * block || device.ios + device.merges < span.ios {
+            return Err(Fail::wrong(format!(
+                "{} I/Os of {block} bytes were reaped, but the device completed {} requests \
+                 ({} merged) of {} sectors",
+                span.ios, device.ios, device.merges, device.sectors
+            )));
+        }
+        Ok(Repetition {
+            phase_delay_ns,
+            window_ns: span.window_ns,
+            ios: span.window_ios,
+            bytes: span.window_ios * block,
+            span_ns,
+            span_ios: span.ios,
+            latency: buckets(latency),
+            context_switches: after.stat.context_switches - before.stat.context_switches,
+            interrupts: after.stat.interrupts - before.stat.interrupts,
+            // Between the readings and the span the agent is running, never idle.
+            busy_ns: before_slow
+                .idle_ns
+                .zip(after_slow.idle_ns)
+                .map(|(before, after)| span_ns.saturating_sub(after.saturating_sub(before))),
+            user_ns: span.user_ns,
+            kworker_runs: before_slow
+                .kworkers
+                .as_ref()
+                .zip(after_slow.kworkers.as_ref())
+                .map(|(before, after)| runs_between(before, after)),
+            device_ios: device.ios,
+            device_sectors: device.sectors,
+        })
+    }
+}
+
+/// The histogram's buckets that hold something.
+fn buckets(latency: &Latency) -> Vec<LatencyBucket> {
+    latency
+        .iter_recorded()
+        .map(|v| LatencyBucket {
+            up_to_ns: v.value_iterated_to(),
+            count: v.count_since_last_iteration(),
+        })
+        .collect()
+}

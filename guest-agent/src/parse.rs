@@ -1,0 +1,192 @@
+//! Parsers of the kernel's counters. Pure.
+
+use diorama_wire::Rw;
+
+/// Three figures of /proc/stat (Documentation/filesystems/proc.rst).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcStat {
+    /// `ctxt`
+    pub context_switches: u64,
+    /// `intr`, first figure.
+    pub interrupts: u64,
+    /// `idle` and `iowait` of all CPUs, in ticks of 1/100 s.
+    pub idle_ticks: u64,
+}
+
+/// Reads /proc/stat.
+pub fn proc_stat(text: &[u8]) -> Option<ProcStat> {
+    Some(ProcStat {
+        context_switches: first_number(text, b"ctxt ")?,
+        interrupts: first_number(text, b"intr ")?,
+        idle_ticks: idle_ticks(text)?,
+    })
+}
+
+/// The fourth and fifth figure of the line `cpu`.
+fn idle_ticks(text: &[u8]) -> Option<u64> {
+    let line = lines(text).find_map(|l| l.strip_prefix(b"cpu "))?;
+    let mut fields = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|f| !f.is_empty())
+        .skip(3);
+    Some(number(fields.next()?)? + number(fields.next()?)?)
+}
+
+/// The number that follows `key` at the beginning of a line.
+fn first_number(text: &[u8], key: &[u8]) -> Option<u64> {
+    lines(text)
+        .find_map(|l| l.strip_prefix(key))
+        .and_then(number)
+}
+
+/// The number that a text begins with, spaces aside.
+fn number(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii_start();
+    let end = text
+        .iter()
+        .position(|b| !b.is_ascii_digit())
+        .unwrap_or(text.len());
+    std::str::from_utf8(&text[..end]).ok()?.parse().ok()
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&b| b == b'\n')
+}
+
+/// Requests of one direction (Documentation/block/stat.rst).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Requests completed.
+    pub ios: u64,
+    /// Requests merged into others before.
+    pub merges: u64,
+    /// 512-byte sectors of the completed ones.
+    pub sectors: u64,
+}
+
+impl Requests {
+    /// What was added since `earlier`.
+    pub fn since(self, earlier: Requests) -> Requests {
+        Requests {
+            ios: self.ios.wrapping_sub(earlier.ios),
+            merges: self.merges.wrapping_sub(earlier.merges),
+            sectors: self.sectors.wrapping_sub(earlier.sectors),
+        }
+    }
+}
+
+/// /sys/block/*/stat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskStat {
+    read: Requests,
+    write: Requests,
+}
+
+impl DiskStat {
+    /// The requests of one direction.
+    pub fn of(&self, rw: Rw) -> Requests {
+        match rw {
+            Rw::Read => self.read,
+            Rw::Write => self.write,
+        }
+    }
+}
+
+/// Reads /sys/block/*/stat.
+pub fn disk_stat(text: &[u8]) -> Option<DiskStat> {
+    let mut fields = text
+        .split(u8::is_ascii_whitespace)
+        .filter(|f| !f.is_empty())
+        .map(number);
+    let mut direction = || {
+        let requests = Requests {
+            ios: fields.next()??,
+            merges: fields.next()??,
+            sectors: fields.next()??,
+        };
+        // The ticks, which are of no use here.
+        fields.next()??;
+        Some(requests)
+    };
+    Some(DiskStat {
+        read: direction()?,
+        write: direction()?,
+    })
+}
+
+/// Nanoseconds idle, all CPUs, from /proc/timer_list: `.idle_sleeptime` and `.iowait_sleeptime`.
+/// `None` where the kernel is not tickless when idle, and so counts none.
+pub fn idle_ns(text: &[u8]) -> Option<u64> {
+    let mut sum = None;
+    for line in lines(text) {
+        let line = line.trim_ascii_start();
+        let Some(rest) = line
+            .strip_prefix(b".idle_sleeptime")
+            .or_else(|| line.strip_prefix(b".iowait_sleeptime"))
+        else {
+            continue;
+        };
+        let value = rest
+            .trim_ascii_start()
+            .strip_prefix(b":")
+            .and_then(number)?;
+        *sum.get_or_insert(0) += value;
+    }
+    sum
+}
+
+/// The third field of /proc/PID/schedstat: times the thread was put on a CPU
+/// (Documentation/scheduler/sched-stats.rst).
+pub fn schedstat_runs(text: &[u8]) -> Option<u64> {
+    text.split(u8::is_ascii_whitespace).nth(2).and_then(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_stat_gives_switches_and_all_interrupts() {
+        let text = b"cpu  1 2 3 40 5 6\ncpu0 1 2 3 4 5 6\nintr 40961 0 9 0\nctxt 73421\nbtime 1704067200\n";
+        assert_eq!(
+            proc_stat(text),
+            Some(ProcStat {
+                context_switches: 73_421,
+                interrupts: 40_961,
+                idle_ticks: 45,
+            })
+        );
+        assert_eq!(proc_stat(b"ctxt 1\n"), None);
+        assert_eq!(proc_stat(b"cpu  1 2 3 4 5\nintr 1\nctxt x\n"), None);
+    }
+
+    #[test]
+    fn disk_stat_tells_the_directions_apart() {
+        let text =
+            b"      51        1     4216        0    11234       17    90112      312        0\n";
+        let stat = disk_stat(text).unwrap();
+        assert_eq!(
+            (stat.of(Rw::Read).ios, stat.of(Rw::Read).sectors),
+            (51, 4216)
+        );
+        let write = stat.of(Rw::Write);
+        assert_eq!(
+            (write.ios, write.merges, write.sectors),
+            (11_234, 17, 90_112)
+        );
+        assert_eq!(disk_stat(b"1 2 3 4 5"), None);
+    }
+
+    #[test]
+    fn idle_time_is_summed_over_cpus_and_kinds() {
+        let text = b"cpu: 0\n  .nohz_mode      : 2\n  .idle_entrytime : 5 nsecs\n  .idle_sleeptime : 1000 nsecs\n  .iowait_sleeptime: 20 nsecs\ncpu: 1\n  .idle_sleeptime : 3 nsecs\n";
+        assert_eq!(idle_ns(text), Some(1023));
+        assert_eq!(idle_ns(b"cpu: 0\n  .hres_active : 1\n"), None);
+    }
+
+    #[test]
+    fn schedstat_gives_the_runs() {
+        assert_eq!(schedstat_runs(b"8139251 44810 92\n"), Some(92));
+        assert_eq!(schedstat_runs(b"1 2\n"), None);
+    }
+}

@@ -1,0 +1,56 @@
+//! `diorama agent`: builds the guest agent out of a checkout, linked against the locked C library.
+
+use super::context::Context;
+use crate::{
+    error::{Error, Result},
+    image,
+    lock::WhenGone,
+    provision::{AGENT_SYSROOT, Provision},
+    store::FetchProgress,
+};
+use std::{path::PathBuf, process::Stdio};
+
+/// Builds it and returns the executable's path.
+///
+/// # Errors
+/// When the sysroot cannot be had or the build fails.
+pub fn build(
+    context: &Context,
+    when_gone: WhenGone,
+    progress: &dyn FetchProgress,
+    tell: &dyn Fn(&str),
+) -> Result<PathBuf> {
+    let project = context.project()?;
+    let provision = Provision {
+        project: &project,
+        store: &context.store,
+        sources: &context.sources,
+        when_gone,
+        progress,
+        tell,
+    };
+    let (sysroot, provided) = provision.tool_set(AGENT_SYSROOT)?;
+    if let Some(note) = provided.note {
+        tell(&note);
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| context.root.join("target"), PathBuf::from);
+    let target = target.join("guest");
+    let mut command = image::sysroot::agent_build(&sysroot, &context.root, &target)?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(std::io::stderr()))
+        .status()
+        .map_err(|e| {
+            Error::host("starting cargo to build the guest agent")
+                .because(e)
+                .hint("install Rust (https://rustup.rs), or name a built agent with --agent PATH")
+        })?;
+    if !status.success() {
+        return Err(
+            Error::host(format!("building the guest agent: cargo gave {status}"))
+                .hint("its own words are above"),
+        );
+    }
+    Ok(image::sysroot::agent_path(&target))
+}

@@ -1,0 +1,385 @@
+//! What the command line looks like: definitions only, one struct per verb.
+
+use crate::scenario::{KernelRef, Overrides, parse_kernel};
+use crate::units::parse_bytes;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::{convert::Infallible, num::NonZeroUsize, path::PathBuf, str::FromStr};
+
+const AFTER_LONG_HELP: &str = include_str!("after_help.txt");
+
+/// Reproduces Linux direct-I/O performance regressions in virtual machines, to the last digit.
+///
+/// A scenario names kernels, file systems and workloads. Each combination is a cell, measured in a
+/// virtual machine whose clock counts executed instructions: equal inputs give equal digits, on any
+/// machine. No root, no KVM, no NVMe and no QEMU are needed.
+#[derive(Debug, Parser)]
+#[command(name = "diorama", version, max_term_width = 100, after_long_help = AFTER_LONG_HELP)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Colours in the terminal.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Where things are.
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// When it is a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Directories of the project and of the user.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Places")]
+pub struct Places {
+    /// The project's directory (scenarios/, kernels/, images/) [default: found from here upwards]
+    #[arg(long, global = true, env = "DIORAMA_ROOT", hide_env_values = true)]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+    /// Downloads, checkpoints and measured cells [default: the user's cache directory]
+    #[arg(long, global = true, env = "DIORAMA_CACHE", hide_env_values = true)]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// Where runs are recorded [default: results/ in the project's directory]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub results: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Measure a scenario, compare, report, and say whether it was reproduced
+    Repro(ReproArgs),
+    /// Measure a scenario and say where the record is; judge nothing
+    Run(RunArgs),
+    /// Tables of runs recorded before
+    Compare(CompareArgs),
+    /// Render a run recorded before
+    Report(ReportArgs),
+    /// Show a scenario's cells, their digests and what is cached; measure nothing
+    Plan(PlanArgs),
+    /// List the kernels that are defined, and what the lock says of them
+    Kernels(ListArgs),
+    /// Resolve kernels and tools to files in Debian's archive, and write the lock files
+    Lock(LockArgs),
+    /// Download what a scenario needs, to work offline later
+    Fetch(FetchArgs),
+    /// Say what this host can do, and what to do about the rest
+    Doctor(DoctorArgs),
+    /// Show, shrink or clear the cache
+    Cache(CacheArgs),
+    /// Build the guest agent out of the checkout, and print its path
+    #[command(hide = true)]
+    Agent,
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+}
+
+/// The scenario, and what the command line changes about it.
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// A scenario's file, or the name of one in scenarios/
+    #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
+    pub scenario: String,
+    /// Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+    #[arg(long = "kernel", value_name = "NAME=PATH[,modules=DIR]", value_parser = parse_kernel)]
+    #[arg(help_heading = "Selection")]
+    pub kernels: Vec<KernelRef>,
+    /// Compare with this kernel instead of the scenario's baseline
+    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    pub baseline: Option<String>,
+    /// Only this kernel, and the baseline (repeatable)
+    #[arg(long = "only-kernel", value_name = "NAME", help_heading = "Selection")]
+    pub only_kernels: Vec<String>,
+    /// Only this file system (repeatable)
+    #[arg(long = "filesystem", value_name = "NAME", help_heading = "Selection")]
+    pub only_filesystems: Vec<String>,
+    /// Only this workload (repeatable)
+    #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
+    pub only_workloads: Vec<String>,
+    /// Measure each cell this often
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    pub repetitions: Option<u32>,
+    /// Add a word to the guests' kernel command line (repeatable)
+    #[arg(
+        long,
+        value_name = "WORD",
+        help_heading = "Selection",
+        allow_hyphen_values = true
+    )]
+    pub cmdline: Vec<String>,
+}
+
+impl SelectArgs {
+    /// What the command line changes about the scenario.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            kernels: self.kernels.clone(),
+            baseline: self.baseline.clone(),
+            only_kernels: self.only_kernels.clone(),
+            only_filesystems: self.only_filesystems.clone(),
+            only_workloads: self.only_workloads.clone(),
+            repetitions: self.repetitions,
+            cmdline: self.cmdline.clone(),
+        }
+    }
+}
+
+/// What is measured with, besides the scenario: inputs of every digit, and where they come from.
+#[derive(Debug, Args)]
+pub struct InputArgs {
+    /// Fail when a locked file is gone, instead of taking what the archive has now
+    #[arg(help_heading = "Inputs", long)]
+    pub locked: bool,
+    /// Download nothing
+    #[arg(help_heading = "Inputs", long)]
+    pub offline: bool,
+    /// Which QEMU: the one in the lock, the system's, or an executable
+    #[arg(
+        help_heading = "Inputs",
+        long,
+        value_name = "lock|system|PATH",
+        default_value = "lock"
+    )]
+    pub qemu: QemuChoice,
+    /// Boot for every cell instead of restoring checkpoints (slow; the digits are the same)
+    #[arg(help_heading = "Inputs", long)]
+    pub no_checkpoint: bool,
+    /// The guest agent's executable
+    #[arg(
+        help_heading = "Inputs",
+        long,
+        env = "DIORAMA_AGENT",
+        value_name = "PATH",
+        hide = true
+    )]
+    pub agent: Option<PathBuf>,
+}
+
+/// How to measure.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Measuring")]
+pub struct MeasureArgs {
+    /// Measure every cell, also those measured before
+    #[arg(long)]
+    pub fresh: bool,
+    /// Measure every cell, and compare with what was measured before: every digit, and memory
+    #[arg(long, conflicts_with = "fresh")]
+    pub verify: bool,
+    /// Virtual machines at once [default: one per core, as far as memory allows]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Stop at the first cell that is not measured, instead of going on with the others
+    #[arg(long = "fail-fast", action = ArgAction::SetFalse)]
+    pub keep_going: bool,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What is measured with.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+}
+
+/// Which QEMU runs the guests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QemuChoice {
+    /// The one in images/lock.toml.
+    Lock,
+    /// `qemu-system-x86_64` on PATH.
+    System,
+    /// An executable.
+    Path(PathBuf),
+}
+
+impl FromStr for QemuChoice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<QemuChoice, Infallible> {
+        Ok(match text {
+            "lock" => QemuChoice::Lock,
+            "system" => QemuChoice::System,
+            path => QemuChoice::Path(PathBuf::from(path)),
+        })
+    }
+}
+
+/// `diorama repro`
+#[derive(Debug, Args)]
+pub struct ReproArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// How to measure.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// `diorama run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// How to measure.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// `diorama compare`
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// A run's directory, its id, or `latest`; several are shown one below the other
+    #[arg(required = true, value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub runs: Vec<String>,
+    /// Compare with this kernel instead of the scenario's baseline
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diorama report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A run's directory, its id, or `latest`
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub run: String,
+    /// The form
+    #[arg(long, short, value_enum, default_value_t = Format::Terminal)]
+    pub format: Format,
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+}
+
+/// A report's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for a terminal
+    Terminal,
+    /// A document that stands alone
+    Markdown,
+    /// Org tables
+    Org,
+    /// One line per cell
+    Csv,
+    /// Everything
+    Json,
+    /// For CI
+    Junit,
+    /// The chart, as vectors
+    Svg,
+    /// The chart, as pixels
+    Png,
+}
+
+/// `diorama plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// What would be measured with.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diorama kernels`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print the list as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diorama lock`
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// Resolve only this kernel or tool set anew (repeatable) [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub update: Vec<String>,
+    /// Write nothing; fail when the lock does not fit the definitions or a file is gone
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
+}
+
+/// `diorama fetch`
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// A scenario's file, or the name of one in scenarios/
+    #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
+    pub scenario: String,
+    /// Fail when a locked file is gone, instead of taking what the archive has now
+    #[arg(long)]
+    pub locked: bool,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// `diorama doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print the checks as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which QEMU to try KVM with: the one in the lock, the system's, or an executable
+    #[arg(long, value_name = "lock|system|PATH", default_value = "lock")]
+    pub qemu: QemuChoice,
+    /// Do not try the network
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `diorama cache`
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub verb: CacheVerb,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheVerb {
+    /// What is in it, and how large it is
+    List(ListArgs),
+    /// Remove what was used longest ago, until it is no larger than this
+    Shrink {
+        /// A size: 500MiB, 10GiB
+        #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+        max: u64,
+    },
+    /// Remove everything
+    Clear,
+}
+
+/// `diorama completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,511 @@
+//! The command line as people meet it: help, mistakes, and what is made of it.
+
+use super::*;
+use crate::error::Exit;
+use clap::{CommandFactory, FromArgMatches};
+
+/// The definitions deaf to the environment: tests run with the variables set.
+fn definitions() -> clap::Command {
+    fn deaf(command: clap::Command) -> clap::Command {
+        command
+            .mut_args(|argument| argument.env(clap::builder::Resettable::Reset))
+            .mut_subcommands(deaf)
+    }
+    deaf(Cli::command())
+}
+
+/// At a fixed width, whatever terminal the tests run in.
+fn try_parse(words: &[&str]) -> Result<Cli, clap::Error> {
+    // Help names the variables; what is parsed must not depend on them.
+    let help = words.iter().any(|w| ["--help", "-h"].contains(w));
+    let command = if help { Cli::command() } else { definitions() };
+    let words = std::iter::once(&"diorama").chain(words);
+    let matches = command.term_width(100).try_get_matches_from(words)?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn parse(words: &[&str]) -> Cli {
+    try_parse(words).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What is printed instead of doing something: help or a refusal.
+fn printed(words: &[&str]) -> String {
+    let error = try_parse(words).expect_err("nothing is to be done");
+    let text = error.to_string();
+    let lines: Vec<_> = text.trim_end().lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn the_definitions_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_help_explains_itself() {
+    insta::assert_snapshot!(printed(&["--help"]), @r"
+    Reproduces Linux direct-I/O performance regressions in virtual machines, to the last digit.
+
+    A scenario names kernels, file systems and workloads. Each combination is a cell, measured in a
+    virtual machine whose clock counts executed instructions: equal inputs give equal digits, on any
+    machine. No root, no KVM, no NVMe and no QEMU are needed.
+
+    Usage: diorama [OPTIONS] <COMMAND>
+
+    Commands:
+      repro        Measure a scenario, compare, report, and say whether it was reproduced
+      run          Measure a scenario and say where the record is; judge nothing
+      compare      Tables of runs recorded before
+      report       Render a run recorded before
+      plan         Show a scenario's cells, their digests and what is cached; measure nothing
+      kernels      List the kernels that are defined, and what the lock says of them
+      lock         Resolve kernels and tools to files in Debian's archive, and write the lock files
+      fetch        Download what a scenario needs, to work offline later
+      doctor       Say what this host can do, and what to do about the rest
+      cache        Show, shrink or clear the cache
+      completions  Print a shell's completions
+
+    Options:
+          --color <WHEN>
+              Colours in the terminal
+
+              Possible values:
+              - auto:   When it is a terminal
+              - always: Always
+              - never:  Never
+
+              [default: auto]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Places:
+          --root <DIR>
+              The project's directory (scenarios/, kernels/, images/) [default: found from here upwards]
+
+              [env: DIORAMA_ROOT]
+
+          --cache <DIR>
+              Downloads, checkpoints and measured cells [default: the user's cache directory]
+
+              [env: DIORAMA_CACHE]
+
+          --results <DIR>
+              Where runs are recorded [default: results/ in the project's directory]
+
+    Examples:
+      diorama doctor                   what this machine can do
+      diorama repro smoke              two kernels, one file system: a first look
+      diorama repro                    the whole report that Diorama began with
+      diorama repro --kernel mine=arch/x86/boot/bzImage --only-kernel mine
+                                       a kernel of your own against the baseline
+      diorama report latest --format markdown
+                                       the last run's tables, to paste into a mail
+
+    Exit codes:
+        0  everything asked for was done; a scenario's expectations, if any, held
+        1  NOT REPRODUCED, or --verify found a difference
+        2  bad input: command line, scenario, kernel definition, an unreadable record
+        3  something could not be fetched or verified
+        4  this host cannot: disk full, memory, permissions, a missing facility
+        5  some cell was not measured; the rest is on disk
+        6  the harness itself failed
+      130  stopped by SIGINT
+      143  stopped by SIGTERM
+    ");
+}
+
+#[test]
+fn the_help_of_repro() {
+    insta::assert_snapshot!(printed(&["repro", "-h"]), @r"
+    Measure a scenario, compare, report, and say whether it was reproduced
+
+    Usage: diorama repro [OPTIONS] [SCENARIO]
+
+    Arguments:
+      [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
+
+    Options:
+          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
+
+    Selection:
+          --kernel <NAME=PATH[,modules=DIR]>
+              Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+          --baseline <NAME>
+              Compare with this kernel instead of the scenario's baseline
+          --only-kernel <NAME>
+              Only this kernel, and the baseline (repeatable)
+          --filesystem <NAME>
+              Only this file system (repeatable)
+          --workload <NAME>
+              Only this workload (repeatable)
+          --repetitions <N>
+              Measure each cell this often
+          --cmdline <WORD>
+              Add a word to the guests' kernel command line (repeatable)
+
+    Measuring:
+          --fresh      Measure every cell, also those measured before
+          --verify     Measure every cell, and compare with what was measured before: every digit, and
+                       memory
+      -j, --jobs <N>   Virtual machines at once [default: one per core, as far as memory allows]
+          --fail-fast  Stop at the first cell that is not measured, instead of going on with the others
+          --plain      Plain lines instead of progress bars
+          --json       Print the results as JSON
+
+    Inputs:
+          --locked                   Fail when a locked file is gone, instead of taking what the archive
+                                     has now
+          --offline                  Download nothing
+          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+                                     [default: lock]
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
+                                     digits are the same)
+
+    Places:
+          --root <DIR>     The project's directory (scenarios/, kernels/, images/) [default: found from
+                           here upwards] [env: DIORAMA_ROOT]
+          --cache <DIR>    Downloads, checkpoints and measured cells [default: the user's cache
+                           directory] [env: DIORAMA_CACHE]
+          --results <DIR>  Where runs are recorded [default: results/ in the project's directory]
+    ");
+}
+
+#[test]
+fn the_help_of_the_other_verbs() {
+    let verbs = [
+        "compare",
+        "report",
+        "plan",
+        "lock",
+        "fetch",
+        "doctor",
+        "cache",
+        "completions",
+    ];
+    let short = |verb: &&str| {
+        let text = printed(&[verb, "-h"]);
+        // What follows is the same for every verb.
+        text.split("\nPlaces:")
+            .next()
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned()
+    };
+    let all: Vec<_> = verbs.iter().map(short).collect();
+    insta::assert_snapshot!(all.join("\n\n====\n\n"), @r"
+    Tables of runs recorded before
+
+    Usage: diorama compare [OPTIONS] <RUN>...
+
+    Arguments:
+      <RUN>...  A run's directory, its id, or `latest`; several are shown one below the other
+
+    Options:
+          --baseline <NAME>  Compare with this kernel instead of the scenario's baseline
+          --json             Print the comparison as JSON
+          --color <WHEN>     Colours in the terminal [default: auto] [possible values: auto, always,
+                             never]
+      -h, --help             Print help (see more with '--help')
+
+    ====
+
+    Render a run recorded before
+
+    Usage: diorama report [OPTIONS] <RUN>
+
+    Arguments:
+      <RUN>  A run's directory, its id, or `latest`
+
+    Options:
+      -f, --format <FORMAT>  The form [default: terminal] [possible values: terminal, markdown, org,
+                             csv, json, junit, svg, png]
+      -o, --output <FILE>    Write to this file instead of standard output
+          --color <WHEN>     Colours in the terminal [default: auto] [possible values: auto, always,
+                             never]
+      -h, --help             Print help (see more with '--help')
+
+    ====
+
+    Show a scenario's cells, their digests and what is cached; measure nothing
+
+    Usage: diorama plan [OPTIONS] [SCENARIO]
+
+    Arguments:
+      [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
+
+    Options:
+          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+          --json          Print the plan as JSON
+      -h, --help          Print help (see more with '--help')
+
+    Selection:
+          --kernel <NAME=PATH[,modules=DIR]>
+              Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+          --baseline <NAME>
+              Compare with this kernel instead of the scenario's baseline
+          --only-kernel <NAME>
+              Only this kernel, and the baseline (repeatable)
+          --filesystem <NAME>
+              Only this file system (repeatable)
+          --workload <NAME>
+              Only this workload (repeatable)
+          --repetitions <N>
+              Measure each cell this often
+          --cmdline <WORD>
+              Add a word to the guests' kernel command line (repeatable)
+
+    Inputs:
+          --locked                   Fail when a locked file is gone, instead of taking what the archive
+                                     has now
+          --offline                  Download nothing
+          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+                                     [default: lock]
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
+                                     digits are the same)
+
+    ====
+
+    Resolve kernels and tools to files in Debian's archive, and write the lock files
+
+    Usage: diorama lock [OPTIONS]
+
+    Options:
+          --update <NAME>  Resolve only this kernel or tool set anew (repeatable) [default: all]
+          --check          Write nothing; fail when the lock does not fit the definitions or a file is
+                           gone
+          --color <WHEN>   Colours in the terminal [default: auto] [possible values: auto, always,
+                           never]
+      -h, --help           Print help (see more with '--help')
+
+    ====
+
+    Download what a scenario needs, to work offline later
+
+    Usage: diorama fetch [OPTIONS] [SCENARIO]
+
+    Arguments:
+      [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
+
+    Options:
+          --locked        Fail when a locked file is gone, instead of taking what the archive has now
+          --plain         Plain lines instead of progress bars
+          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
+
+    ====
+
+    Say what this host can do, and what to do about the rest
+
+    Usage: diorama doctor [OPTIONS]
+
+    Options:
+          --json                     Print the checks as JSON
+          --qemu <lock|system|PATH>  Which QEMU to try KVM with: the one in the lock, the system's, or
+                                     an executable [default: lock]
+          --offline                  Do not try the network
+          --color <WHEN>             Colours in the terminal [default: auto] [possible values: auto,
+                                     always, never]
+      -h, --help                     Print help (see more with '--help')
+
+    ====
+
+    Show, shrink or clear the cache
+
+    Usage: diorama cache [OPTIONS] <COMMAND>
+
+    Commands:
+      list    What is in it, and how large it is
+      shrink  Remove what was used longest ago, until it is no larger than this
+      clear   Remove everything
+
+    Options:
+          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
+
+    ====
+
+    Print a shell's completions
+
+    Usage: diorama completions [OPTIONS] <SHELL>
+
+    Arguments:
+      <SHELL>  The shell [possible values: bash, elvish, fish, powershell, zsh]
+
+    Options:
+          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
+    ");
+}
+
+#[test]
+fn the_help_names_every_exit_code() {
+    for exit in [
+        Exit::Ok,
+        Exit::NotReproduced,
+        Exit::Input,
+        Exit::Fetch,
+        Exit::Host,
+        Exit::Incomplete,
+        Exit::Internal,
+        Exit::Interrupted,
+        Exit::Terminated,
+    ] {
+        let code = exit as u8;
+        let line = format!("\n{code:>5}  ");
+        assert!(AFTER_LONG_HELP.contains(&line), "{exit:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_answered_with_the_next_step() {
+    let cases: &[&[&str]] = &[
+        &["rpro"],
+        &["repro", "--frsh"],
+        &["repro", "--jobs", "0"],
+        &["repro", "--kernel", "bzImage"],
+        &["repro", "--fresh", "--verify"],
+        &["report", "latest", "--format", "pdf"],
+        &["compare"],
+        &["lock", "--check", "--update", "6.12"],
+        &["cache", "shrink", "--max", "lots"],
+    ];
+    let all: Vec<_> = cases.iter().map(|words| printed(words)).collect();
+    insta::assert_snapshot!(all.join("\n\n====\n\n"), @r"
+    error: unrecognized subcommand 'rpro'
+
+      tip: some similar subcommands exist: 'report', 'repro'
+
+    Usage: diorama [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+
+    ====
+
+    error: unexpected argument '--frsh' found
+
+      tip: a similar argument exists: '--fresh'
+
+    Usage: diorama repro --fresh [SCENARIO]
+
+    For more information, try '--help'.
+
+    ====
+
+    error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type
+
+    For more information, try '--help'.
+
+    ====
+
+    error: invalid value 'bzImage' for '--kernel <NAME=PATH[,modules=DIR]>': `bzImage` is not a local kernel; write NAME=PATH or NAME=PATH,modules=DIR
+
+    For more information, try '--help'.
+
+    ====
+
+    error: the argument '--fresh' cannot be used with '--verify'
+
+    Usage: diorama repro --fresh [SCENARIO]
+
+    For more information, try '--help'.
+
+    ====
+
+    error: invalid value 'pdf' for '--format <FORMAT>'
+      [possible values: terminal, markdown, org, csv, json, junit, svg, png]
+
+    For more information, try '--help'.
+
+    ====
+
+    error: the following required arguments were not provided:
+      <RUN>...
+
+    Usage: diorama compare <RUN>...
+
+    For more information, try '--help'.
+
+    ====
+
+    error: the argument '--check' cannot be used with '--update <NAME>'
+
+    Usage: diorama lock --check
+
+    For more information, try '--help'.
+
+    ====
+
+    error: invalid value 'lots' for '--max <SIZE>': `lots` is not a size; write 512, 4k, 64MiB or 1GiB
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn a_usage_error_exits_as_bad_input() {
+    let error = try_parse(&["--nonsense"]).expect_err("must be refused");
+    assert_eq!(error.exit_code(), i32::from(Exit::Input as u8));
+}
+
+#[test]
+fn repro_without_words_is_the_reports_scenario_with_the_locks_qemu() {
+    let Verb::Repro(args) = parse(&["repro"]).verb else {
+        panic!("not repro");
+    };
+    assert_eq!(args.select.scenario, "iomap-dio");
+    assert_eq!(args.select.overrides(), Overrides::default());
+    assert_eq!(args.measure.inputs.qemu, QemuChoice::Lock);
+    assert!(args.measure.keep_going && !args.measure.fresh && !args.measure.inputs.no_checkpoint);
+}
+
+#[test]
+fn what_the_command_line_changes_reaches_the_scenario() {
+    let words = [
+        "repro",
+        "smoke",
+        "--kernel",
+        "a=x",
+        "--kernel",
+        "b=y,modules=m",
+        "--baseline",
+        "a",
+        "--only-kernel",
+        "b",
+        "--filesystem",
+        "ext4",
+        "--workload",
+        "write-4k",
+        "--repetitions",
+        "7",
+        "--cmdline",
+        "-pad",
+        "--qemu",
+        "./qemu",
+        "--fail-fast",
+        "--results",
+        "r",
+    ];
+    let cli = parse(&words);
+    assert_eq!(cli.places.results, Some(PathBuf::from("r")));
+    let Verb::Repro(args) = cli.verb else {
+        panic!("not repro");
+    };
+    let overrides = args.select.overrides();
+    let names: Vec<_> = overrides.kernels.iter().map(|k| k.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(overrides.baseline.as_deref(), Some("a"));
+    assert_eq!(overrides.only_kernels, ["b"]);
+    assert_eq!(overrides.only_filesystems, ["ext4"]);
+    assert_eq!(overrides.only_workloads, ["write-4k"]);
+    assert_eq!(
+        (overrides.repetitions, overrides.cmdline),
+        (Some(7), vec!["-pad".to_owned()])
+    );
+    assert_eq!(args.measure.inputs.qemu, QemuChoice::Path("./qemu".into()));
+    assert!(!args.measure.keep_going);
+}

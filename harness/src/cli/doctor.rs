@@ -1,0 +1,84 @@
+//! `diorama doctor`.
+
+use super::{
+    args::{DoctorArgs, Places, QemuChoice},
+    context::Context,
+    print, print_json,
+};
+use crate::{
+    error::{Exit, Result},
+    host::{
+        doctor,
+        probe::{KvmTrial, Probes},
+    },
+    lock::WhenGone,
+    provision::{Project, Provision},
+    store::NoProgress,
+    vm::{self, Vmm},
+};
+use std::{path::PathBuf, time::Duration};
+
+/// How long a guest under KVM may take to its known point; seconds are usual.
+const KVM_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Says what this host can do.
+pub fn doctor(places: &Places, args: &DoctorArgs) -> Result<Exit> {
+    let context = Context::new(places, args.offline)?;
+    let project = context.project()?;
+    let results = context.results();
+    let directories = [
+        ("cache", context.store.root()),
+        ("results", results.as_path()),
+    ];
+    let try_archive = (!args.offline).then_some(|| context.sources.reach());
+    let probes = Probes::find(
+        &directories,
+        || try_kvm(&context, &project, &args.qemu),
+        try_archive,
+    );
+    let checks = doctor::evaluate(&probes);
+    if args.json {
+        print_json(&checks)?;
+    } else {
+        print(doctor::render(&checks).as_bytes())?;
+    }
+    Ok(if doctor::can_run(&checks) {
+        Exit::Ok
+    } else {
+        Exit::Host
+    })
+}
+
+/// A kernel without a root file system ends in a panic of known words: that is the known point.
+fn try_kvm(context: &Context, project: &Project, qemu: &QemuChoice) -> KvmTrial {
+    let provision = Provision {
+        project,
+        store: &context.store,
+        sources: &context.sources,
+        when_gone: WhenGone::Fail,
+        progress: &NoProgress,
+        tell: &|_| {},
+    };
+    let Some(kernel) = provision.cached_kernel() else {
+        return not_tried("no kernel is in the cache yet: run `diorama fetch smoke` first");
+    };
+    match vmm(&provision, qemu) {
+        Ok(vmm) => vm::try_kvm(&vmm, &kernel, KVM_DEADLINE),
+        Err(error) => not_tried(&error.to_string()),
+    }
+}
+
+fn vmm(provision: &Provision<'_>, qemu: &QemuChoice) -> Result<Vmm> {
+    let path = |p: &PathBuf| p.display().to_string();
+    match qemu {
+        QemuChoice::Lock => provision.vmm("lock", &mut Vec::new()),
+        QemuChoice::System => Vmm::from_host("system"),
+        QemuChoice::Path(p) => Vmm::from_host(&path(p)),
+    }
+}
+
+fn not_tried(why: &str) -> KvmTrial {
+    KvmTrial::NotTried {
+        why: why.to_owned(),
+    }
+}

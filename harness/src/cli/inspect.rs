@@ -1,0 +1,78 @@
+//! `diorama compare` and `report`: runs recorded before.
+
+use super::{
+    args::{Cli, CompareArgs, Format as Asked, ReportArgs},
+    colors,
+    context::results_root,
+    print, print_json,
+    repro::read_runs,
+    width,
+};
+use crate::{
+    error::{Error, Exit, Result},
+    record,
+    report::{self, Format, Report, Style},
+};
+
+/// Tables of one run or of several.
+pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
+    let mut runs = read_runs(&results_root(&cli.places)?, &args.runs)?;
+    if let Some(baseline) = &args.baseline {
+        for run in &mut runs {
+            if !run.kernels.iter().any(|k| k.name == *baseline) {
+                let names: Vec<&str> = run.kernels.iter().map(|k| k.name.as_str()).collect();
+                return Err(
+                    Error::input(format!("run {} has no kernel `{baseline}`", run.run_id))
+                        .hint(format!("its kernels are {}", names.join(", "))),
+                );
+            }
+            run.scenario.baseline.clone_from(baseline);
+            // Claims about ratios were made about another baseline.
+            run.scenario.expect.retain(|claim| !claim.relative);
+        }
+    }
+    let (first, others) = runs.split_first().expect("clap asks for at least one run");
+    let report = Report::of_runs(first, &others.iter().collect::<Vec<_>>());
+    if args.json {
+        print_json(&report)?;
+    } else {
+        let style = Style {
+            width: width(),
+            color: colors(cli.color),
+            chart: None,
+        };
+        print(&report::render(&report, Format::Terminal, &style)?)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// One run in one form.
+pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
+    let (_, results) = record::open(&results_root(&cli.places)?, &args.run)?;
+    let format = match args.format {
+        Asked::Terminal => Format::Terminal,
+        Asked::Markdown => Format::Markdown,
+        Asked::Org => Format::Org,
+        Asked::Csv => Format::Csv,
+        Asked::Json => Format::Json,
+        Asked::Junit => Format::Junit,
+        Asked::Svg => Format::Svg,
+        Asked::Png => Format::Png,
+    };
+    let to_terminal = args.output.is_none() && format == Format::Terminal;
+    let style = Style {
+        width: if to_terminal {
+            width()
+        } else {
+            Style::default().width
+        },
+        color: to_terminal && colors(cli.color),
+        ..Style::default()
+    };
+    let bytes = report::render(&Report::new(&results), format, &style)?;
+    match &args.output {
+        None => print(&bytes)?,
+        Some(path) => record::write_atomically(path, &bytes)?,
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,96 @@
+//! The command line: one file per verb, [`args`] for its shape.
+
+mod agent;
+pub mod args;
+mod cache;
+mod context;
+mod doctor;
+mod inspect;
+mod lock;
+mod repro;
+mod signals;
+mod ui;
+
+use crate::error::{Error, Exit, Result};
+use args::{Cli, Verb};
+use clap::{CommandFactory as _, Parser as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+/// Runs the program; what it prints and how it exits is the interface.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{}", error.render());
+            error.exit().into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit> {
+    let places = &cli.places;
+    match &cli.verb {
+        Verb::Repro(args) => repro::repro(&cli, &args.select, &args.measure, repro::Judge::Yes),
+        Verb::Run(args) => repro::repro(&cli, &args.select, &args.measure, repro::Judge::No),
+        Verb::Plan(args) => repro::plan(&cli, args),
+        Verb::Fetch(args) => repro::fetch(places, args),
+        Verb::Compare(args) => inspect::compare(&cli, args),
+        Verb::Report(args) => inspect::report(&cli, args),
+        Verb::Kernels(args) => lock::kernels(places, args),
+        Verb::Lock(args) => lock::lock(places, args),
+        Verb::Doctor(args) => doctor::doctor(places, args),
+        Verb::Cache(args) => cache::cache(places, args),
+        Verb::Agent => repro::agent(places),
+        Verb::Completions(args) => {
+            clap_complete::generate(
+                args.shell,
+                &mut Cli::command(),
+                "diorama",
+                &mut io::stdout(),
+            );
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// Prints a result. A reader that has gone away is no error.
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::host("writing to standard output").because(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let mut json =
+        serde_json::to_vec_pretty(value).map_err(|e| Error::internal("writing JSON").because(e))?;
+    json.push(b'\n');
+    print(&json)
+}
+
+/// Whether to colour standard output.
+fn colors(choice: args::Color) -> bool {
+    match choice {
+        args::Color::Always => true,
+        args::Color::Never => false,
+        args::Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// Columns of the terminal, or what is readable elsewhere.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.ok()
+        .map(|s| usize::from(s.ws_col))
+        .filter(|w| *w > 0)
+        .unwrap_or(100)
+}

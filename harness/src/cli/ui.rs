@@ -1,0 +1,329 @@
+//! What a person sees while a run goes on: one collapsing line per guest on a terminal, one plain
+//! line per fact elsewhere. Everything goes to standard error; standard output is for results.
+
+use crate::{
+    lock::LockedFile,
+    record::Outcome,
+    run::{Event, Guest},
+    store::FetchProgress,
+    units::show_bytes,
+};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Write as _,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How much to draw. Decided once, by a function that is given the facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawing {
+    /// Lines that change in place.
+    Live,
+    /// One line per fact.
+    Plain,
+}
+
+impl Drawing {
+    /// Live on a terminal that is not told otherwise.
+    #[must_use]
+    pub fn choose(is_terminal: bool, is_ci: bool, plain: bool) -> Drawing {
+        if is_terminal && !is_ci && !plain {
+            Drawing::Live
+        } else {
+            Drawing::Plain
+        }
+    }
+}
+
+/// The run as it is drawn.
+pub struct Ui {
+    drawing: Drawing,
+    bars: MultiProgress,
+    overall: Option<ProgressBar>,
+    guests: HashMap<Guest, (ProgressBar, Instant)>,
+    /// How long each guest took, in seconds, for the next run's expectations.
+    pub took_s: BTreeMap<String, f64>,
+    finished: usize,
+    cells: usize,
+}
+
+impl Ui {
+    /// Draws nothing yet.
+    #[must_use]
+    pub fn new(drawing: Drawing) -> Ui {
+        Ui {
+            drawing,
+            bars: MultiProgress::new(),
+            overall: None,
+            guests: HashMap::new(),
+            took_s: BTreeMap::new(),
+            finished: 0,
+            cells: 0,
+        }
+    }
+
+    /// One line that stays.
+    pub fn line(&self, text: &str) {
+        say(self.drawing, &self.bars, text);
+    }
+
+    /// A drawing of downloads that shares this one's lines.
+    #[must_use]
+    pub fn downloads(&self) -> Downloads {
+        Downloads {
+            drawing: self.drawing,
+            bars: self.bars.clone(),
+            files: Mutex::default(),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes in one event.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted {
+                run_id,
+                lane,
+                cells,
+                cached,
+                settled,
+                jobs,
+            } => {
+                self.cells = *cells;
+                self.finished = cached + settled;
+                let todo = cells - cached - settled;
+                let mut text = format!("{run_id}: {cells} cells ({lane}); {cached} known already");
+                if *settled > 0 {
+                    text.push_str(&format!(", {settled} cannot run"));
+                }
+                if todo > 0 {
+                    text.push_str(&format!(", {todo} to measure, {jobs} at once"));
+                }
+                self.line(&text);
+                if self.drawing == Drawing::Live && todo > 0 {
+                    let style = ProgressStyle::with_template(
+                        "{bar:30} {pos}/{len} cells, {elapsed} elapsed",
+                    );
+                    let bar = ProgressBar::new(*cells as u64)
+                        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+                    let bar = self.bars.add(bar);
+                    bar.set_position(self.finished as u64);
+                    bar.enable_steady_tick(Duration::from_millis(250));
+                    self.overall = Some(bar);
+                }
+            }
+            Event::Note { text } => self.line(&format!("note: {text}")),
+            Event::GuestStarted {
+                guest, expected_s, ..
+            } => self.start(guest, *expected_s),
+            Event::Progress {
+                guest,
+                phase,
+                detail,
+            } => {
+                if let Some((bar, _)) = self.guests.get(guest) {
+                    bar.set_message(format!("{phase} {detail}"));
+                }
+                if phase == "retry" {
+                    self.line(&format!("{guest}: trying once more: {detail}"));
+                }
+            }
+            Event::CheckpointReady {
+                kernel,
+                cached,
+                wall_s,
+                cpu_s,
+                ..
+            } => {
+                self.end(
+                    &Guest::Boot {
+                        kernel: kernel.clone(),
+                    },
+                    !cached,
+                );
+                self.line(&if *cached {
+                    format!("{kernel}: checkpoint found")
+                } else {
+                    format!(
+                        "{kernel}: booted to its checkpoint in {wall_s:.1} s ({cpu_s:.1} CPU-s)"
+                    )
+                });
+            }
+            Event::CheckpointFailed {
+                kernel,
+                outcome,
+                why,
+            } => {
+                self.end(
+                    &Guest::Boot {
+                        kernel: kernel.clone(),
+                    },
+                    false,
+                );
+                self.line(&format!("{kernel}: {outcome}: {why}"));
+            }
+            Event::CellFinished { result } => {
+                let ran = !matches!(result.outcome, Outcome::NotRun { .. });
+                self.end(
+                    &Guest::Cell {
+                        cell: result.key.to_string(),
+                    },
+                    ran,
+                );
+                self.finished += 1;
+                if let Some(bar) = &self.overall {
+                    bar.set_position(self.finished as u64);
+                }
+                let count = format!("[{}/{}]", self.finished, self.cells);
+                match &result.outcome {
+                    Outcome::Measured(m) if self.drawing == Drawing::Plain => self.line(&format!(
+                        "{count} {}: measured in {:.1} s ({:.1} CPU-s)",
+                        result.key, m.host.wall_s, m.host.cpu_s
+                    )),
+                    Outcome::Measured(_) => {}
+                    other => {
+                        self.line(&format!(
+                            "{count} {}: {}: {}",
+                            result.key,
+                            other.word(),
+                            other.why()
+                        ));
+                    }
+                }
+            }
+            Event::CellVerified {
+                cell, differences, ..
+            } => {
+                for difference in differences {
+                    self.line(&format!("{cell}: differs: {difference}"));
+                }
+            }
+            Event::Stopping { why } => self.line(&format!("stopping: {why}")),
+            Event::RunFinished { measured, cells } => {
+                if let Some(bar) = self.overall.take() {
+                    bar.finish_and_clear();
+                }
+                self.line(&format!("{measured} of {cells} cells have figures"));
+            }
+        }
+    }
+
+    fn start(&mut self, guest: &Guest, expected_s: Option<f64>) {
+        if self.drawing == Drawing::Plain {
+            if let Guest::Boot { .. } = guest {
+                self.line(&format!("{guest} ..."));
+            }
+            self.guests
+                .insert(guest.clone(), (ProgressBar::hidden(), Instant::now()));
+            return;
+        }
+        let of = expected_s.map_or(String::new(), |s| format!(" of about {s:.0}s"));
+        let style = ProgressStyle::with_template(&format!(
+            "  {{spinner}} {guest:<28} {{elapsed}}{of}  {{msg}}"
+        ));
+        let bar = ProgressBar::new_spinner()
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let bar = match &self.overall {
+            Some(overall) => self.bars.insert_before(overall, bar),
+            None => self.bars.add(bar),
+        };
+        bar.enable_steady_tick(Duration::from_millis(120));
+        self.guests.insert(guest.clone(), (bar, Instant::now()));
+    }
+
+    fn end(&mut self, guest: &Guest, remember: bool) {
+        if let Some((bar, began)) = self.guests.remove(guest) {
+            bar.finish_and_clear();
+            if remember {
+                self.took_s
+                    .insert(guest.to_string(), began.elapsed().as_secs_f64());
+            }
+        }
+    }
+}
+
+fn say(drawing: Drawing, bars: &MultiProgress, text: &str) {
+    match drawing {
+        Drawing::Live => {
+            if bars.println(text).is_ok() {
+                return;
+            }
+            to_stderr(text);
+        }
+        Drawing::Plain => to_stderr(text),
+    }
+}
+
+/// A closed standard error must not end a run.
+fn to_stderr(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Downloads as they are drawn.
+pub struct Downloads {
+    drawing: Drawing,
+    bars: MultiProgress,
+    files: Mutex<HashMap<String, ProgressBar>>,
+    bytes: AtomicU64,
+}
+
+impl Downloads {
+    /// Bytes downloaded so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl FetchProgress for Downloads {
+    fn started(&self, file: &LockedFile) {
+        let name = format!("{} {}", file.package, file.version);
+        if self.drawing == Drawing::Plain {
+            to_stderr(&format!("fetching {name} ({})", show_size(file.size)));
+            return;
+        }
+        let style = ProgressStyle::with_template(
+            "  {bar:20} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {msg}",
+        );
+        let bar = ProgressBar::new(file.size)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            .with_message(name);
+        if let Ok(mut files) = self.files.lock() {
+            files.insert(file.path.clone(), self.bars.add(bar));
+        }
+    }
+
+    fn advanced(&self, file: &LockedFile, bytes: u64) {
+        if let Ok(files) = self.files.lock()
+            && let Some(bar) = files.get(&file.path)
+        {
+            bar.set_position(bytes);
+        }
+    }
+
+    fn finished(&self, file: &LockedFile) {
+        self.bytes.fetch_add(file.size, Ordering::Relaxed);
+        if let Ok(mut files) = self.files.lock()
+            && let Some(bar) = files.remove(&file.path)
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn note(&self, text: &str) {
+        say(self.drawing, &self.bars, &format!("note: {text}"));
+    }
+}
+
+fn show_size(bytes: u64) -> String {
+    if bytes < 1 << 20 {
+        show_bytes(bytes >> 10 << 10)
+    } else {
+        format!("{} MiB", bytes >> 20)
+    }
+}

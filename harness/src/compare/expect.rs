@@ -1,0 +1,296 @@
+//! A scenario's `[[expect]]` claims, tested against a run: was the report reproduced?
+
+use super::{Comparison, Failure, Verdict, compare};
+use crate::{
+    record::Results,
+    scenario::{CellKey, Expect},
+};
+use serde::Serialize;
+
+/// A claim and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Claim {
+    /// The claim as the scenario makes it.
+    pub expect: Expect,
+    /// Every cell it is about.
+    pub tested: Vec<Tested>,
+    /// Kernels, file systems and workloads that it names and this run does not have.
+    pub absent: Vec<String>,
+    /// Whether it holds as a whole: [`Held::No`] when any cell contradicts it, else
+    /// [`Held::Unknown`] when it is about no cell, names what the run does not have, or some
+    /// cell gives no answer.
+    pub held: Held,
+}
+
+/// One cell of a claim.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tested {
+    /// Which.
+    pub key: CellKey,
+    /// The figure's median, or its ratio to the baseline's; absent when there is none.
+    pub value: Option<f64>,
+    /// Whether the value is within the bounds.
+    pub held: Held,
+}
+
+/// Whether a claim holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Held {
+    /// It does.
+    Yes,
+    /// It was measured, and it does not.
+    No,
+    /// There is no answer, which is never taken for a yes.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// The verdict over all claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Reproduction {
+    /// Every claim holds.
+    Reproduced,
+    /// At least one measured cell contradicts a claim.
+    NotReproduced {
+        /// One per contradiction, then one per missing answer.
+        reasons: Vec<String>,
+    },
+    /// Nothing measured contradicts a claim, but some answer is missing.
+    Undecided {
+        /// One per missing answer.
+        reasons: Vec<String>,
+    },
+}
+
+impl Reproduction {
+    /// The words in capitals that every format shows.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Reproduction::Reproduced => "REPRODUCED",
+            Reproduction::NotReproduced { .. } => "NOT REPRODUCED",
+            Reproduction::Undecided { .. } => "UNDECIDED",
+        }
+    }
+
+    /// Why, unless everything held.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        match self {
+            Reproduction::Reproduced => &[],
+            Reproduction::NotReproduced { reasons } | Reproduction::Undecided { reasons } => {
+                reasons
+            }
+        }
+    }
+}
+
+impl Claim {
+    /// The claim in words: "write-4k of 5.10, 6.1 on ext4: IOPS relative to 7.2 between 0.6 and
+    /// 0.85".
+    #[must_use]
+    pub fn words(&self, baseline: &str) -> String {
+        let e = &self.expect;
+        let list = |names: &[String], all: &str| match names {
+            [] => all.to_owned(),
+            some => some.join(", "),
+        };
+        let relative = if e.relative {
+            format!(" relative to {baseline}")
+        } else {
+            format!(" ({})", e.metric.facts().unit)
+        };
+        let everyone = if e.relative {
+            "every other kernel"
+        } else {
+            "every kernel"
+        };
+        format!(
+            "{} of {} on {}: {}{relative} {}",
+            list(&e.workloads, "every workload"),
+            list(&e.kernels, everyone),
+            list(&e.filesystems, "every file system"),
+            e.metric.facts().title,
+            bounds(e),
+        )
+    }
+}
+
+fn bounds(e: &Expect) -> String {
+    match (e.at_least, e.at_most) {
+        (Some(low), Some(high)) => format!("between {low} and {high}"),
+        (Some(low), None) => format!("at least {low}"),
+        (None, Some(high)) => format!("at most {high}"),
+        (None, None) => "without a bound".into(),
+    }
+}
+
+/// Tests every claim of a run's scenario, in its order. The figures' medians decide.
+#[must_use]
+pub fn claims(results: &Results) -> Vec<Claim> {
+    let comparison = compare(&[results]);
+    let expect = results.scenario.expect.iter();
+    expect.map(|e| test(e, &comparison)).collect()
+}
+
+/// Whether the scenario's claims were reproduced; `None` when it makes none.
+#[must_use]
+pub fn reproduction(results: &Results) -> Option<Reproduction> {
+    conclude(&claims(results), &results.scenario.baseline)
+}
+
+fn conclude(claims: &[Claim], baseline: &str) -> Option<Reproduction> {
+    if claims.is_empty() {
+        return None;
+    }
+    let (mut against, mut missing) = (Vec::new(), Vec::new());
+    for claim in claims {
+        let words = claim.words(baseline);
+        if claim.tested.is_empty() || !claim.absent.is_empty() {
+            missing.push(format!("{words}: {}", not_in_run(claim)));
+        }
+        for t in &claim.tested {
+            match &t.held {
+                Held::Yes => {}
+                Held::No => against.push(format!(
+                    "{}: {} is {}, not {}",
+                    t.key,
+                    quantity(&claim.expect, baseline),
+                    t.value.map_or("absent".into(), |v| format!("{v:.4}")),
+                    bounds(&claim.expect),
+                )),
+                Held::Unknown { why } => missing.push(format!("{}: {why}", t.key)),
+            }
+        }
+    }
+    // Several claims about one failed cell give one reason.
+    let mut seen = std::collections::BTreeSet::new();
+    missing.retain(|reason| seen.insert(reason.clone()));
+    Some(match (against.is_empty(), missing.is_empty()) {
+        (true, true) => Reproduction::Reproduced,
+        (true, false) => Reproduction::Undecided { reasons: missing },
+        (false, _) => {
+            against.append(&mut missing);
+            Reproduction::NotReproduced { reasons: against }
+        }
+    })
+}
+
+fn not_in_run(claim: &Claim) -> String {
+    match claim.absent.as_slice() {
+        [] => "no cell of this run is meant".into(),
+        names => format!("not in this run: {}", names.join(", ")),
+    }
+}
+
+fn quantity(e: &Expect, baseline: &str) -> String {
+    let title = e.metric.facts().title;
+    if e.relative {
+        format!("{title} relative to {baseline}")
+    } else {
+        title.to_owned()
+    }
+}
+
+fn test(expect: &Expect, comparison: &Comparison) -> Claim {
+    let names =
+        |selector: &[String], name: &str| selector.is_empty() || selector.iter().any(|s| s == name);
+    let selected = comparison.cells.iter().filter(|cell| {
+        names(&expect.kernels, &cell.key.kernel)
+            && names(&expect.filesystems, &cell.key.filesystem)
+            && names(&expect.workloads, &cell.key.workload)
+            // The baseline relative to itself says nothing, unless the claim names it.
+            && !(expect.relative
+                && expect.kernels.is_empty()
+                && comparison.subjects[cell.subject].baseline)
+    });
+    let tested: Vec<Tested> = selected
+        .map(|cell| test_cell(expect, comparison, cell))
+        .collect();
+    let mut claim = Claim {
+        expect: expect.clone(),
+        tested,
+        absent: absent(expect, comparison),
+        held: Held::Yes,
+    };
+    claim.held = if claim.tested.iter().any(|t| t.held == Held::No) {
+        Held::No
+    } else if claim.tested.is_empty() || !claim.absent.is_empty() {
+        Held::Unknown {
+            why: not_in_run(&claim),
+        }
+    } else {
+        let unknown = claim.tested.iter().find(|t| t.held != Held::Yes);
+        unknown.map_or(Held::Yes, |t| t.held.clone())
+    };
+    claim
+}
+
+/// What a claim names and the run does not have. A run of some of the scenario's kernels must
+/// not confirm a claim about all of them.
+fn absent(expect: &Expect, comparison: &Comparison) -> Vec<String> {
+    let kernels = expect.kernels.iter();
+    let kernels = kernels.filter(|name| comparison.subjects.iter().all(|s| s.kernel != **name));
+    let filesystems = expect.filesystems.iter();
+    let filesystems = filesystems.filter(|name| !comparison.filesystems.contains(name));
+    let workloads = expect.workloads.iter();
+    let workloads = workloads.filter(|name| !comparison.workloads.contains(name));
+    kernels
+        .chain(filesystems)
+        .chain(workloads)
+        .cloned()
+        .collect()
+}
+
+fn test_cell(expect: &Expect, comparison: &Comparison, cell: &super::Cell) -> Tested {
+    let value = value(expect, comparison, cell);
+    let held = match (&value, expect.at_least, expect.at_most) {
+        (Err(why), ..) => Held::Unknown { why: why.clone() },
+        (Ok(_), None, None) => Held::Unknown {
+            why: "the claim has no bound".into(),
+        },
+        (Ok(v), low, high) => {
+            // Written so that a value that is not a number is outside.
+            if low.is_none_or(|low| *v >= low) && high.is_none_or(|high| *v <= high) {
+                Held::Yes
+            } else {
+                Held::No
+            }
+        }
+    };
+    Tested {
+        key: cell.key.clone(),
+        value: value.ok(),
+        held,
+    }
+}
+
+fn value(expect: &Expect, comparison: &Comparison, cell: &super::Cell) -> Result<f64, String> {
+    let not_measured = |f: &Failure| format!("{}: {}", f.word, f.why);
+    if let Some(failure) = &cell.failure {
+        return Err(not_measured(failure));
+    }
+    let title = expect.metric.facts().title;
+    let figure = cell.figures.get(&expect.metric);
+    let figure = figure.ok_or_else(|| format!("the kernel gives no {title}"))?;
+    if !expect.relative {
+        return Ok(figure.median);
+    }
+    if comparison.subjects[cell.subject].baseline {
+        return Ok(1.0);
+    }
+    let against = cell.against.get(&expect.metric);
+    let ratio = against.and_then(|a| a.ratio.map(|r| r.value));
+    ratio.ok_or_else(|| match against.map(|a| &a.verdict) {
+        Some(Verdict::Incomparable { why }) => why.clone(),
+        Some(Verdict::Fixed) => "the baseline was not measured".into(),
+        _ => format!("the baseline's {title} is 0: there is no ratio to it"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

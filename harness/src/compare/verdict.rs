@@ -1,0 +1,264 @@
+//! Ratios to the baseline, and what may be concluded from them.
+
+use super::{
+    Better, Figure,
+    outcome::{Blame, Failure},
+};
+use crate::scenario::{Lane, Metric};
+use serde::{Deserialize, Serialize};
+
+/// A figure relative to the baseline's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// Median over the baseline's median.
+    pub value: f64,
+    /// Smallest value over the baseline's largest.
+    pub low: f64,
+    /// Largest value over the baseline's smallest.
+    pub high: f64,
+    /// Whether the two figures' ranges overlap, so that the ratio cannot be told from 1: `~`.
+    pub within_noise: bool,
+}
+
+impl Ratio {
+    /// `None` when the baseline's range reaches down to 0, where a ratio means nothing.
+    #[must_use]
+    pub fn of(figure: &Figure, baseline: &Figure) -> Option<Ratio> {
+        (baseline.min > 0.0).then(|| Ratio {
+            value: figure.median / baseline.median,
+            low: figure.min / baseline.max,
+            high: figure.max / baseline.min,
+            within_noise: figure.overlaps(baseline),
+        })
+    }
+}
+
+/// The least relative difference that is called a difference in the exact lane. Medians of
+/// checkpoints that differ only in what should not matter (one more word on the kernel's command
+/// line) must agree within this bound, so a smaller difference has no known cause.
+pub const RESOLUTION: f64 = 0.005;
+
+/// What may be concluded about a cell's figure against the baseline's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Verdict {
+    /// Worse than the baseline.
+    Regressed,
+    /// Better than the baseline.
+    Improved,
+    /// The ranges overlap.
+    Same,
+    /// Measured, but no conclusion is allowed.
+    Inconclusive {
+        /// Which rule forbids it.
+        why: String,
+    },
+    /// The baseline was measured; this kernel failed by itself.
+    Broken,
+    /// The baseline failed by itself; this kernel was measured.
+    Fixed,
+    /// There are not two figures of the same thing.
+    Incomparable {
+        /// What is missing or different.
+        why: String,
+    },
+}
+
+impl Verdict {
+    /// One word, as machine-readable formats write it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Regressed => "regressed",
+            Verdict::Improved => "improved",
+            Verdict::Same => "same",
+            Verdict::Inconclusive { .. } => "inconclusive",
+            Verdict::Broken => "broken",
+            Verdict::Fixed => "fixed",
+            Verdict::Incomparable { .. } => "incomparable",
+        }
+    }
+
+    /// The reason, for verdicts that carry one.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Verdict::Inconclusive { why } | Verdict::Incomparable { why } => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the ratio of two figures may be judged in their lane, by figures alone.
+///
+/// The rules, in this order: a lane in which equal inputs do not give equal digits needs
+/// interleaved repeats and a confidence interval, which ranges are not; one repetition has no
+/// range; overlapping ranges are no difference; a difference below [`RESOLUTION`] has no known
+/// cause, nor has one of a few events over a whole span ([`super::MetricFacts::floor`]); everything else is a difference, in the direction the metric calls better or worse.
+#[must_use]
+pub fn judge(metric: Metric, lane: Lane, figure: &Figure, baseline: &Figure) -> Verdict {
+    let inconclusive = |why: &str| Verdict::Inconclusive { why: why.into() };
+    if !lane.is_exact() {
+        return inconclusive(
+            "noise is real in this lane: a verdict needs interleaved runs and a confidence interval",
+        );
+    }
+    if figure.n < 2 || baseline.n < 2 {
+        return inconclusive("one repetition has no range");
+    }
+    if figure.overlaps(baseline) {
+        return Verdict::Same;
+    }
+    // Relative to the larger of the two: symmetric, and a baseline of 0 needs no special case.
+    let difference = figure.median - baseline.median;
+    if difference.abs() < RESOLUTION * figure.median.max(baseline.median) {
+        return inconclusive("the difference is below the resolution of 0.5%");
+    }
+    if difference.abs() < metric.facts().floor {
+        return inconclusive("the difference is a few events, not one per I/O");
+    }
+    match (metric.facts().better, difference > 0.0) {
+        (Better::Higher, true) | (Better::Lower, false) => Verdict::Improved,
+        (Better::Higher, false) | (Better::Lower, true) => Verdict::Regressed,
+    }
+}
+
+/// The verdict when at least one of the two cells was not measured; `None` when both were.
+#[must_use]
+pub fn judge_failures(cell: Option<&Failure>, baseline: Option<&Failure>) -> Option<Verdict> {
+    let incomparable = |why: String| Some(Verdict::Incomparable { why });
+    match (cell, baseline) {
+        (None, None) => None,
+        (Some(f), Some(_)) => incomparable(format!("{}, and so did the baseline fail", f.word)),
+        (Some(f), None) => match f.blame {
+            Blame::Kernel => Some(Verdict::Broken),
+            Blame::Unknown => Some(Verdict::Inconclusive {
+                why: format!("{}: a hang or a slow host", f.why),
+            }),
+            Blame::Other => incomparable(format!("{}: {}", f.word, f.why)),
+        },
+        (None, Some(f)) => match f.blame {
+            Blame::Kernel => Some(Verdict::Fixed),
+            Blame::Unknown | Blame::Other => {
+                incomparable(format!("the baseline was not measured: {}", f.word))
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Clock, Device};
+
+    fn figure(min: f64, median: f64, max: f64) -> Figure {
+        Figure {
+            median,
+            min,
+            max,
+            n: 5,
+        }
+    }
+
+    fn exact(metric: Metric, figure: &Figure, baseline: &Figure) -> &'static str {
+        judge(metric, Lane::EXACT, figure, baseline).word()
+    }
+
+    #[test]
+    fn the_direction_of_better_is_the_metrics() {
+        let (low, high) = (figure(70.0, 72.0, 74.0), figure(99.0, 100.0, 101.0));
+        assert_eq!(exact(Metric::Iops, &low, &high), "regressed");
+        assert_eq!(exact(Metric::Iops, &high, &low), "improved");
+        assert_eq!(exact(Metric::BusyPerIo, &low, &high), "improved");
+        assert_eq!(exact(Metric::BusyPerIo, &high, &low), "regressed");
+    }
+
+    #[test]
+    fn swapping_cell_and_baseline_mirrors_the_verdict_and_inverts_the_ratio() {
+        let values = [0.5, 0.9, 0.996, 0.999, 1.0, 1.001, 1.02, 2.0];
+        for (a, b) in values.iter().flat_map(|a| values.map(|b| (*a, b))) {
+            for spread in [0.0, 0.0005, 0.01, 0.3] {
+                let x = figure(a * (1.0 - spread), a, a * (1.0 + spread));
+                let y = figure(b * (1.0 - spread), b, b * (1.0 + spread));
+                let (xy, yx) = (Ratio::of(&x, &y).unwrap(), Ratio::of(&y, &x).unwrap());
+                assert!((xy.value * yx.value - 1.0).abs() < 1e-12);
+                assert!(xy.low <= xy.value && xy.value <= xy.high);
+                assert_eq!(xy.within_noise, yx.within_noise);
+                // A range that does not hold 1 and non-overlapping figures are the same thing.
+                assert_eq!(xy.within_noise, xy.low <= 1.0 && 1.0 <= xy.high, "{a} {b}");
+                let mirrored = match exact(Metric::Iops, &x, &y) {
+                    "regressed" => "improved",
+                    "improved" => "regressed",
+                    other => other,
+                };
+                assert_eq!(exact(Metric::Iops, &y, &x), mirrored, "{a} {b} {spread}");
+            }
+        }
+    }
+
+    #[test]
+    fn touching_ranges_are_no_difference() {
+        let (a, b) = (figure(90.0, 95.0, 99.0), figure(99.0, 100.0, 101.0));
+        assert_eq!(exact(Metric::Iops, &a, &b), "same");
+        assert!(Ratio::of(&a, &b).unwrap().within_noise);
+    }
+
+    #[test]
+    fn a_tiny_difference_outside_the_ranges_is_inconclusive() {
+        let (a, b) = (figure(99.7, 99.7, 99.7), figure(100.0, 100.0, 100.0));
+        assert_eq!(exact(Metric::Iops, &a, &b), "inconclusive");
+    }
+
+    #[test]
+    fn three_context_switches_in_twenty_thousand_ios_are_no_regression() {
+        let (a, b) = (figure(2e-4, 2e-4, 2e-4), figure(1e-4, 1e-4, 1e-4));
+        assert_eq!(exact(Metric::ContextSwitchesPerIo, &a, &b), "inconclusive");
+        assert_eq!(exact(Metric::BusyPerIo, &a, &b), "regressed");
+    }
+
+    #[test]
+    fn one_repetition_and_a_noisy_lane_allow_no_verdict() {
+        let (mut a, b) = (figure(70.0, 70.0, 70.0), figure(100.0, 100.0, 100.0));
+        let wall = Lane {
+            device: Device::Vfio,
+            clock: Clock::Wall,
+        };
+        assert_eq!(judge(Metric::Iops, wall, &a, &b).word(), "inconclusive");
+        a.n = 1;
+        assert_eq!(exact(Metric::Iops, &a, &b), "inconclusive");
+    }
+
+    #[test]
+    fn a_baseline_of_zero_has_no_ratio_but_a_verdict() {
+        let (two, zero) = (figure(1.9, 2.0, 2.0), figure(0.0, 0.0, 0.0));
+        assert_eq!(Ratio::of(&two, &zero), None);
+        assert_eq!(
+            exact(Metric::ContextSwitchesPerIo, &two, &zero),
+            "regressed"
+        );
+        assert_eq!(exact(Metric::ContextSwitchesPerIo, &zero, &zero), "same");
+    }
+
+    #[test]
+    fn only_a_failure_of_the_kernel_itself_is_broken_or_fixed() {
+        let failure = |blame| Failure {
+            word: "guest fault",
+            why: "oops".into(),
+            console: vec![],
+            blame,
+        };
+        let word = |cell: Option<Blame>, base: Option<Blame>| {
+            judge_failures(cell.map(failure).as_ref(), base.map(failure).as_ref()).map(|v| v.word())
+        };
+        assert_eq!(word(None, None), None);
+        assert_eq!(word(Some(Blame::Kernel), None), Some("broken"));
+        assert_eq!(word(Some(Blame::Unknown), None), Some("inconclusive"));
+        assert_eq!(word(Some(Blame::Other), None), Some("incomparable"));
+        assert_eq!(word(None, Some(Blame::Kernel)), Some("fixed"));
+        assert_eq!(word(None, Some(Blame::Unknown)), Some("incomparable"));
+        assert_eq!(
+            word(Some(Blame::Kernel), Some(Blame::Kernel)),
+            Some("incomparable")
+        );
+    }
+}

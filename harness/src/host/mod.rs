@@ -1,0 +1,5 @@
+//! The host: what it is, and what it can do.
+
+pub mod doctor;
+pub mod facts;
+pub mod probe;

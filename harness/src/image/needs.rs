@@ -1,0 +1,324 @@
+//! What a scenario needs of a kernel: which modules to load, in which order and when, and which
+//! CONFIG_ options are missing. Pure.
+
+use crate::kernel::{Config, Kernel, ModuleSet, Presence, Setting, version};
+use diorama_wire::FsKind;
+use serde::{Deserialize, Serialize};
+
+/// What the cells of one image need, besides the model device and vsock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// File systems that will be made.
+    pub filesystems: Vec<FsKind>,
+}
+
+/// Something the kernel lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// What, and for what, in words.
+    pub what: String,
+    /// CONFIG_ options that provide it.
+    pub options: Vec<String>,
+    /// False when there is only no sign of it: the guest will tell.
+    pub certain: bool,
+}
+
+/// What [`plan`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Modules to load before the checkpoint, dependencies first.
+    pub early: Vec<String>,
+    /// Modules to load after the measurement, dependencies first.
+    pub late: Vec<String>,
+    /// What the kernel lacks.
+    pub missing: Vec<Missing>,
+    /// Whether the guest can stop its own machine: port I/O from user space.
+    pub can_stop_itself: bool,
+}
+
+/// A driver or file system: module name, option, purpose.
+type Driver = (&'static str, &'static str, &'static str);
+
+/// configfs first: null_blk is set up through it.
+const MODEL: [Driver; 2] = [
+    (
+        "configfs",
+        "CONFIG_CONFIGFS_FS",
+        "the model device is set up through configfs",
+    ),
+    ("null_blk", "CONFIG_BLK_DEV_NULL_BLK", "the model device"),
+];
+const EXT4: Driver = ("ext4", "CONFIG_EXT4_FS", "cells on ext4");
+const XFS: Driver = ("xfs", "CONFIG_XFS_FS", "cells on XFS");
+/// The transport's module depends on vsock itself.
+const VSOCK: [Driver; 2] = [
+    (
+        "virtio_pci",
+        "CONFIG_VIRTIO_PCI",
+        "the device that carries results",
+    ),
+    (
+        "vmw_vsock_virtio_transport",
+        "CONFIG_VIRTIO_VSOCKETS",
+        "the socket that carries results",
+    ),
+];
+
+/// Options without a module of their own.
+const OPTIONS: [(&str, &str); 10] = [
+    ("CONFIG_BLK_DEV_INITRD", "the agent arrives in an initramfs"),
+    ("CONFIG_BINFMT_ELF", "the agent is an ELF program"),
+    ("CONFIG_DEVTMPFS", "device nodes"),
+    ("CONFIG_PROC_FS", "the agent reads /proc"),
+    ("CONFIG_SYSFS", "the agent reads /sys"),
+    ("CONFIG_AIO", "the libaio engine"),
+    ("CONFIG_PCI", "the device that carries results"),
+    (
+        "CONFIG_HOTPLUG_PCI_PCIE",
+        "the device that carries results is plugged in after the measurement",
+    ),
+    (
+        "CONFIG_SERIAL_8250_CONSOLE",
+        "the console that shows what went wrong",
+    ),
+    ("CONFIG_HIGH_RES_TIMERS", "the model device's latency"),
+];
+
+/// Null_blk makes no device of its own: the agent does, through configfs.
+#[must_use]
+pub fn parameters(module: &str) -> &'static str {
+    match module {
+        "null_blk" => "nr_devices=0",
+        _ => "",
+    }
+}
+
+/// Decides what to load and what is missing.
+#[must_use]
+pub fn plan(needs: &Needs, kernel: &Kernel) -> Plan {
+    let config = kernel.config.as_ref();
+    let mut plan = Plan {
+        can_stop_itself: port_io(config, kernel.release.as_deref()),
+        ..Plan::default()
+    };
+    let filesystems = [(FsKind::Ext4, EXT4), (FsKind::Xfs, XFS)]
+        .into_iter()
+        .filter(|(kind, _)| needs.filesystems.contains(kind))
+        .map(|(_, driver)| driver);
+    let early: Vec<Driver> = MODEL.into_iter().chain(filesystems).collect();
+    let set = &kernel.module_set;
+    let (loaded, lost) = choose(&early, set, config, &[]);
+    plan.missing.extend(lost);
+    let (late, lost) = choose(&VSOCK, set, config, &loaded);
+    plan.missing.extend(lost);
+    (plan.early, plan.late) = (loaded, late);
+    if let Some(config) = config {
+        plan.missing.extend(missing_options(config, &plan));
+    }
+    plan
+}
+
+/// Modules for the drivers, dependencies first, without those in `before`; and what is missing.
+fn choose(
+    drivers: &[Driver],
+    set: &ModuleSet,
+    config: Option<&Config>,
+    before: &[String],
+) -> (Vec<String>, Vec<Missing>) {
+    let mut order = before.to_vec();
+    let mut missing = Vec::new();
+    for (name, option, why) in drivers {
+        let lacks = match set.presence(name, option, config) {
+            Presence::BuiltIn => continue,
+            Presence::Module => {
+                visit(name, set, &mut order, &mut missing);
+                continue;
+            }
+            Presence::ModuleLost => {
+                format!("{option}=m, but the module {name} was not found: {why}")
+            }
+            Presence::Absent => format!("{name}: {why}"),
+            Presence::Unknown => format!("no sign of {name} in the kernel: {why}"),
+        };
+        missing.push(Missing {
+            what: lacks,
+            options: vec![(*option).to_owned()],
+            certain: set.presence(name, option, config) != Presence::Unknown,
+        });
+    }
+    (order.split_off(before.len()), missing)
+}
+
+/// Depth first, so that a module comes after all that it depends on.
+fn visit(name: &str, set: &ModuleSet, order: &mut Vec<String>, missing: &mut Vec<Missing>) {
+    if order.iter().any(|done| done == name) {
+        return;
+    }
+    let Some(module) = set.modules.get(name) else {
+        return;
+    };
+    for dependency in module.soft.iter().chain(&module.depends) {
+        let known = set.modules.contains_key(dependency);
+        if !known && module.depends.contains(dependency) {
+            missing.push(Missing {
+                what: format!("module {dependency}, which {name} depends on"),
+                options: Vec::new(),
+                certain: true,
+            });
+        }
+        visit(dependency, set, order, missing);
+    }
+    order.push(name.to_owned());
+}
+
+fn missing_options(config: &Config, plan: &Plan) -> Vec<Missing> {
+    let loads = !(plan.early.is_empty() && plan.late.is_empty());
+    OPTIONS
+        .into_iter()
+        .chain(loads.then_some(("CONFIG_MODULES", "some of what is needed is a module")))
+        .filter(|(option, _)| config.get(option) != Setting::Yes)
+        .map(|(option, why)| Missing {
+            what: why.to_owned(),
+            options: vec![option.to_owned()],
+            certain: true,
+        })
+        .collect()
+}
+
+/// iopl(2) and ioperm(2) can be configured away from 5.5 on. Without a configuration they are
+/// taken to be there, as they are by default.
+fn port_io(config: Option<&Config>, release: Option<&str>) -> bool {
+    let always = release
+        .and_then(version)
+        .is_some_and(|version| version < (5, 5));
+    always || config.is_none_or(|config| config.get("CONFIG_X86_IOPL_IOPERM") == Setting::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        digest::Sha256,
+        kernel::{Boot, modules},
+    };
+
+    pub(super) fn kernel(list: &[(&str, &[&str])], config: Option<&str>) -> Kernel {
+        let mut module_set = ModuleSet::default();
+        for (name, depends) in list {
+            let module = modules::Module {
+                name: (*name).to_owned(),
+                sha256: Sha256::of(b""),
+                depends: depends.iter().map(|d| (*d).to_owned()).collect(),
+                soft: vec![],
+                release: None,
+            };
+            module_set.modules.insert((*name).to_owned(), module);
+        }
+        Kernel {
+            release: Some("6.1.0".to_owned()),
+            boot: Boot::Pvh,
+            image: "/k/vmlinux".into(),
+            image_sha256: Sha256::of(b""),
+            modules: None,
+            module_set,
+            config: config.map(Config::parse),
+            dir: "/k".into(),
+        }
+    }
+
+    const ALL: &[FsKind] = &[FsKind::Ext4, FsKind::Xfs];
+
+    #[test]
+    fn modules_are_ordered_and_split_at_the_checkpoint() {
+        let list: &[(&str, &[&str])] = &[
+            ("configfs", &[]),
+            ("null_blk", &["configfs"]),
+            ("xfs", &["libcrc32c"]),
+            ("libcrc32c", &[]),
+            ("ext4", &["mbcache", "libcrc32c"]),
+            ("mbcache", &[]),
+            ("virtio", &[]),
+            ("virtio_ring", &["virtio"]),
+            ("virtio_pci", &["virtio_ring", "virtio"]),
+            ("vsock", &[]),
+            ("vmw_vsock_virtio_transport", &["vsock", "virtio_ring"]),
+        ];
+        let needs = Needs {
+            filesystems: ALL.to_vec(),
+        };
+        let plan = plan(&needs, &kernel(list, None));
+        assert_eq!(
+            plan.early,
+            [
+                "configfs",
+                "null_blk",
+                "mbcache",
+                "libcrc32c",
+                "ext4",
+                "xfs"
+            ]
+        );
+        assert_eq!(
+            plan.late,
+            [
+                "virtio",
+                "virtio_ring",
+                "virtio_pci",
+                "vsock",
+                "vmw_vsock_virtio_transport"
+            ]
+        );
+        assert!(plan.missing.is_empty() && plan.can_stop_itself);
+    }
+
+    #[test]
+    fn only_what_is_needed_is_loaded() {
+        let list: &[(&str, &[&str])] = &[("configfs", &[]), ("xfs", &[]), ("ext4", &[])];
+        let needs = Needs {
+            filesystems: vec![FsKind::Ext4],
+        };
+        assert_eq!(
+            plan(&needs, &kernel(list, None)).early,
+            ["configfs", "ext4"]
+        );
+    }
+
+    #[test]
+    fn what_a_known_configuration_lacks_is_named() {
+        let config = "CONFIG_CONFIGFS_FS=y\nCONFIG_XFS_FS=m\nCONFIG_PCI=y\nCONFIG_PROC_FS=y\n\
+                      CONFIG_SYSFS=y\nCONFIG_BINFMT_ELF=y\nCONFIG_BLK_DEV_INITRD=y\n\
+                      CONFIG_DEVTMPFS=y\nCONFIG_SERIAL_8250_CONSOLE=y\nCONFIG_EXT4_FS=y\n\
+                      CONFIG_HIGH_RES_TIMERS=y\nCONFIG_VIRTIO_PCI=y\n";
+        let needs = Needs {
+            filesystems: ALL.to_vec(),
+        };
+        let plan = plan(&needs, &kernel(&[], Some(config)));
+        assert!(!plan.can_stop_itself);
+        let lines: Vec<String> = plan
+            .missing
+            .iter()
+            .map(|m| format!("{} {} ({})", m.options.join(","), m.what, m.certain))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        CONFIG_BLK_DEV_NULL_BLK null_blk: the model device (true)
+        CONFIG_XFS_FS CONFIG_XFS_FS=m, but the module xfs was not found: cells on XFS (true)
+        CONFIG_VIRTIO_VSOCKETS vmw_vsock_virtio_transport: the socket that carries results (true)
+        CONFIG_AIO the libaio engine (true)
+        CONFIG_HOTPLUG_PCI_PCIE the device that carries results is plugged in after the measurement (true)
+        ");
+    }
+
+    #[test]
+    fn without_a_configuration_the_doubt_is_said() {
+        let plan = plan(&Needs::default(), &kernel(&[], None));
+        assert!(plan.missing.iter().all(|m| !m.certain));
+        assert_eq!(plan.missing.len(), MODEL.len() + VSOCK.len());
+    }
+
+    #[test]
+    fn every_driver_is_kept_when_a_kernel_is_prepared() {
+        for (name, ..) in MODEL.iter().chain(&VSOCK).chain([&EXT4, &XFS]) {
+            assert!(modules::CANDIDATES.contains(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Getting what the lock names, and refreshing the lock.
+
+use super::{Declarations, Lock, LockEntry, archive::Archive, resolve, unknown};
+use crate::{
+    error::{Error, Result},
+    store::{FetchProgress, Missing, Sources, Store},
+};
+use jiff::Timestamp;
+use std::fmt;
+
+/// What to do when a locked file has vanished from every mirror and the snapshot archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenGone {
+    /// Fail, naming the entry and the command that refreshes it (`--locked`).
+    Fail,
+    /// Resolve the entry to what the archive has now, and say so.
+    Reresolve,
+}
+
+/// An entry whose files are in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provided {
+    /// The locked entry, or the one that stands in for it.
+    pub entry: LockEntry,
+    /// Whether it is the locked one.
+    pub as_locked: bool,
+    /// What must be said wherever its figures are shown, when it is not.
+    pub note: Option<String>,
+}
+
+/// Fetches an entry's files into the store.
+///
+/// # Errors
+/// When they cannot be had, or have vanished and `when_gone` says [`WhenGone::Fail`].
+pub fn provide(
+    store: &Store,
+    declarations: &Declarations,
+    entry: &LockEntry,
+    when_gone: WhenGone,
+    sources: &Sources,
+    progress: &dyn FetchProgress,
+) -> Result<Provided> {
+    let gone = match store.fetch_or_missing(&entry.files, sources, progress) {
+        Ok(_) => {
+            return Ok(Provided {
+                entry: entry.clone(),
+                as_locked: true,
+                note: None,
+            });
+        }
+        Err(Missing::Failed(error)) => {
+            return Err(error.while_(format!("fetching `{}`", entry.name)));
+        }
+        Err(Missing::Gone(error)) => error,
+    };
+    if when_gone == WhenGone::Fail {
+        return Err(gone
+            .while_(format!("`{}` cannot be had as locked", entry.name))
+            .hint(format!(
+                "refresh its lock entry with `diorama lock --update {}`",
+                entry.name
+            )));
+    }
+    progress.note(&format!(
+        "{}: gone from the archive, resolving afresh: {gone}",
+        entry.name
+    ));
+    let mut archive = Archive::new(declarations, store, sources, progress, Timestamp::now());
+    let now = resolve_one(&mut archive, &entry.name).map_err(|e| {
+        e.while_(format!(
+            "`{}` has vanished from the archive; resolving it afresh",
+            entry.name
+        ))
+    })?;
+    store
+        .fetch(&now.files, sources, progress)
+        .map_err(|e| e.while_(format!("fetching `{}`", entry.name)))?;
+    let what = if entry.release.is_some() {
+        "kernel"
+    } else {
+        "tool set"
+    };
+    let note = format!(
+        "{}: not the locked {what}: locked {} (gone from the archive), using {}",
+        entry.name,
+        entry.describe(),
+        now.describe()
+    );
+    progress.note(&note);
+    Ok(Provided {
+        entry: now,
+        as_locked: false,
+        note: Some(note),
+    })
+}
+
+/// How an entry changed when the lock was refreshed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The entry's name.
+    pub name: String,
+    /// What was locked before; none for a new entry.
+    pub from: Option<String>,
+    /// What is locked now; none for an entry that is no longer declared.
+    pub to: Option<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) if from == to => write!(f, "{name}: {to}, with other files"),
+            (Some(from), Some(to)) => write!(f, "{name}: {from} -> {to}"),
+            (None, Some(to)) => write!(f, "{name}: new: {to}"),
+            (from, None) => write!(
+                f,
+                "{name}: removed: {}",
+                from.as_deref().unwrap_or_default()
+            ),
+        }
+    }
+}
+
+/// Resolves declarations afresh: those named by `only`, or all of them if it is empty. `old` is
+/// both lock files as one ([`Lock::join`]); what comes back is to be taken apart again
+/// ([`Lock::split`]). Entries that are no longer declared are dropped when all are resolved.
+///
+/// # Errors
+/// When a name is unknown, or the archive cannot be reached, trusted or does not have it.
+pub fn update(
+    declarations: &Declarations,
+    old: &Lock,
+    only: &[String],
+    store: &Store,
+    sources: &Sources,
+    progress: &dyn FetchProgress,
+) -> Result<(Lock, Vec<Change>)> {
+    for name in only {
+        if !declarations.names().any(|n| n == name) {
+            return Err(unknown("kernel or tool set", name, declarations.names()));
+        }
+    }
+    let mut archive = Archive::new(declarations, store, sources, progress, Timestamp::now());
+    let mut entries = if only.is_empty() {
+        Vec::new()
+    } else {
+        old.entries.clone()
+    };
+    let mut changes = Vec::new();
+    for name in declarations
+        .names()
+        .filter(|n| only.is_empty() || only.iter().any(|o| o == n))
+    {
+        let entry = resolve_one(&mut archive, name)?;
+        entries.retain(|e| e.name != name);
+        let before = old.entries.iter().find(|e| e.name == name);
+        if before != Some(&entry) {
+            changes.push(Change {
+                name: name.to_owned(),
+                from: before.map(LockEntry::describe),
+                to: Some(entry.describe()),
+            });
+        }
+        entries.push(entry);
+    }
+    for lost in old
+        .entries
+        .iter()
+        .filter(|o| !entries.iter().any(|e| e.name == o.name))
+    {
+        changes.push(Change {
+            name: lost.name.clone(),
+            from: Some(lost.describe()),
+            to: None,
+        });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let lock = Lock {
+        entries,
+        ..Lock::default()
+    };
+    Ok((lock, changes))
+}
+
+fn resolve_one(archive: &mut Archive<'_>, name: &str) -> Result<LockEntry> {
+    let declared = archive.declarations;
+    if let Some(kernel) = declared.kernels.iter().find(|k| k.name == name) {
+        return resolve::kernel(archive, kernel);
+    }
+    match declared.tools.iter().find(|t| t.name == name) {
+        Some(tools) => resolve::tools(archive, tools),
+        None => Err(
+            Error::input(format!("`{name}` is in the lock, but is not declared"))
+                .hint("declare it in kernels/kernels.toml or images/images.toml"),
+        ),
+    }
+}
+
+impl Lock {
+    /// Entries of kernels and those of tool sets: kernels/lock.toml and images/lock.toml.
+    #[must_use]
+    pub fn split(self) -> (Lock, Lock) {
+        let (kernels, tools) = self.entries.into_iter().partition(|e| e.release.is_some());
+        let lock = |entries| Lock {
+            entries,
+            ..Lock::default()
+        };
+        (lock(kernels), lock(tools))
+    }
+
+    /// Both lock files as one.
+    #[must_use]
+    pub fn join(mut self, other: Lock) -> Lock {
+        self.entries.extend(other.entries);
+        self.entries.sort_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

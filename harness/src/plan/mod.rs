@@ -1,0 +1,194 @@
+//! Scenario x prepared inputs -> plan: checkpoints, and the cells that start from each, with their
+//! input digests (pure).
+
+use crate::{
+    digest::Sha256,
+    record::{KernelRecord, Outcome, VmmRecord},
+    scenario::{CellKey, Scenario, features},
+    vm::Spec,
+};
+use diorama_wire::{Filesystem, Job, PROTOCOL, StopBy};
+use serde::Serialize;
+
+/// Bump when the harness itself starts to treat equal inputs differently.
+const LANE_VERSION: u32 = 1;
+
+/// Everything a run will do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario it was made from.
+    pub scenario: Scenario,
+    /// One per kernel, in the scenario's order.
+    pub kernels: Vec<KernelPlan>,
+    /// The VMM that runs them.
+    pub vmm: VmmRecord,
+}
+
+/// One kernel: its machine and its cells.
+#[derive(Clone, Debug)]
+pub struct KernelPlan {
+    /// What the kernel is, for the record.
+    pub record: KernelRecord,
+    /// Its machine; absent when the kernel could not be prepared for this scenario.
+    pub machine: Option<Machine>,
+    /// Its cells, in the scenario's order.
+    pub cells: Vec<CellPlan>,
+}
+
+/// A kernel's machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// What QEMU is told.
+    pub spec: Spec,
+    /// How the guest hands over.
+    pub stop_by: StopBy,
+    /// Identity of its checkpoint.
+    pub checkpoint: Sha256,
+}
+
+/// One cell.
+#[derive(Clone, Debug)]
+pub struct CellPlan {
+    /// Which one.
+    pub key: CellKey,
+    /// What it is asked to do.
+    pub job: Job,
+    /// Identity of its digits; absent when it cannot run.
+    pub inputs: Option<Sha256>,
+    /// Why it cannot run, known before any boot.
+    pub settled: Option<Outcome>,
+}
+
+/// What was made ready for one kernel of the scenario.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// What the kernel is.
+    pub record: KernelRecord,
+    /// Its release as (major, minor), if known: decides the file systems' features.
+    pub version: Option<features::KernelVersion>,
+    /// Its machine, or why the kernel cannot be used at all.
+    pub machine: Result<(Spec, StopBy), Outcome>,
+    /// Per file-system name: why cells on it cannot run on this kernel, if so.
+    pub unsupported: Vec<(String, Outcome)>,
+}
+
+#[derive(Serialize)]
+struct Inputs<'a, T: Serialize> {
+    lane: u32,
+    vmm: Sha256,
+    machine: &'a crate::vm::Identity,
+    job: T,
+}
+
+impl Plan {
+    /// Expands the matrix.
+    #[must_use]
+    pub fn new(scenario: Scenario, prepared: Vec<Prepared>, vmm: VmmRecord) -> Plan {
+        // A kernel whose version nobody knows gets what the oldest supported kernel knows.
+        let oldest = prepared
+            .iter()
+            .map(|p| p.version.unwrap_or(features::KernelVersion::OLDEST))
+            .min()
+            .unwrap_or(features::KernelVersion::OLDEST);
+        let kernels = prepared
+            .into_iter()
+            .map(|p| KernelPlan::new(&scenario, p, oldest, vmm.digest))
+            .collect();
+        Plan {
+            scenario,
+            kernels,
+            vmm,
+        }
+    }
+
+    /// All cells in plan order.
+    pub fn cells(&self) -> impl Iterator<Item = (&KernelPlan, &CellPlan)> {
+        self.kernels
+            .iter()
+            .flat_map(|k| k.cells.iter().map(move |c| (k, c)))
+    }
+}
+
+impl KernelPlan {
+    fn new(
+        scenario: &Scenario,
+        prepared: Prepared,
+        oldest: features::KernelVersion,
+        vmm: Sha256,
+    ) -> KernelPlan {
+        let identity = prepared
+            .machine
+            .as_ref()
+            .ok()
+            .map(|(spec, _)| spec.identity());
+        let digest = |job: Option<&Job>| {
+            let machine = identity.as_ref()?;
+            Some(Sha256::of_value(&Inputs {
+                lane: LANE_VERSION,
+                vmm,
+                machine,
+                job,
+            }))
+        };
+        let mut cells = Vec::new();
+        for filesystem in &scenario.filesystems {
+            let unsupported = prepared
+                .unsupported
+                .iter()
+                .find(|(name, _)| *name == filesystem.name);
+            let settled = prepared
+                .machine
+                .as_ref()
+                .err()
+                .or(unsupported.map(|(_, why)| why))
+                .cloned();
+            for workload in &scenario.workloads {
+                let key = CellKey {
+                    kernel: prepared.record.name.clone(),
+                    filesystem: filesystem.name.clone(),
+                    workload: workload.name.clone(),
+                    lane: scenario.lane,
+                };
+                let job = Job {
+                    protocol: PROTOCOL,
+                    // Not the kernel's name: the same build under two names is the same cell.
+                    cell: format!("{}/{}", filesystem.name, workload.name),
+                    device: scenario.model.clone(),
+                    filesystem: Filesystem {
+                        kind: filesystem.kind,
+                        mkfs: features::mkfs_argv(filesystem, oldest, features::DEFAULT_SEED),
+                        mount_options: filesystem.mount_options.clone(),
+                    },
+                    workload: workload.job.clone(),
+                    measure: scenario.measure.clone(),
+                };
+                let inputs = if settled.is_some() {
+                    None
+                } else {
+                    digest(Some(&job))
+                };
+                cells.push(CellPlan {
+                    key,
+                    job,
+                    inputs,
+                    settled: settled.clone(),
+                });
+            }
+        }
+        let checkpoint = digest(None);
+        let machine = prepared
+            .machine
+            .ok()
+            .zip(checkpoint)
+            .map(|((spec, stop_by), checkpoint)| Machine {
+                spec,
+                stop_by,
+                checkpoint,
+            });
+        KernelPlan {
+            record: prepared.record,
+            machine,
+            cells,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! From a scenario to files: the VMM, the tool sets, the kernels and their initramfs, all by way
+//! of the store. What comes out is what [`crate::plan`] plans with.
+
+use crate::{
+    digest::Sha256,
+    error::{Error, Result},
+    image::{self, Image, ImageSpec, Missing, Needs},
+    kernel::{self, Kernel},
+    lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
+    plan::Prepared,
+    record::{KernelRecord, Outcome},
+    scenario::{KernelRef, KernelSource, Scenario, features::KernelVersion},
+    store::{
+        FetchProgress, Sources, Store,
+        hermetic::{Hermetic, QEMU},
+        tree_key,
+    },
+    vm::{Spec, Vmm},
+};
+use diorama_wire::{FsKind, StopBy};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// Name of the lock entry that holds QEMU.
+pub const VMM: &str = "vmm";
+/// Name of the lock entry that holds mkfs.
+pub const GUEST_TOOLS: &str = "guest-tools";
+/// Name of the lock entry that holds the C library the agent is linked with.
+pub const AGENT_SYSROOT: &str = "agent-sysroot";
+
+/// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
+const RECIPE: u32 = 1;
+
+/// A checkout's data: declarations and locks.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The directory that holds kernels/, images/ and scenarios/.
+    pub root: PathBuf,
+    /// kernels/lock.toml
+    pub kernels: Lock,
+    /// images/lock.toml
+    pub images: Lock,
+    /// What both were resolved from.
+    pub declarations: Declarations,
+}
+
+impl Project {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When a file is missing or malformed.
+    pub fn open(root: &Path) -> Result<Project> {
+        Ok(Project {
+            root: root.to_owned(),
+            kernels: Lock::load(&root.join("kernels/lock.toml"))?,
+            images: Lock::load(&root.join("images/lock.toml"))?,
+            declarations: Declarations::load(root)?,
+        })
+    }
+
+    /// Names of the kernels that a scenario may name.
+    #[must_use]
+    pub fn kernel_names(&self) -> Vec<String> {
+        self.kernels
+            .entries
+            .iter()
+            .map(|e| e.name.clone())
+            .collect()
+    }
+}
+
+/// Makes a scenario's inputs ready.
+pub struct Provision<'a> {
+    /// Declarations and locks.
+    pub project: &'a Project,
+    /// Where everything is kept.
+    pub store: &'a Store,
+    /// Where it is fetched from.
+    pub sources: &'a Sources,
+    /// What to do when a locked file is gone everywhere.
+    pub when_gone: WhenGone,
+    /// Sees downloads.
+    pub progress: &'a dyn FetchProgress,
+    /// Sees steps that take a while.
+    pub tell: &'a dyn Fn(&str),
+}
+
+/// Everything a plan is made from.
+pub struct Provisioned {
+    /// The VMM.
+    pub vmm: Vmm,
+    /// One per kernel of the scenario.
+    pub kernels: Vec<Prepared>,
+    /// What a reader of the results must know.
+    pub notes: Vec<String>,
+}
+
+impl Provision<'_> {
+    /// Fetches and verifies a lock entry's files.
+    ///
+    /// # Errors
+    /// When a file cannot be had.
+    pub fn provide(&self, lock: &Lock, name: &str) -> Result<Provided> {
+        lock::provide(
+            self.store,
+            &self.project.declarations,
+            lock.entry(name)?,
+            self.when_gone,
+            self.sources,
+            self.progress,
+        )
+    }
+
+    /// Fetches and unpacks a tool set.
+    ///
+    /// # Errors
+    /// When a file cannot be had or unpacked.
+    pub fn tool_set(&self, name: &str) -> Result<(PathBuf, Provided)> {
+        let provided = self.provide(&self.project.images, name)?;
+        Ok((self.unpack(&provided.entry)?, provided))
+    }
+
+    fn unpack(&self, entry: &LockEntry) -> Result<PathBuf> {
+        self.store.tree(&entry.files, self.sources, self.progress)
+    }
+
+    /// The QEMU that `--qemu` names: `lock`, `system` or a path.
+    ///
+    /// # Errors
+    /// When it cannot be had or does not start.
+    pub fn vmm(&self, which: &str, notes: &mut Vec<String>) -> Result<Vmm> {
+        if which != "lock" {
+            return Vmm::from_host(which);
+        }
+        let (tree, provided) = self.tool_set(VMM)?;
+        notes.extend(provided.note);
+        let digest = tree_key(&provided.entry.files);
+        Vmm::from_store(Hermetic::in_tree(&tree, QEMU, digest)?)
+    }
+
+    /// All of a scenario's inputs.
+    ///
+    /// # Errors
+    /// When something that every cell needs cannot be had; a single kernel that cannot be used is
+    /// an outcome of its cells instead.
+    pub fn scenario(&self, scenario: &Scenario, qemu: &str, agent: &Path) -> Result<Provisioned> {
+        let mut notes = Vec::new();
+        let vmm = self.vmm(qemu, &mut notes)?;
+        let (tools, provided) = self.tool_set(GUEST_TOOLS)?;
+        notes.extend(provided.note);
+        let inputs = Inputs {
+            scenario,
+            tools: &tools,
+            tools_key: tree_key(&provided.entry.files),
+            agent,
+            agent_sha256: hash(agent)?,
+        };
+        let mut kernels = Vec::new();
+        for kernel in &scenario.kernels {
+            kernels.push(self.kernel(kernel, &inputs, &mut notes)?);
+        }
+        Ok(Provisioned {
+            vmm,
+            kernels,
+            notes,
+        })
+    }
+
+    /// Fetches, and unpacks, what a scenario needs besides the agent. Returns what a person must
+    /// know.
+    ///
+    /// # Errors
+    /// When something cannot be had.
+    pub fn fetch(&self, scenario: &Scenario) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        for name in [VMM, GUEST_TOOLS, AGENT_SYSROOT] {
+            notes.extend(self.tool_set(name)?.1.note);
+        }
+        for kernel in scenario
+            .kernels
+            .iter()
+            .filter(|k| k.source == KernelSource::Locked)
+        {
+            let provided = self.provide(&self.project.kernels, &kernel.name)?;
+            self.package(&kernel.name, &provided.entry)?;
+            notes.extend(provided.note);
+        }
+        Ok(notes)
+    }
+
+    /// The image of a locked kernel that is in the store already, the smallest one.
+    #[must_use]
+    pub fn cached_kernel(&self) -> Option<PathBuf> {
+        let mut entries: Vec<&LockEntry> = self.project.kernels.entries.iter().collect();
+        entries.sort_by_key(|e| e.size());
+        let dir = entries
+            .iter()
+            .find_map(|e| self.store.derived("kernel", &package_key(e)))?;
+        kernel::load(&dir).ok().map(|k| k.image)
+    }
+
+    fn package(&self, name: &str, entry: &LockEntry) -> Result<(Sha256, PathBuf)> {
+        let key = package_key(entry);
+        let dir = self.store.derive("kernel", &key, |out| {
+            (self.tell)(&format!("{name}: unpacking"));
+            kernel::prepare_package(&self.unpack(entry)?, out).map(drop)
+        })?;
+        Ok((key, dir))
+    }
+
+    fn kernel(
+        &self,
+        kernel: &KernelRef,
+        inputs: &Inputs<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<Prepared> {
+        let name = &kernel.name;
+        let (key, dir, origin, as_locked) = match &kernel.source {
+            KernelSource::Locked => {
+                let provided = self.provide(&self.project.kernels, name)?;
+                notes.extend(provided.note);
+                let (key, dir) = self.package(name, &provided.entry)?;
+                (key, dir, describe(&provided.entry), provided.as_locked)
+            }
+            KernelSource::Local { path, modules } => {
+                let key = local_key(path, modules.as_deref())?;
+                let dir = self.store.derive("kernel", &key, |out| {
+                    (self.tell)(&format!("{name}: unpacking {}", path.display()));
+                    kernel::prepare_local(path, modules.as_deref(), out).map(drop)
+                });
+                let dir = dir.map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
+                (key, dir, format!("local build {}", path.display()), true)
+            }
+        };
+        let ready = kernel::load(&dir)?;
+        let mut record = KernelRecord {
+            name: name.clone(),
+            release: ready.release.clone(),
+            origin,
+            image: Some(ready.image_sha256),
+            initramfs: None,
+            as_locked,
+        };
+        let version = ready
+            .release
+            .as_deref()
+            .and_then(kernel::version)
+            .map(|(a, b)| KernelVersion(a, b));
+
+        // What is missing is known before anything boots: a file system costs its own cells only.
+        let always = missing(&ready, Vec::new());
+        let mut unsupported = Vec::new();
+        let mut filesystems = Vec::new();
+        for filesystem in &inputs.scenario.filesystems {
+            let mut lacking = missing(&ready, vec![filesystem.kind]);
+            lacking.retain(|m| !always.contains(m));
+            if lacking.is_empty() {
+                filesystems.push(filesystem.kind);
+            } else {
+                unsupported.push((filesystem.name.clone(), lacks(&lacking)));
+            }
+        }
+        let machine = if always.is_empty() {
+            let image = self.initramfs(&key, &ready, filesystems, inputs)?;
+            record.initramfs = Some(image.sha256);
+            Ok((spec(&ready, &image, inputs.scenario), image.boot.stop_by))
+        } else {
+            Err(lacks(&always))
+        };
+        Ok(Prepared {
+            record,
+            version,
+            machine,
+            unsupported,
+        })
+    }
+
+    fn initramfs(
+        &self,
+        kernel_key: &Sha256,
+        kernel: &Kernel,
+        filesystems: Vec<FsKind>,
+        inputs: &Inputs<'_>,
+    ) -> Result<Image> {
+        let identity = (
+            RECIPE,
+            kernel_key,
+            inputs.agent_sha256,
+            inputs.tools_key,
+            &filesystems,
+        );
+        let key = Sha256::of_value(&identity);
+        let dir = self.store.derive("initramfs", &key, |out| {
+            let spec = ImageSpec {
+                agent: inputs.agent,
+                kernel,
+                tools: inputs.tools,
+                needs: Needs { filesystems },
+                stop_by: StopBy::Pvpanic,
+                strip_modules: true,
+            };
+            image::build(&spec, out).map(drop)
+        })?;
+        image::load(&dir)
+    }
+}
+
+fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
+    Spec {
+        kernel: kernel.image.clone(),
+        kernel_sha256: kernel.image_sha256,
+        boot: kernel.boot,
+        initramfs: image.initramfs.clone(),
+        initramfs_sha256: image.sha256,
+        cmdline: Spec::cmdline(&scenario.cmdline),
+        memory_mib: scenario.memory_mib,
+    }
+}
+
+struct Inputs<'a> {
+    scenario: &'a Scenario,
+    tools: &'a Path,
+    tools_key: Sha256,
+    agent: &'a Path,
+    agent_sha256: Sha256,
+}
+
+fn hash(path: &Path) -> Result<Sha256> {
+    let file = File::open(path).map_err(|e| Error::io("opening", path, e))?;
+    Sha256::of_reader(file).map_err(|e| Error::io("reading", path, e))
+}
+
+/// A local kernel is identified by its image, and by names, sizes and times of its modules' files:
+/// hashing a module tree of hundreds of megabytes at every run would take seconds.
+fn local_key(image: &Path, modules: Option<&Path>) -> Result<Sha256> {
+    let image = hash(image).map_err(|e| {
+        e.hint("name a bzImage or a vmlinux that you can read: kernel = { path = \"...\" }")
+    })?;
+    let mut files = Vec::new();
+    if let Some(dir) = modules {
+        list(dir, &mut files)?;
+        files.sort();
+    }
+    Ok(Sha256::of_value(&(RECIPE, image, files)))
+}
+
+fn list(dir: &Path, files: &mut Vec<(String, u64, i64)>) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    for entry in std::fs::read_dir(dir).map_err(|e| Error::io("reading", dir, e))? {
+        let entry = entry.map_err(|e| Error::io("reading", dir, e))?;
+        let path = entry.path();
+        let meta = path
+            .symlink_metadata()
+            .map_err(|e| Error::io("reading", &path, e))?;
+        if meta.is_dir() {
+            list(&path, files)?;
+        } else if meta.is_file() {
+            files.push((path.display().to_string(), meta.len(), meta.mtime()));
+        }
+    }
+    Ok(())
+}
+
+fn package_key(entry: &LockEntry) -> Sha256 {
+    Sha256::of_value(&(RECIPE, tree_key(&entry.files)))
+}
+
+fn describe(entry: &LockEntry) -> String {
+    match entry.files.first() {
+        Some(file) => format!("Debian {} {}", file.package, file.version),
+        None => "Debian".into(),
+    }
+}
+
+/// What this kernel certainly lacks for these file systems and for any cell at all.
+fn missing(kernel: &Kernel, filesystems: Vec<FsKind>) -> Vec<Missing> {
+    let plan = image::needs::plan(&Needs { filesystems }, kernel);
+    plan.missing.into_iter().filter(|m| m.certain).collect()
+}
+
+fn lacks(missing: &[Missing]) -> Outcome {
+    let what: Vec<&str> = missing.iter().map(|m| m.what.as_str()).collect();
+    Outcome::Unsupported {
+        why: format!("the kernel lacks {}", what.join(", ")),
+        config: missing.iter().flat_map(|m| m.options.clone()).collect(),
+    }
+}

@@ -1,0 +1,238 @@
+//! The run directory: created once, appended to as things happen, readable at any moment.
+
+use super::Results;
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// Name of the pointer to the newest run.
+const LATEST: &str = "latest";
+
+/// results/<run-id>/, open for writing.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    run_id: String,
+    events: File,
+    began: Instant,
+}
+
+#[derive(Serialize)]
+struct Line<'a, E: Serialize> {
+    /// Seconds since the run began, by the host's monotonic clock.
+    t: f64,
+    #[serde(flatten)]
+    event: &'a E,
+}
+
+impl RunDir {
+    /// Makes `<root>/<scenario>-<UTC time>[-n]/` and points `<root>/latest` at it.
+    ///
+    /// # Errors
+    /// When the directory or its first file cannot be made.
+    pub fn create(root: &Path, scenario: &str, now: jiff::Timestamp) -> Result<RunDir> {
+        fs::create_dir_all(root).map_err(|e| Error::io("creating", root, e))?;
+        let stem = format!("{scenario}-{}", now.strftime("%Y%m%dT%H%M%SZ"));
+        let mut run_id = stem.clone();
+        let mut n = 1;
+        let path = loop {
+            let path = root.join(&run_id);
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    n += 1;
+                    run_id = format!("{stem}-{n}");
+                }
+                Err(e) => return Err(Error::io("creating", &path, e)),
+            }
+        };
+        let events_path = path.join("events.jsonl");
+        let events = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&events_path)
+            .map_err(|e| Error::io("creating", &events_path, e))?;
+        point_latest(root, &run_id);
+        Ok(RunDir {
+            path,
+            run_id,
+            events,
+            began: Instant::now(),
+        })
+    }
+
+    /// The run's name.
+    #[must_use]
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends one event; it is in the file when this returns.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn event(&mut self, event: &impl Serialize) -> Result<()> {
+        let line = Line {
+            t: (self.began.elapsed().as_secs_f64() * 1e3).round() / 1e3,
+            event,
+        };
+        let mut text = serde_json::to_vec(&line)
+            .map_err(|e| Error::internal("writing an event as JSON").because(e))?;
+        text.push(b'\n');
+        self.events
+            .write_all(&text)
+            .map_err(|e| Error::io("appending to", &self.path.join("events.jsonl"), e))
+    }
+
+    /// Writes a file of the record whole: under another name first, then renamed, so that a reader
+    /// never sees half of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, contents: &[u8]) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| Error::io("creating", parent, e))?;
+        }
+        write_atomically(&path, contents)?;
+        Ok(path)
+    }
+
+    /// Writes a value of the record as indented JSON.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<PathBuf> {
+        let mut json = serde_json::to_vec_pretty(value)
+            .map_err(|e| Error::internal(format!("writing {name} as JSON")).because(e))?;
+        json.push(b'\n');
+        self.write(name, &json)
+    }
+}
+
+/// Writes a file under another name and renames it.
+///
+/// # Errors
+/// When it cannot be written; then nothing of it is left.
+pub fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let writing = |e| Error::io("writing", path, e);
+    let mut file = tempfile::Builder::new()
+        .prefix(".writing-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(parent)
+        .map_err(writing)?;
+    file.write_all(contents).map_err(writing)?;
+    file.as_file().sync_data().map_err(writing)?;
+    file.persist(path).map_err(|e| writing(e.error))?;
+    Ok(())
+}
+
+/// `latest` is a convenience: a file system without symbolic links goes without.
+fn point_latest(root: &Path, run_id: &str) {
+    let link = root.join(LATEST);
+    let temporary = root.join(format!(".latest-{}", std::process::id()));
+    if std::os::unix::fs::symlink(run_id, &temporary).is_ok()
+        && fs::rename(&temporary, &link).is_err()
+    {
+        let _ = fs::remove_file(&temporary);
+    }
+}
+
+/// Finds a run by its directory, its id below `root`, or the word `latest`, and reads its
+/// results.json.
+///
+/// # Errors
+/// When there is no such run, or its results cannot be read by this version.
+pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
+    let direct = PathBuf::from(run);
+    let path = if direct.join("results.json").exists() {
+        direct
+    } else {
+        root.join(run)
+    };
+    let file = path.join("results.json");
+    let text = fs::read(&file).map_err(|e| {
+        Error::input(format!("there is no record of a run `{run}`"))
+            .because(Error::io("reading", &file, e))
+            .hint(format!(
+                "name a run directory, `latest`, or one of: {}",
+                runs(root).join(", ")
+            ))
+    })?;
+    let head: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|e| Error::input(format!("{} is not JSON", file.display())).because(e))?;
+    let schema = head.get("schema").and_then(serde_json::Value::as_u64);
+    if schema != Some(u64::from(super::SCHEMA)) {
+        let found = schema.map_or("no schema".to_owned(), |s| format!("schema {s}"));
+        return Err(Error::input(format!(
+            "{} has {found}, this version reads schema {}",
+            file.display(),
+            super::SCHEMA
+        ))
+        .hint("read it with the version of diorama named in its manifest.json"));
+    }
+    let results = serde_json::from_value(head).map_err(|e| {
+        Error::input(format!("{} is not a record of a run", file.display())).because(e)
+    })?;
+    Ok((path, results))
+}
+
+fn runs(root: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.path().join("results.json").exists())
+        .filter_map(|e| e.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        vec![format!("(none below {})", root.display())]
+    } else {
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_in_one_second_get_two_directories_and_events_are_lines() {
+        let root = tempfile::tempdir().unwrap();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let mut one = RunDir::create(root.path(), "smoke", now).unwrap();
+        let two = RunDir::create(root.path(), "smoke", now).unwrap();
+        assert_eq!(one.run_id(), "smoke-19700101T000000Z");
+        assert_eq!(two.run_id(), "smoke-19700101T000000Z-2");
+        one.event(&serde_json::json!({"event": "x"})).unwrap();
+        let text = fs::read_to_string(one.path().join("events.jsonl")).unwrap();
+        assert!(text.ends_with("\"event\":\"x\"}\n"), "{text}");
+        let latest = fs::read_link(root.path().join("latest")).unwrap();
+        assert_eq!(latest.to_str(), Some(two.run_id()));
+    }
+
+    #[test]
+    fn a_missing_run_names_those_that_exist() {
+        let root = tempfile::tempdir().unwrap();
+        let error = open(root.path(), "nope").unwrap_err();
+        assert!(
+            error.render().contains("no record of a run `nope`"),
+            "{}",
+            error.render()
+        );
+        assert!(error.next_step().unwrap().contains("(none below"));
+    }
+}

@@ -1,0 +1,205 @@
+//! report.md: a document that stands alone.
+
+use super::{Report, Style, table::Table, tables};
+use crate::compare::{Claim, Held};
+
+/// Renders the whole report.
+pub(super) fn render(report: &Report, style: &Style) -> String {
+    let mut out = vec![format!("# {}", escape(&report.title))];
+    out.push(format!("**{}**", report.lane));
+    for alarm in report.alarms() {
+        out.push(format!("> **WARNING: {}**", escape(&alarm)));
+    }
+    if !report.description.is_empty() {
+        out.push(report.description.clone());
+    }
+    out.extend(verdict(report));
+    if let Some(chart) = &style.chart {
+        out.push(format!(
+            "![IOPS relative to {}, {}]({chart})",
+            escape(report.baseline()),
+            report.lane
+        ));
+    }
+    for table in tables::all(report) {
+        out.push(format!("## {}", escape(&table.title)));
+        out.push(format!("*{}*", escape(&table.caption)));
+        out.push(body(&table));
+        out.push(list(&table.footnotes));
+    }
+    out.extend(failures(report));
+    out.push("## What was measured".into());
+    let setup = report.setup.iter();
+    out.push(rows(
+        &["", ""],
+        setup.map(|(name, value)| vec![name.clone(), value.clone()]),
+    ));
+    out.push("## Kernels".into());
+    out.push(kernels(report));
+    if !report.notes.is_empty() {
+        out.push("## Notes".into());
+        out.push(list(&report.notes));
+    }
+    out.push("## Method".into());
+    out.push(report.method.join(" "));
+    out.push("## Replay".into());
+    out.push(
+        "This measures every cell again and compares it with the record, digit by digit:".into(),
+    );
+    out.push(format!("    {}", report.replay));
+    out.join("\n\n") + "\n"
+}
+
+/// Text in which nothing is taken for markup.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '|' | '<' | '>' | '*' | '`') {
+            escaped.push('\\');
+        }
+        escaped.push(if c == '\n' { ' ' } else { c });
+    }
+    escaped
+}
+
+fn list(items: &[String]) -> String {
+    let items = items.iter().map(|i| format!("- {}", escape(i)));
+    items.collect::<Vec<_>>().join("\n")
+}
+
+fn rows(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
+    let mut lines = vec![
+        line(&head.iter().map(|h| escape(h)).collect::<Vec<_>>()),
+        format!("|{}", "---|".repeat(head.len())),
+    ];
+    lines.extend(rows.map(|cells| line(&cells.iter().map(|c| escape(c)).collect::<Vec<_>>())));
+    lines.join("\n")
+}
+
+fn body(table: &Table) -> String {
+    let columns = table.columns.iter().map(|c| escape(c));
+    let columns = columns.collect::<Vec<_>>().join(" | ");
+    let mut lines = vec![
+        format!("| file system | {} | {columns} |", table.corner),
+        format!("|---|---|{}", "---:|".repeat(table.columns.len())),
+    ];
+    for group in &table.groups {
+        for row in &group.rows {
+            let entries = row.entries.iter().map(|e| match e.tone {
+                super::table::Tone::Loud => format!("**{}**", escape(&e.marked())),
+                _ => escape(&e.marked()),
+            });
+            lines.push(format!(
+                "| {} | {} | {} |",
+                escape(&group.name),
+                escape(&row.label),
+                entries.collect::<Vec<_>>().join(" | ")
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+fn verdict(report: &Report) -> Vec<String> {
+    let Some(reproduction) = &report.reproduction else {
+        return vec![];
+    };
+    let mut out = vec![format!("## Verdict: {}", reproduction.word())];
+    if !reproduction.reasons().is_empty() {
+        out.push(list(reproduction.reasons()));
+    }
+    let claims = report.claims.iter();
+    out.push(rows(
+        &["claim", "because", "cells", "values", "held"],
+        claims.map(|(words, claim)| {
+            vec![
+                words.clone(),
+                claim.expect.because.clone(),
+                claim.tested.len().to_string(),
+                values(claim),
+                held(&claim.held).into(),
+            ]
+        }),
+    ));
+    out
+}
+
+/// Smallest and largest value among a claim's cells.
+fn values(claim: &Claim) -> String {
+    let values: Vec<f64> = claim.tested.iter().filter_map(|t| t.value).collect();
+    let low = values.iter().copied().reduce(f64::min);
+    match (low, values.iter().copied().reduce(f64::max)) {
+        (Some(low), Some(high)) => format!("{low:.4} to {high:.4}"),
+        _ => "none".into(),
+    }
+}
+
+pub(super) fn held(held: &Held) -> &'static str {
+    match held {
+        Held::Yes => "yes",
+        Held::No => "NO",
+        Held::Unknown { .. } => "UNDECIDED",
+    }
+}
+
+fn failures(report: &Report) -> Vec<String> {
+    if report.failures.is_empty() {
+        return vec![];
+    }
+    let mut out = vec!["## Cells that were not measured".to_owned()];
+    for f in &report.failures {
+        out.push(format!(
+            "**{}/{}/{}: {}**: {}",
+            escape(&f.label),
+            escape(&f.key.filesystem),
+            escape(&f.key.workload),
+            f.failure.word.to_uppercase(),
+            escape(&f.failure.why)
+        ));
+        if !f.failure.console.is_empty() {
+            // Indented, so that no line of the console can end the block.
+            let lines = f.failure.console.iter().map(|l| format!("    {l}"));
+            out.push(lines.collect::<Vec<_>>().join("\n"));
+        }
+    }
+    out
+}
+
+fn kernels(report: &Report) -> String {
+    let hash = |digest: Option<crate::digest::Sha256>| {
+        digest.map_or("unknown".to_owned(), |d| d.to_string())
+    };
+    rows(
+        &[
+            "kernel",
+            "release",
+            "origin",
+            "locked",
+            "image sha256",
+            "initramfs sha256",
+        ],
+        report.kernels.iter().map(|k| {
+            let label = match k.baseline {
+                true => format!("{} (baseline)", k.label),
+                false => k.label.clone(),
+            };
+            match &k.record {
+                None => vec![label, "unknown".into(), "NO RECORD".into()],
+                Some(r) => vec![
+                    label,
+                    r.release.clone().unwrap_or_else(|| "unknown".into()),
+                    r.origin.clone(),
+                    if r.as_locked {
+                        "yes"
+                    } else {
+                        "NOT THE LOCKED KERNEL"
+                    }
+                    .into(),
+                    hash(r.image),
+                    hash(r.initramfs),
+                ],
+            }
+        }),
+    )
+}

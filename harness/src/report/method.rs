@@ -1,0 +1,42 @@
+//! How the figures came about, in five sentences per lane. METHODOLOGY.md has the rest.
+
+use crate::record::Results;
+
+/// The sentences.
+pub(super) fn sentences(results: &Results) -> Vec<String> {
+    let lane = results.scenario.lane;
+    let repetitions = results.scenario.measure.repetitions;
+    let common = [
+        format!(
+            "After an uncounted warm-up every cell is measured {repetitions} times, each repetition \
+             beginning at another phase of the guest's timer tick and of the device's bandwidth period; \
+             its figure is the median, and the smallest and largest value stand beside it."
+        ),
+        "Rates count the I/Os completed in a repetition's window; costs per I/O are counters of the \
+         whole guest over the span that ends when the last of the window's I/Os was reaped."
+            .to_owned(),
+        "A ratio compares medians on the same file system and workload, and is marked ~ when the \
+         two ranges overlap, which is no difference."
+            .to_owned(),
+    ];
+    let (first, last) = if lane.is_exact() {
+        (
+            "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
+             with a memory-backed block device inside it, so that nothing outside can reach a \
+             measurement and equal inputs give equal digits.",
+            "What is compared is path length: instructions, context switches, interrupts and queued \
+             work per I/O, not caches, lock contention between CPUs or a drive's firmware.",
+        )
+    } else {
+        (
+            "The guest runs by the host's clock, so that figures contain the noise of the host and \
+             of the device.",
+            "Ranges of repetitions within one boot do not bound that noise, so no verdict is drawn \
+             from them here.",
+        )
+    };
+    let mut all = vec![first.to_owned()];
+    all.extend(common);
+    all.push(last.to_owned());
+    all
+}

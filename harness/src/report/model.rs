@@ -1,0 +1,191 @@
+//! The value that every format renders.
+
+use super::{method, setup};
+use crate::{
+    compare::{self, Claim, Comparison, Failure, Reproduction},
+    record::{KernelRecord, Origin, Results},
+    scenario::{CellKey, Lane},
+};
+use serde::Serialize;
+
+/// Everything a report says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Heading.
+    pub title: String,
+    /// What was reported, and what to look for; may be empty.
+    pub description: String,
+    /// Name of the first run's scenario.
+    pub scenario: String,
+    /// Lane of the first run, which all ratios are about.
+    pub lane: Lane,
+    /// What was measured, as name and value.
+    pub setup: Vec<(String, String)>,
+    /// Every kernel of every run.
+    pub kernels: Vec<Kernel>,
+    /// Figures, ratios and verdicts of every cell.
+    pub comparison: Comparison,
+    /// The scenario's claims, in words, with what became of each; for a single run.
+    pub claims: Vec<(String, Claim)>,
+    /// Whether they were reproduced; for a single run whose scenario makes claims.
+    pub reproduction: Option<Reproduction>,
+    /// Cells without figures.
+    pub failures: Vec<FailedCell>,
+    /// Cells taken from the cache.
+    pub cached: usize,
+    /// What a reader must know besides the figures.
+    pub notes: Vec<String>,
+    /// How the figures came about, in five sentences.
+    pub method: Vec<String>,
+    /// The command that measures again and compares digit by digit.
+    pub replay: String,
+}
+
+/// A kernel as a report shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kernel {
+    /// As tables name it.
+    pub label: String,
+    /// Whether everything is compared with it.
+    pub baseline: bool,
+    /// What it was; absent when the run has no record of it.
+    pub record: Option<KernelRecord>,
+}
+
+/// A cell without figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedCell {
+    /// As tables name its kernel.
+    pub label: String,
+    /// Which.
+    pub key: CellKey,
+    /// Why.
+    pub failure: Failure,
+}
+
+impl Report {
+    /// Of one run.
+    #[must_use]
+    pub fn new(results: &Results) -> Report {
+        Report::of_runs(results, &[])
+    }
+
+    /// Of a run and others that are compared with it.
+    #[must_use]
+    pub fn of_runs(first: &Results, others: &[&Results]) -> Report {
+        let runs: Vec<&Results> = [&[first], others].concat();
+        let comparison = compare::compare(&runs);
+        let single = others.is_empty();
+        let claims = if single {
+            compare::claims(first)
+        } else {
+            vec![]
+        };
+        let baseline = &first.scenario.baseline;
+        let mut notes = comparison.notes.clone();
+        for (run, results) in comparison.runs.iter().zip(&runs) {
+            notes.extend(results.notes.iter().map(|note| match single {
+                true => note.clone(),
+                false => format!("{}: {note}", run.letter),
+            }));
+        }
+        if comparison.baseline().is_none() {
+            notes.push(format!("the baseline {baseline} is not among the kernels"));
+        }
+        Report {
+            title: if single {
+                first.scenario.title.clone()
+            } else {
+                let ids: Vec<_> = runs.iter().map(|r| r.run_id.as_str()).collect();
+                format!("{}: {}", first.scenario.title, ids.join(" and "))
+            },
+            description: first.scenario.description.trim().to_owned(),
+            scenario: first.scenario.name.clone(),
+            lane: first.scenario.lane,
+            setup: setup::of(&runs, &comparison),
+            kernels: kernels(&runs, &comparison),
+            reproduction: single.then(|| compare::reproduction(first)).flatten(),
+            claims: claims
+                .into_iter()
+                .map(|claim| (claim.words(baseline), claim))
+                .collect(),
+            failures: failures(&comparison),
+            cached: comparison
+                .cells
+                .iter()
+                .filter(|c| c.origin == Origin::Cached)
+                .count(),
+            notes,
+            method: method::sentences(first),
+            replay: format!("diorama repro {} --verify", first.scenario.name),
+            comparison,
+        }
+    }
+
+    /// The baseline as tables name it.
+    pub(super) fn baseline(&self) -> &str {
+        let baseline = self.comparison.baseline();
+        baseline.map_or("the baseline", |s| s.label.as_str())
+    }
+
+    /// What must not be overlooked: kernels that are not the locked ones, and cells that failed.
+    pub(super) fn alarms(&self) -> Vec<String> {
+        let replaced = self.replaced().map(|k| {
+            let origin = k.record.as_ref().map_or("unknown", |r| r.origin.as_str());
+            format!("{} is NOT THE LOCKED KERNEL: {origin}", k.label)
+        });
+        let mut alarms: Vec<String> = replaced.collect();
+        if !self.failures.is_empty() {
+            alarms.push(format!(
+                "{} of {} cells WERE NOT MEASURED",
+                self.failures.len(),
+                self.comparison.cells.len()
+            ));
+        }
+        alarms
+    }
+
+    /// Kernels that are not those that the lock names.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = &Kernel> {
+        self.kernels
+            .iter()
+            .filter(|k| k.record.as_ref().is_some_and(|r| !r.as_locked))
+    }
+
+    /// Where the figures came from, for footnotes.
+    pub(super) fn cached_note(&self) -> Option<String> {
+        (self.cached > 0).then(|| {
+            format!(
+                "{} of {} cells are from the cache: equal inputs had been measured before.",
+                self.cached,
+                self.comparison.cells.len()
+            )
+        })
+    }
+}
+
+fn kernels(runs: &[&Results], comparison: &Comparison) -> Vec<Kernel> {
+    let of = |s: &compare::Subject| Kernel {
+        label: s.label.clone(),
+        baseline: s.baseline,
+        record: runs[s.run]
+            .kernels
+            .iter()
+            .find(|k| k.name == s.kernel)
+            .cloned(),
+    };
+    comparison.subjects.iter().map(of).collect()
+}
+
+fn failures(comparison: &Comparison) -> Vec<FailedCell> {
+    let cells = comparison.cells.iter();
+    cells
+        .filter_map(|cell| {
+            Some(FailedCell {
+                label: comparison.subjects[cell.subject].label.clone(),
+                key: cell.key.clone(),
+                failure: cell.failure.clone()?,
+            })
+        })
+        .collect()
+}

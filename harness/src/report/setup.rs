@@ -1,0 +1,149 @@
+//! What was measured, in words: runs, device, file systems, workloads, repetitions, VMM.
+
+use crate::{
+    compare::Comparison,
+    record::{Outcome, Results},
+    scenario::{Device, Scenario, WorkloadSpec},
+    units::{show_bytes, show_nanos},
+};
+use diorama_wire::{Bound, Engine, Rw};
+
+/// Name and value of everything a reader needs to know of the setup. Scenario facts are those of
+/// the first run; a comparison says in its notes and verdicts where others differ.
+pub(super) fn of(runs: &[&Results], comparison: &Comparison) -> Vec<(String, String)> {
+    let mut setup = Vec::new();
+    let mut add = |name: &str, value: String| setup.push((name.to_owned(), value));
+    for (run, results) in comparison.runs.iter().zip(runs) {
+        let name = if run.letter.is_empty() {
+            "run".to_owned()
+        } else {
+            format!("run {}", run.letter)
+        };
+        add(
+            &name,
+            format!(
+                "{}, started {}, diorama {}; {}",
+                run.run_id, results.started, results.diorama, run.lane
+            ),
+        );
+        add(
+            "VMM",
+            format!(
+                "{} (from {}, sha256 {})",
+                results.vmm.version,
+                results.vmm.origin,
+                results.vmm.digest.short()
+            ),
+        );
+    }
+    if let Some(first) = runs.first() {
+        describe(&first.scenario, &mut add);
+    }
+    add("evidence", evidence(runs));
+    setup
+}
+
+/// Why the I/O was what it claims to be, counted over the measured cells of all runs.
+fn evidence(runs: &[&Results]) -> String {
+    let cells = runs.iter().flat_map(|r| &r.cells);
+    let measured = cells.filter_map(|c| match &c.outcome {
+        Outcome::Measured(measured) => Some((c.inputs.is_some(), measured)),
+        _ => None,
+    });
+    let (mut all, mut direct, mut uncached, mut inputs, mut memory) = (0, 0, 0, 0, 0);
+    let mut blocks = 0;
+    for (hashed, cell) in measured {
+        let e = &cell.guest.evidence;
+        all += 1;
+        direct += usize::from(e.o_direct);
+        uncached += usize::from(e.cached_pages_before == 0 && e.cached_pages_after == 0);
+        inputs += usize::from(hashed);
+        memory += usize::from(cell.memory.end.is_some());
+        blocks += e.verified_blocks;
+    }
+    format!(
+        "of {all} measured cells, O_DIRECT was set in {direct}, no page of the file was cached \
+         before and after in {uncached}, all inputs are hashed in {inputs}, the guest's memory \
+         is hashed in {memory}; {blocks} blocks were read back and had the right content"
+    )
+}
+
+fn describe(scenario: &Scenario, add: &mut dyn FnMut(&str, String)) {
+    if scenario.lane.device == Device::Model {
+        let m = &scenario.model;
+        let bandwidth = m
+            .bandwidth_mib_s
+            .map_or("no bandwidth bound".into(), |b| format!("{b} MiB/s"));
+        add(
+            "model device",
+            format!(
+                "null_blk in guest memory, {} MiB, {} B blocks, latency {}, {bandwidth}, \
+                 queue depth {}, {} submit queue(s), scheduler {}",
+                m.size_mib,
+                m.block_size,
+                show_nanos(m.latency_ns),
+                m.hw_queue_depth,
+                m.submit_queues,
+                m.scheduler
+            ),
+        );
+    }
+    for fs in &scenario.filesystems {
+        let mut value = fs.kind.name().to_owned();
+        if fs.mkfs.is_empty() {
+            value.push_str(", made with what the oldest kernel knows");
+        } else {
+            value.push_str(&format!(", mkfs {}", fs.mkfs.join(" ")));
+        }
+        if !fs.mount_options.is_empty() {
+            value.push_str(&format!(", mounted with {}", fs.mount_options));
+        }
+        add(&format!("file system {}", fs.name), value);
+    }
+    for workload in &scenario.workloads {
+        add(&format!("workload {}", workload.name), job(workload));
+    }
+    let m = &scenario.measure;
+    let warmup = match m.warmup_ios {
+        0 => "one whole repetition".to_owned(),
+        ios => format!("{ios} I/Os"),
+    };
+    add(
+        "repetitions",
+        format!(
+            "{} after an uncounted warm-up of {warmup}; each begins {} later in its phase than the one before",
+            m.repetitions,
+            show_nanos(m.phase_step_ns)
+        ),
+    );
+    let words = if scenario.cmdline.is_empty() {
+        String::new()
+    } else {
+        format!(", kernel command line + {}", scenario.cmdline.join(" "))
+    };
+    add(
+        "guest",
+        format!("1 CPU, {} MiB RAM{words}", scenario.memory_mib),
+    );
+}
+
+fn job(workload: &WorkloadSpec) -> String {
+    let job = &workload.job;
+    let engine = match job.engine {
+        Engine::Libaio => "libaio",
+    };
+    let rw = match job.rw {
+        Rw::Read => "reads",
+        Rw::Write => "overwrites",
+    };
+    let bound = match job.bound {
+        Bound::Runtime(ns) => format!("{} per repetition", show_nanos(ns)),
+        Bound::Ios(ios) => format!("{ios} I/Os per repetition"),
+    };
+    format!(
+        "sequential direct {rw} of {}, {engine}, iodepth {}, file of {}, {bound}",
+        show_bytes(job.block_size.into()),
+        job.iodepth,
+        show_bytes(job.file_size)
+    )
+}

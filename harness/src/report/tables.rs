@@ -1,0 +1,239 @@
+//! Which tables a report has: the mail's two, the absolute figures, and the cost per I/O.
+
+use super::{
+    model::Report,
+    table::{Entry, Group, Row, Table, Tone, number, thousands},
+};
+use crate::{
+    compare::{Cell, Figure, Subject, Verdict},
+    scenario::{Clock, Lane, Metric},
+};
+
+/// Every table, in the order of reading.
+pub(super) fn all(report: &Report) -> Vec<Table> {
+    let mut tables = vec![
+        relative(report, Metric::Iops),
+        relative(report, Metric::TotalIo),
+    ];
+    for lane in report.comparison.lanes() {
+        tables.push(absolute(report, lane, Metric::Iops));
+        tables.push(absolute(report, lane, Metric::TotalIo));
+        let workloads = report.comparison.workloads.iter();
+        tables.extend(workloads.map(|w| costs(report, lane, w)));
+    }
+    tables
+}
+
+/// A table of ratios to the baseline: kernels down, workloads across.
+pub(super) fn relative(report: &Report, metric: Metric) -> Table {
+    let mut footnotes = vec!["~ no difference: the two figures' ranges overlap.".to_owned()];
+    footnotes.extend(kernel_footnotes(report));
+    if metric == Metric::Iops {
+        footnotes.extend(report.cached_note());
+    }
+    Table {
+        title: format!(
+            "{} relative to {} on the same file system",
+            metric.facts().title,
+            report.baseline()
+        ),
+        caption: report.lane.to_string(),
+        corner: "kernel".into(),
+        columns: report.comparison.workloads.clone(),
+        groups: groups(report, &report.comparison.workloads, |subject, cell, _| {
+            ratio(subject, cell, metric)
+        }),
+        footnotes,
+    }
+}
+
+/// A table of medians with their ranges, of the runs in one lane.
+fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
+    let unit = match metric {
+        Metric::TotalIo => "MiB/s",
+        other => other.facts().unit,
+    };
+    let n = report.comparison.cells.iter();
+    let n = n.filter_map(|c| c.figures.get(&metric)).map(|f| f.n).max();
+    let mut footnotes = vec![format!(
+        "median of {} repetitions, with [smallest to largest], or ± the larger of the two distances.",
+        n.unwrap_or(0)
+    )];
+    footnotes.extend(kernel_footnotes(report));
+    Table {
+        title: format!("{} ({unit}), median and range", metric.facts().title),
+        caption: lane.to_string(),
+        corner: "kernel".into(),
+        columns: report.comparison.workloads.clone(),
+        groups: groups_in(report, lane, &report.comparison.workloads, |_, cell, _| {
+            measured(cell, |cell| {
+                cell.figures.get(&metric).map(|f| range(f, metric))
+            })
+        }),
+        footnotes,
+    }
+}
+
+/// Metrics of the cost table, in its columns' order.
+const COSTS: [Metric; 6] = [
+    Metric::BusyPerIo,
+    Metric::UserPerIo,
+    Metric::SystemPerIo,
+    Metric::ContextSwitchesPerIo,
+    Metric::InterruptsPerIo,
+    Metric::KworkerRunsPerIo,
+];
+
+/// What one I/O of a workload costs, with its IOPS ratio beside it so that a difference can be
+/// traced to the path that became longer or shorter.
+fn costs(report: &Report, lane: Lane, workload: &str) -> Table {
+    let mut columns = vec!["IOPS ratio".to_owned()];
+    columns.extend(COSTS.iter().map(|m| m.facts().short.to_owned()));
+    let time = match lane.clock {
+        Clock::Instructions => "busy, user and system in ns, which are instructions in this lane",
+        Clock::Wall => "busy, user and system in ns of CPU time",
+    };
+    let mut footnotes = vec![
+        "user: the engine's own code; system: kernel and interrupts; kworker: times a kworker \
+         was put on the CPU."
+            .into(),
+        "n/a: this kernel does not provide the counter.".into(),
+    ];
+    footnotes.extend(kernel_footnotes(report));
+    let names = vec![workload.to_owned(); columns.len()];
+    Table {
+        title: format!("Cost per I/O, {workload}"),
+        caption: format!("{lane}; {time}"),
+        corner: "kernel".into(),
+        columns,
+        groups: groups_in(report, lane, &names, |subject, cell, column| {
+            match column.checked_sub(1) {
+                None => ratio(subject, cell, Metric::Iops),
+                Some(i) => measured(cell, |cell| {
+                    let figure = cell.figures.get(&COSTS[i])?;
+                    let decimals = COSTS[i].facts().decimals;
+                    Some(Entry::plain(number(figure.median, decimals)))
+                }),
+            }
+        }),
+        footnotes,
+    }
+}
+
+fn groups(
+    report: &Report,
+    workloads: &[String],
+    entry: impl Fn(&Subject, Option<&Cell>, usize) -> Entry,
+) -> Vec<Group> {
+    rows(report, |_| true, workloads, entry)
+}
+
+fn groups_in(
+    report: &Report,
+    lane: Lane,
+    workloads: &[String],
+    entry: impl Fn(&Subject, Option<&Cell>, usize) -> Entry,
+) -> Vec<Group> {
+    let of_lane = |s: &Subject| report.comparison.runs[s.run].lane == lane;
+    rows(report, of_lane, workloads, entry)
+}
+
+fn rows(
+    report: &Report,
+    shown: impl Fn(&Subject) -> bool,
+    workloads: &[String],
+    entry: impl Fn(&Subject, Option<&Cell>, usize) -> Entry,
+) -> Vec<Group> {
+    let comparison = &report.comparison;
+    let row = |filesystem: &str, index: usize, subject: &Subject| Row {
+        label: label(subject),
+        entries: workloads
+            .iter()
+            .enumerate()
+            .map(|(column, w)| entry(subject, comparison.cell(index, filesystem, w), column))
+            .collect(),
+    };
+    let group = |filesystem: &String| Group {
+        name: filesystem.clone(),
+        rows: comparison
+            .subjects
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| shown(s))
+            .map(|(i, s)| row(filesystem, i, s))
+            .collect(),
+    };
+    comparison.filesystems.iter().map(group).collect()
+}
+
+fn label(subject: &Subject) -> String {
+    if subject.as_locked {
+        subject.label.clone()
+    } else {
+        format!("{} !", subject.label)
+    }
+}
+
+fn kernel_footnotes(report: &Report) -> Vec<String> {
+    let replaced = report.replaced();
+    replaced
+        .map(|k| format!("! {} is NOT THE LOCKED KERNEL.", k.label))
+        .collect()
+}
+
+/// An entry for what is not there: loud, in capitals, never blank.
+fn loud(word: &str) -> Entry {
+    Entry::plain(word.to_uppercase()).toned(Tone::Loud)
+}
+
+fn measured(cell: Option<&Cell>, entry: impl Fn(&Cell) -> Option<Entry>) -> Entry {
+    match cell {
+        None => loud("no such cell"),
+        Some(cell) => match &cell.failure {
+            Some(failure) => loud(failure.word),
+            None => entry(cell).unwrap_or_else(|| Entry::plain("n/a").toned(Tone::Quiet)),
+        },
+    }
+}
+
+fn ratio(subject: &Subject, cell: Option<&Cell>, metric: Metric) -> Entry {
+    measured(cell, |cell| {
+        if subject.baseline {
+            return Some(Entry::plain("1").toned(Tone::Quiet));
+        }
+        let against = cell.against.get(&metric)?;
+        let Some(ratio) = against.ratio else {
+            return Some(match against.verdict {
+                Verdict::Fixed => loud("no baseline (fixed)"),
+                Verdict::Incomparable { .. } => loud("incomparable"),
+                _ => Entry::plain("n/a").toned(Tone::Quiet),
+            });
+        };
+        let tone = match against.verdict {
+            Verdict::Regressed => Tone::Worse,
+            Verdict::Improved => Tone::Better,
+            _ => Tone::Quiet,
+        };
+        let mut entry = Entry::plain(format!("{:.3}", ratio.value)).toned(tone);
+        entry.mark = ratio.within_noise.then_some('~');
+        Some(entry)
+    })
+}
+
+/// Median with range; in short, the larger deviation in percent.
+fn range(figure: &Figure, metric: Metric) -> Entry {
+    let show = |value: f64| match metric {
+        Metric::TotalIo => format!("{:.1}", value / f64::from(1 << 20)),
+        _ => thousands(value),
+    };
+    let mut entry = Entry::plain(format!(
+        "{} [{} to {}]",
+        show(figure.median),
+        show(figure.min),
+        show(figure.max)
+    ));
+    entry.short = figure
+        .spread()
+        .map(|s| format!("{} ±{:.1}%", show(figure.median), 100.0 * s));
+    entry
+}

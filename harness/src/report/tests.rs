@@ -1,0 +1,278 @@
+//! Snapshots of every format, and rules that hold in all of them.
+
+use super::*;
+use crate::{
+    compare::fixture,
+    scenario::{Clock, Device, Lane},
+};
+
+fn text(report: &Report, format: Format, style: &Style) -> String {
+    String::from_utf8(render(report, format, style).unwrap()).unwrap()
+}
+
+fn plain(report: &Report, format: Format) -> String {
+    text(report, format, &Style::default())
+}
+
+const TEXTS: [Format; 7] = [
+    Format::Terminal,
+    Format::Markdown,
+    Format::Org,
+    Format::Csv,
+    Format::Json,
+    Format::Junit,
+    Format::Svg,
+];
+
+#[test]
+fn terminal() {
+    let good = Report::new(&fixture::results());
+    insta::assert_snapshot!("terminal", plain(&good, Format::Terminal));
+    let bad = Report::new(&fixture::with_failures());
+    insta::assert_snapshot!("terminal_failures", plain(&bad, Format::Terminal));
+}
+
+#[test]
+fn markdown() {
+    let good = Report::new(&fixture::results());
+    insta::assert_snapshot!("markdown", plain(&good, Format::Markdown));
+    let bad = Report::new(&fixture::with_failures());
+    insta::assert_snapshot!("markdown_failures", plain(&bad, Format::Markdown));
+}
+
+#[test]
+fn org() {
+    let report = Report::new(&fixture::with_failures());
+    insta::assert_snapshot!("org", plain(&report, Format::Org));
+}
+
+#[test]
+fn csv() {
+    let report = Report::new(&fixture::with_failures());
+    insta::assert_snapshot!("csv", plain(&report, Format::Csv));
+}
+
+#[test]
+fn junit() {
+    let report = Report::new(&fixture::with_failures());
+    insta::assert_snapshot!("junit", plain(&report, Format::Junit));
+}
+
+#[test]
+fn svg() {
+    let report = Report::new(&fixture::with_failures());
+    insta::assert_snapshot!("svg", plain(&report, Format::Svg));
+}
+
+#[test]
+fn two_runs_are_one_report() {
+    let (a, mut b) = (fixture::results(), fixture::results());
+    b.run_id = "iomap-dio-2".into();
+    let report = Report::of_runs(&a, &[&b]);
+    insta::assert_snapshot!("two_runs", plain(&report, Format::Terminal));
+}
+
+#[test]
+fn a_narrow_terminal_is_never_overrun_and_loses_nothing() {
+    let report = Report::new(&fixture::with_failures());
+    let wide = plain(&report, Format::Terminal);
+    let style = Style {
+        width: 60,
+        ..Style::default()
+    };
+    let narrow = text(&report, Format::Terminal, &style);
+    let tables = |text: &str| {
+        let end = text.find("Cells that were not measured").unwrap();
+        text[..end].to_owned()
+    };
+    for line in tables(&narrow).lines().filter(|l| l.starts_with("  ")) {
+        assert!(line.chars().count() <= 60, "{line}");
+    }
+    for word in [
+        "GUEST FAULT",
+        "TIMED OUT",
+        "UNSUPPORTED",
+        "NOT RUN",
+        "WRONG RESULT",
+    ] {
+        let count = |text: &str| tables(text).matches(word).count();
+        assert!(count(&wide) > 0 && count(&narrow) >= count(&wide), "{word}");
+    }
+}
+
+#[test]
+fn colour_adds_only_escape_sequences() {
+    let report = Report::new(&fixture::with_failures());
+    let style = Style {
+        color: true,
+        ..Style::default()
+    };
+    let colored = text(&report, Format::Terminal, &style);
+    assert!(colored.contains("\x1b[1;31mGUEST FAULT\x1b[0m"));
+    let mut stripped = colored;
+    while let Some(start) = stripped.find('\x1b') {
+        let end = start + stripped[start..].find('m').unwrap();
+        stripped.replace_range(start..=end, "");
+    }
+    let trimmed = stripped.lines().map(|l| format!("{}\n", l.trim_end()));
+    assert_eq!(
+        trimmed.collect::<String>(),
+        plain(&report, Format::Terminal)
+    );
+}
+
+#[test]
+fn every_format_names_the_lane() {
+    let report = Report::new(&fixture::results());
+    for format in TEXTS {
+        let text = plain(&report, format);
+        assert!(
+            text.contains("exact lane: model device, instructions clock"),
+            "{format:?}"
+        );
+    }
+}
+
+#[test]
+fn a_replaced_kernel_and_failing_cells_are_loud_in_every_format() {
+    let report = Report::new(&fixture::with_failures());
+    for format in TEXTS {
+        let text = plain(&report, format).to_lowercase();
+        let replaced = match format {
+            Format::Csv => "true,no,",
+            Format::Json => "\"as_locked\": false",
+            _ => "not the locked kernel",
+        };
+        assert!(text.contains(replaced), "{format:?}");
+        for word in [
+            "guest fault",
+            "timed out",
+            "unsupported",
+            "wrong result",
+            "harness failed",
+            "not run",
+        ] {
+            // The chart has no bar for the baseline; its readers see what it was needed for.
+            if !(format == Format::Svg && word == "wrong result") {
+                assert!(text.contains(word), "{format:?}: {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn csv_has_one_row_per_cell_and_metric_whatever_happened() {
+    for results in [fixture::results(), fixture::with_failures()] {
+        let text = plain(&Report::new(&results), Format::Csv);
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        let records: Result<Vec<_>, _> = reader.records().collect();
+        assert_eq!(records.unwrap().len(), 40 * 8);
+    }
+}
+
+#[test]
+fn json_is_json_with_every_cell() {
+    let text = plain(&Report::new(&fixture::with_failures()), Format::Json);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["version"], 1);
+    assert_eq!(
+        value["report"]["comparison"]["cells"]
+            .as_array()
+            .unwrap()
+            .len(),
+        40
+    );
+    assert_eq!(value["report"]["reproduction"]["is"], "undecided");
+    assert_eq!(value["units"]["busy-per-io"], "ns/IO");
+}
+
+#[test]
+fn a_figure_of_another_lane_is_never_shown_below_this_lanes_name() {
+    let (a, mut b) = (fixture::results(), fixture::results());
+    let wall = Lane {
+        device: Device::Vfio,
+        clock: Clock::Wall,
+    };
+    b.scenario.lane = wall;
+    b.cells.iter_mut().for_each(|c| c.key.lane = wall);
+    let report = Report::of_runs(&a, &[&b]);
+    for table in tables::all(&report) {
+        let relative = table.title.contains("relative");
+        for row in table.groups.iter().flat_map(|g| &g.rows) {
+            let of_b = row.label.starts_with("B:");
+            if relative && of_b {
+                assert!(row.entries.iter().all(|e| e.text == "INCOMPARABLE"));
+            } else if !relative {
+                assert_eq!(
+                    of_b,
+                    table.caption.contains("wall clock"),
+                    "{}",
+                    table.title
+                );
+            }
+        }
+    }
+}
+
+/// Pixels of a PNG: width, height, RGBA.
+fn pixels(png: &[u8]) -> resvg::tiny_skia::Pixmap {
+    resvg::tiny_skia::Pixmap::decode_png(png).unwrap()
+}
+
+#[test]
+fn the_png_is_drawn_with_the_font_in_the_tree() {
+    let report = Report::new(&fixture::results());
+    let with_text = chart::render(&report);
+    let drawn = pixels(&png::render(&with_text).unwrap());
+    assert_eq!(drawn.width(), 1600);
+    // Without its texts the same chart has fewer dark pixels: text was drawn, with no font
+    // installed being asked (the fonts' database holds two faces and nothing else).
+    let lines = with_text.lines().filter(|l| !l.starts_with("<text"));
+    let bare: String = lines.map(|l| format!("{l}\n")).collect();
+    let bare = pixels(&png::render(&bare).unwrap());
+    let dark = |p: &resvg::tiny_skia::Pixmap| {
+        let dark = p.pixels().iter().filter(|c| c.red() < 90 && c.blue() < 90);
+        dark.count()
+    };
+    assert!(dark(&drawn) > dark(&bare) + 5000);
+}
+
+#[test]
+fn equal_reports_give_equal_bytes() {
+    let report = Report::new(&fixture::with_failures());
+    for format in Format::ALL {
+        let once = render(&report, format, &Style::default()).unwrap();
+        let again = render(&report.clone(), format, &Style::default()).unwrap();
+        assert!(once == again, "{format:?}");
+    }
+}
+
+#[test]
+fn names_with_markup_in_them_stay_text() {
+    let mut results = fixture::results();
+    results.scenario.title = "a <b> & \"c\" | d".into();
+    let report = Report::new(&results);
+    png::render(&plain(&report, Format::Svg)).unwrap();
+    assert!(plain(&report, Format::Svg).contains("a &lt;b&gt; &amp; &quot;c&quot; | d"));
+    assert!(plain(&report, Format::Markdown).starts_with("# a \\<b\\> & \"c\" \\| d"));
+}
+
+#[test]
+fn a_run_without_a_measured_cell_still_renders_everywhere() {
+    let mut results = fixture::results();
+    for cell in &mut results.cells {
+        cell.outcome = crate::record::Outcome::NotRun {
+            why: "stopped by SIGINT".into(),
+        };
+    }
+    results.scenario.expect.clear();
+    let report = Report::new(&results);
+    for format in Format::ALL {
+        assert!(
+            !render(&report, format, &Style::default())
+                .unwrap()
+                .is_empty()
+        );
+    }
+    assert!(plain(&report, Format::Terminal).contains("40 of 40 cells WERE NOT MEASURED"));
+}

@@ -1,0 +1,66 @@
+//! The cell cache: what was measured, by input digest. Same digest, same digits.
+
+use crate::{
+    digest::Sha256,
+    error::{Error, Result},
+    record::{Measured, SCHEMA},
+    store::Store,
+};
+use serde::{Deserialize, Serialize};
+use std::fs;
+
+/// Kind of the store's entries that hold measured cells.
+const CELLS: &str = "cell";
+const FILE: &str = "cell.json";
+
+/// Measured cells in the store.
+#[derive(Clone, Debug)]
+pub struct CellCache {
+    store: Store,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    schema: u32,
+    inputs: Sha256,
+    measured: Measured,
+}
+
+impl CellCache {
+    /// The cache in a store.
+    #[must_use]
+    pub fn new(store: Store) -> CellCache {
+        CellCache { store }
+    }
+
+    /// What was measured with these inputs. An entry that cannot be read, or that is of another
+    /// schema, is no entry: the cell is measured again.
+    #[must_use]
+    pub fn get(&self, inputs: &Sha256) -> Option<Measured> {
+        let dir = self.store.derived(CELLS, inputs)?;
+        let text = fs::read(dir.join(FILE)).ok()?;
+        let entry: Entry = serde_json::from_slice(&text).ok()?;
+        (entry.schema == SCHEMA && entry.inputs == *inputs).then_some(entry.measured)
+    }
+
+    /// Keeps what was measured, in place of what was there.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put(&self, inputs: &Sha256, measured: &Measured) -> Result<()> {
+        let entry = Entry {
+            schema: SCHEMA,
+            inputs: *inputs,
+            measured: measured.clone(),
+        };
+        let json = serde_json::to_vec(&entry)
+            .map_err(|e| Error::internal("writing a cell as JSON").because(e))?;
+        self.store.forget(CELLS, inputs)?;
+        self.store
+            .derive(CELLS, inputs, |dir| {
+                let path = dir.join(FILE);
+                fs::write(&path, &json).map_err(|e| Error::io("writing", &path, e))
+            })
+            .map(drop)
+    }
+}

@@ -1,0 +1,121 @@
+//! The typed event stream: the record and the terminal are fed by the same values.
+
+use crate::record::{CellResult, MemoryDigests};
+use serde::Serialize;
+
+/// Something that happened in a run, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run begins.
+    RunStarted {
+        /// Name of the run.
+        run_id: String,
+        /// Lane of every figure in it.
+        lane: String,
+        /// Cells of the matrix.
+        cells: usize,
+        /// Cells whose digits are known already.
+        cached: usize,
+        /// Cells that cannot run, as known before any boot.
+        settled: usize,
+        /// Guests at once.
+        jobs: usize,
+    },
+    /// Something a reader must know.
+    Note {
+        /// In words.
+        text: String,
+    },
+    /// A guest starts: a boot to its checkpoint, or a cell.
+    GuestStarted {
+        /// Which one.
+        guest: Guest,
+        /// Host CPU it is pinned to.
+        cpu: usize,
+        /// How long it took last time, in seconds.
+        expected_s: Option<f64>,
+    },
+    /// A guest's own progress.
+    Progress {
+        /// Which one.
+        guest: Guest,
+        /// [`diorama_wire::Phase::name`], or a host-side step.
+        phase: String,
+        /// Detail; may be empty.
+        detail: String,
+    },
+    /// A kernel's checkpoint is there.
+    CheckpointReady {
+        /// Which kernel.
+        kernel: String,
+        /// Whether it was there before.
+        cached: bool,
+        /// From start to saved, in seconds of the host's clock.
+        wall_s: f64,
+        /// CPU seconds of QEMU.
+        cpu_s: f64,
+        /// Digest of the guest's memory.
+        memory: String,
+    },
+    /// A kernel's checkpoint could not be made; its cells end with this outcome.
+    CheckpointFailed {
+        /// Which kernel.
+        kernel: String,
+        /// The word for the outcome.
+        outcome: String,
+        /// Why.
+        why: String,
+    },
+    /// A cell came to its end; the result is whole.
+    CellFinished {
+        /// The result.
+        result: Box<CellResult>,
+    },
+    /// `--verify` compared a cell with what was known.
+    CellVerified {
+        /// The cell.
+        cell: String,
+        /// What differs; empty when every digit and the memory are equal.
+        differences: Vec<String>,
+        /// Memory as measured now.
+        memory: MemoryDigests,
+    },
+    /// The run was asked to stop.
+    Stopping {
+        /// By what.
+        why: String,
+    },
+    /// The run is over.
+    RunFinished {
+        /// Cells with figures.
+        measured: usize,
+        /// All cells.
+        cells: usize,
+    },
+}
+
+/// Which guest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(untagged)]
+pub enum Guest {
+    /// The boot of a kernel to its checkpoint.
+    Boot {
+        /// Kernel's name.
+        kernel: String,
+    },
+    /// A cell.
+    Cell {
+        /// Its key as text.
+        cell: String,
+    },
+}
+
+impl std::fmt::Display for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Guest::Boot { kernel } => write!(f, "boot {kernel}"),
+            Guest::Cell { cell } => f.write_str(cell),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Running a plan: what is known already is taken from the cache, the rest is measured, and
+//! everything is recorded as it happens.
+
+mod cache;
+mod event;
+mod executor;
+mod hosts;
+mod qemu;
+mod scheduler;
+mod verify;
+
+pub use cache::CellCache;
+pub use event::{Event, Guest};
+pub use executor::{Checkpointed, Executor, Watch};
+pub use hosts::{Slots, slots};
+pub use qemu::{CHECKPOINTS, Qemu};
+pub use scheduler::{Options, Stop};
+pub use verify::{Verification, differences};
+
+use crate::{
+    error::{Error, Result},
+    plan::Plan,
+    record::{CellResult, Origin, Outcome, Results, RunDir, SCHEMA},
+};
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
+use tokio::sync::watch;
+
+/// What a run does with what is known already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Takes it.
+    Use,
+    /// Measures anyway, and replaces it.
+    Replace,
+    /// Measures anyway, and compares.
+    Verify,
+}
+
+/// A run that came to its end, whole or not.
+#[derive(Debug)]
+pub struct Finished {
+    /// What is in results.json.
+    pub results: Results,
+    /// The run directory.
+    pub dir: PathBuf,
+    /// What `--verify` found.
+    pub verification: Option<Verification>,
+    /// Whether and how the run was told to stop.
+    pub stopped: Stop,
+}
+
+/// Runs a plan into a run directory. `listen` sees every event after it was recorded.
+///
+/// # Errors
+/// When the record cannot be written. Cells measured until then are in the cell cache, and in the
+/// record as far as it could be written.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a separate seam of the tests"
+)]
+pub async fn perform<E: Executor>(
+    plan: Rc<Plan>,
+    executor: Rc<E>,
+    cache: &CellCache,
+    known: Known,
+    options: &Options,
+    dir: RunDir,
+    notes: Vec<String>,
+    stop: &watch::Sender<Stop>,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<Finished> {
+    let mut recorder = Recorder::new(&plan, dir, notes, stop, listen);
+    let mut todo = Vec::new();
+    let mut before = BTreeMap::new();
+    for (k, kernel) in plan.kernels.iter().enumerate() {
+        for (c, cell) in kernel.cells.iter().enumerate() {
+            let cached = cell.inputs.and_then(|inputs| cache.get(&inputs));
+            let at = recorder.index(k, c);
+            match (cell.settled.clone(), cached, known) {
+                (Some(outcome), _, _) => recorder.cells[at] = recorder.result(at, outcome),
+                (None, Some(measured), Known::Use) => {
+                    let outcome = Outcome::Measured(Box::new(measured));
+                    recorder.cells[at] = CellResult {
+                        origin: Origin::Cached,
+                        ..recorder.result(at, outcome)
+                    };
+                }
+                (None, cached, _) => {
+                    todo.push((k, c));
+                    before.extend(cached.map(|measured| (at, measured)));
+                }
+            }
+        }
+    }
+    let cached = recorder.count(|c| c.origin == Origin::Cached);
+    let settled = plan.cells().filter(|(_, c)| c.settled.is_some()).count();
+    recorder.tell(Event::RunStarted {
+        run_id: recorder.dir.run_id().to_owned(),
+        lane: plan.scenario.lane.to_string(),
+        cells: recorder.cells.len(),
+        cached,
+        settled,
+        jobs: options.cpus.len(),
+    });
+    for note in recorder.notes.clone() {
+        recorder.tell(Event::Note { text: note });
+    }
+    recorder.save();
+
+    let mut verification = (known == Known::Verify).then(Verification::default);
+    let sink = |event: Event| {
+        if let Event::CellFinished { result } = &event {
+            let at = recorder.position(result);
+            recorder.cells[at] = (**result).clone();
+            if let (Some(inputs), Outcome::Measured(measured)) = (&result.inputs, &result.outcome) {
+                let verified = verification
+                    .as_mut()
+                    .map(|v| v.add(&result.key, before.get(&at), measured));
+                // What was known stays when it differs: both are evidence, and the record has one.
+                let keep = verified.as_ref().is_none_or(Vec::is_empty);
+                if keep && let Err(error) = cache.put(inputs, measured) {
+                    recorder.note(format!("a cell could not be cached: {}", error.render()));
+                }
+                if let Some(differences) = verified {
+                    recorder.tell(Event::CellVerified {
+                        cell: result.key.to_string(),
+                        differences,
+                        memory: measured.memory.clone(),
+                    });
+                }
+            }
+            recorder.tell(event);
+            recorder.save();
+        } else {
+            recorder.tell(event);
+        }
+    };
+    scheduler::run(
+        plan.clone(),
+        todo,
+        executor,
+        options,
+        stop.subscribe(),
+        sink,
+    )
+    .await;
+
+    let measured = recorder.count(|c| c.outcome.measured().is_some());
+    recorder.tell(Event::RunFinished {
+        measured,
+        cells: recorder.cells.len(),
+    });
+    recorder.save();
+    let stopped = *stop.borrow();
+    let (results, dir) = recorder.finish()?;
+    Ok(Finished {
+        results,
+        dir,
+        verification,
+        stopped,
+    })
+}
+
+/// Keeps results.json and events.jsonl up to date. After the first failure to write it asks the
+/// run to stop and writes no more.
+struct Recorder<'a> {
+    plan: &'a Plan,
+    dir: RunDir,
+    started: String,
+    cells: Vec<CellResult>,
+    notes: Vec<String>,
+    listen: &'a mut dyn FnMut(&Event),
+    stop: &'a watch::Sender<Stop>,
+    failed: Option<Error>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(
+        plan: &'a Plan,
+        dir: RunDir,
+        notes: Vec<String>,
+        stop: &'a watch::Sender<Stop>,
+        listen: &'a mut dyn FnMut(&Event),
+    ) -> Recorder<'a> {
+        let cells = plan
+            .cells()
+            .map(|(_, cell)| CellResult {
+                key: cell.key.clone(),
+                inputs: cell.inputs,
+                origin: Origin::Measured,
+                outcome: Outcome::NotRun {
+                    why: "its turn had not come yet".into(),
+                },
+            })
+            .collect();
+        let started = jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string();
+        Recorder {
+            plan,
+            dir,
+            started,
+            cells,
+            notes,
+            listen,
+            stop,
+            failed: None,
+        }
+    }
+
+    fn index(&self, kernel: usize, cell: usize) -> usize {
+        self.plan.kernels[..kernel]
+            .iter()
+            .map(|k| k.cells.len())
+            .sum::<usize>()
+            + cell
+    }
+
+    fn position(&self, result: &CellResult) -> usize {
+        self.cells
+            .iter()
+            .position(|c| c.key == result.key)
+            .expect("a result belongs to a cell of the plan")
+    }
+
+    fn result(&self, at: usize, outcome: Outcome) -> CellResult {
+        CellResult {
+            outcome,
+            ..self.cells[at].clone()
+        }
+    }
+
+    fn count(&self, what: impl Fn(&CellResult) -> bool) -> usize {
+        self.cells.iter().filter(|c| what(c)).count()
+    }
+
+    fn note(&mut self, text: String) {
+        self.notes.push(text.clone());
+        self.tell(Event::Note { text });
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.failed.is_none() {
+            let written = self.dir.event(&event);
+            self.check(written);
+        }
+        (self.listen)(&event);
+    }
+
+    fn save(&mut self) {
+        if self.failed.is_none() {
+            let written = self
+                .dir
+                .write_json("results.json", &self.results())
+                .map(drop);
+            self.check(written);
+        }
+    }
+
+    fn check(&mut self, written: Result<()>) {
+        if let Err(error) = written {
+            self.failed = Some(error);
+            self.stop
+                .send_replace(Stop::Soon("the record cannot be written"));
+        }
+    }
+
+    fn results(&self) -> Results {
+        Results {
+            schema: SCHEMA,
+            run_id: self.dir.run_id().to_owned(),
+            started: self.started.clone(),
+            diorama: env!("CARGO_PKG_VERSION").to_owned(),
+            scenario: self.plan.scenario.clone(),
+            kernels: self
+                .plan
+                .kernels
+                .iter()
+                .map(|kernel| {
+                    let mut record = kernel.record.clone();
+                    record.release = record.release.or_else(|| self.release_of(&record.name));
+                    record
+                })
+                .collect(),
+            vmm: self.plan.vmm.clone(),
+            cells: self.cells.clone(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// uname -r as a guest of this kernel reported it.
+    fn release_of(&self, kernel: &str) -> Option<String> {
+        let cell = self.cells.iter().filter(|c| c.key.kernel == kernel);
+        cell.filter_map(|c| c.outcome.measured())
+            .map(|m| m.guest.boot.release.clone())
+            .next()
+    }
+
+    fn finish(self) -> Result<(Results, PathBuf)> {
+        let results = self.results();
+        match self.failed {
+            None => Ok((results, self.dir.path().to_owned())),
+            Some(error) => {
+                let hint = "what was measured is in the cell cache: make room, then run again and \
+                            it is taken from there";
+                Err(error
+                    .hint(hint)
+                    .while_(format!("recording run {}", results.run_id)))
+            }
+        }
+    }
+}

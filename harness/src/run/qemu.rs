@@ -1,0 +1,375 @@
+//! The real executor: boots, checkpoints and cells in QEMU.
+
+use super::executor::{Checkpointed, Executor, Watch};
+use crate::{
+    error::{Error, Result},
+    plan::{CellPlan, KernelPlan, Machine as MachinePlan},
+    record::{HostSide, Measured, MemoryDigests, Outcome},
+    store::Store,
+    vm::{
+        Checkpoint, Deadlines, HOTPLUG_BUS, Handover, Machine, Spec, Start, Vmm, Watcher, blocking,
+        console_tail, fault, memory::GuestRam, vsock::Vsock,
+    },
+};
+use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, StopBy};
+use serde_json::json;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// Kind of the store's entries that hold checkpoints.
+pub const CHECKPOINTS: &str = "checkpoint";
+
+/// Runs guests in QEMU.
+#[derive(Debug)]
+pub struct Qemu {
+    /// Which one.
+    pub vmm: Vmm,
+    /// Where checkpoints are kept.
+    pub store: Store,
+    /// How results come back.
+    pub vsock: Vsock,
+    /// How long anything may take.
+    pub deadlines: Deadlines,
+    /// Whether to make checkpoints afresh even where there are some.
+    pub fresh_checkpoints: bool,
+}
+
+type Step<T> = std::result::Result<T, Outcome>;
+
+impl Executor for Qemu {
+    type Checkpoint = Rc<Checkpoint>;
+
+    async fn checkpoint(
+        &self,
+        kernel: &KernelPlan,
+        cpu: usize,
+        watch: Watch,
+    ) -> Step<Checkpointed<Rc<Checkpoint>>> {
+        let machine = machine_of(kernel)?;
+        let began = Instant::now();
+        if !self.fresh_checkpoints
+            && let Some(found) = self.saved(machine).await
+        {
+            return Ok(checkpointed(found, true, began));
+        }
+        let made = match self.boot_and_save(machine, cpu, &watch).await {
+            // One cold boot in several hundred hangs without explanation: one retry, and it shows.
+            Err(Outcome::TimedOut { phase, after_s, .. }) => {
+                watch(
+                    "retry",
+                    &format!("no progress in phase `{phase}` for {after_s:.0} s"),
+                );
+                self.boot_and_save(machine, cpu, &watch).await?
+            }
+            other => other?,
+        };
+        Ok(checkpointed(made, false, began))
+    }
+
+    async fn cell(
+        &self,
+        kernel: &KernelPlan,
+        cell: &CellPlan,
+        from: Option<&Rc<Checkpoint>>,
+        cpu: usize,
+        watch: Watch,
+    ) -> Outcome {
+        match self.measure(kernel, cell, from, cpu, &watch).await {
+            Ok(measured) => Outcome::Measured(Box::new(measured)),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+impl Qemu {
+    async fn saved(&self, plan: &MachinePlan) -> Option<Checkpoint> {
+        let dir = self.store.derived(CHECKPOINTS, &plan.checkpoint)?;
+        let opened = blocking("checking a checkpoint", move || Checkpoint::open(dir));
+        match opened.await {
+            Ok(checkpoint) => Some(checkpoint),
+            Err(_) => {
+                // In doubt: rebuilt. A checkpoint is a cache, and costs one boot.
+                let _ = self.store.forget(CHECKPOINTS, &plan.checkpoint);
+                None
+            }
+        }
+    }
+
+    async fn boot_and_save(
+        &self,
+        plan: &MachinePlan,
+        cpu: usize,
+        watch: &Watch,
+    ) -> Step<Checkpoint> {
+        let began = Instant::now();
+        let mut machine = self.boot(&plan.spec, None, cpu).await?;
+        let mut watcher = Watcher::new(self.deadlines);
+        watcher
+            .until(&mut machine, Handover::Ready, true, watch)
+            .await?;
+        watch("save", "");
+        let saved = async {
+            let memory = digest(&machine).await?;
+            let wall_s = began.elapsed().as_secs_f64();
+            let staging = staging(&self.store)?;
+            Checkpoint::save(&machine, staging.path(), memory, wall_s).await?;
+            // In place of an older one, or of one in doubt.
+            self.store.forget(CHECKPOINTS, &plan.checkpoint)?;
+            let dir = self.store.derive(CHECKPOINTS, &plan.checkpoint, |dir| {
+                move_files(staging.path(), dir)
+            })?;
+            blocking("checking a checkpoint", move || Checkpoint::open(dir)).await
+        };
+        let saved = saved.await.map_err(|e| failed("saving the checkpoint", &e));
+        machine.end().await;
+        saved
+    }
+
+    async fn boot(&self, spec: &Spec, job: Option<&[u8]>, cpu: usize) -> Step<Machine> {
+        let start = async {
+            let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
+            Machine::start(&self.vmm, spec, Start::Boot, ram, job, cpu).await
+        };
+        start.await.map_err(|e| failed("starting the guest", &e))
+    }
+
+    async fn measure(
+        &self,
+        kernel: &KernelPlan,
+        cell: &CellPlan,
+        from: Option<&Rc<Checkpoint>>,
+        cpu: usize,
+        watch: &Watch,
+    ) -> Step<Measured> {
+        let plan = machine_of(kernel)?;
+        let began = Instant::now();
+        let job = serde_json::to_vec(&cell.job)
+            .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
+        let mut watcher = Watcher::new(self.deadlines);
+        let (mut machine, memory) = match (from, plan.stop_by) {
+            (Some(checkpoint), _) => {
+                watch("restore", "");
+                let restored = checkpoint.restore(&self.vmm, &plan.spec, &job, cpu).await;
+                let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
+                go_on(&machine).await?;
+                (machine, Some(checkpoint.meta.memory.clone()))
+            }
+            (None, StopBy::Pvpanic) => {
+                let mut machine = self.boot(&plan.spec, Some(&job), cpu).await?;
+                watcher
+                    .until(&mut machine, Handover::Ready, true, watch)
+                    .await?;
+                let memory = digest(&machine)
+                    .await
+                    .map_err(|e| failed("reading the guest's memory", &e))?;
+                go_on(&machine).await?;
+                (machine, Some(memory))
+            }
+            (None, StopBy::None) => {
+                let initramfs = self.initramfs_with(plan, cell)?;
+                let spec = Spec {
+                    initramfs,
+                    ..plan.spec.clone()
+                };
+                (self.boot(&spec, None, cpu).await?, None)
+            }
+        };
+        let stops = plan.stop_by == StopBy::Pvpanic;
+        watcher
+            .until(&mut machine, Handover::Done, stops, watch)
+            .await?;
+        let end = if stops {
+            Some(
+                digest(&machine)
+                    .await
+                    .map_err(|e| failed("reading the guest's memory", &e))?,
+            )
+        } else {
+            None
+        };
+        watch("report", "");
+        let report = self.report(&mut machine, &mut watcher, stops).await;
+        let cpu_s = machine.cpu_seconds();
+        machine.end().await;
+        Ok(Measured {
+            guest: report?,
+            memory: MemoryDigests {
+                checkpoint: memory,
+                end,
+            },
+            host: HostSide {
+                vsock: self.vsock.route().name().to_owned(),
+                wall_s: began.elapsed().as_secs_f64(),
+                cpu_s,
+                checkpoint: from.is_some(),
+            },
+        })
+    }
+
+    /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
+    /// by the cell's digest.
+    fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Step<PathBuf> {
+        let key = crate::digest::Sha256::of_value(&(plan.checkpoint, &cell.job));
+        self.store
+            .derive("initramfs-with-job", &key, |dir| {
+                let path = dir.join(crate::image::INITRAMFS);
+                crate::image::with_job(&plan.spec.initramfs, &cell.job, &path).map(drop)
+            })
+            .map(|dir| dir.join(crate::image::INITRAMFS))
+            .map_err(|e| failed("adding the job to the initramfs", &e))
+    }
+
+    /// Plugs the vsock device in and takes the guest's answer.
+    async fn report(
+        &self,
+        machine: &mut Machine,
+        watcher: &mut Watcher,
+        stopped: bool,
+    ) -> Step<diorama_wire::CellReport> {
+        let plugged = self.vsock.plug(&machine.qmp, HOTPLUG_BUS).await;
+        let plugged = plugged.map_err(|e| failed("plugging the vsock device in", &e))?;
+        if stopped {
+            go_on(machine).await?;
+        }
+        let answer = async {
+            let mut link = plugged.accept(self.deadlines.report).await?;
+            match link.recv::<Message>(self.deadlines.report).await? {
+                Message::Hello {
+                    protocol: PROTOCOL, ..
+                } => {}
+                other => return Err(Error::internal(format!("the agent began with {other:?}"))),
+            }
+            let answer = link.recv::<Message>(self.deadlines.report).await?;
+            link.send(&Ack::Received, self.deadlines.report).await?;
+            Ok(answer)
+        };
+        // The agent may give up, or the guest end, while its words are awaited.
+        let answer = tokio::select! {
+            answer = answer => answer,
+            () = gone(machine, watcher) => Err(Error::host("the guest ended before it had reported")),
+        };
+        match answer {
+            Ok(Message::Report(report)) => Ok(*report),
+            Ok(Message::Failed(failure)) => Err(outcome_of(failure, machine)),
+            Ok(Message::Hello { .. }) => Err(failed(
+                "taking the report",
+                &Error::internal("the agent said hello twice"),
+            )),
+            Err(error) => Err(match watcher.fatal() {
+                Some(why) => fault(machine, format!("the agent gave up: {why}")),
+                None => failed("taking the report", &error),
+            }),
+        }
+    }
+}
+
+/// A directory on the store's file system, removed when dropped.
+fn staging(store: &Store) -> Result<tempfile::TempDir> {
+    let root = store.root();
+    tempfile::Builder::new()
+        .prefix(".checkpoint-")
+        .tempdir_in(root)
+        .map_err(|e| Error::io("making a directory in", root, e))
+}
+
+fn move_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).map_err(|e| Error::io("reading", from, e))? {
+        let entry = entry.map_err(|e| Error::io("reading", from, e))?;
+        let target = to.join(entry.file_name());
+        fs::rename(entry.path(), &target).map_err(|e| Error::io("moving to", &target, e))?;
+    }
+    Ok(())
+}
+
+async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        watcher.read_lines(machine, &|_, _| {});
+        if watcher.fatal().is_some() || machine.ended().is_some() {
+            return;
+        }
+    }
+}
+
+async fn go_on(machine: &Machine) -> Step<()> {
+    match machine.qmp.execute("cont", json!({})).await {
+        Ok(_) => Ok(()),
+        Err(e) => Err(failed("continuing the guest", &e)),
+    }
+}
+
+async fn digest(machine: &Machine) -> Result<String> {
+    let ram = machine.ram.clone();
+    blocking("reading the guest's memory", move || ram.digest()).await
+}
+
+fn machine_of(kernel: &KernelPlan) -> Step<&MachinePlan> {
+    kernel
+        .machine
+        .as_ref()
+        .ok_or_else(|| Outcome::HarnessFailed {
+            stage: "planning".into(),
+            why: format!("kernel {} has no machine", kernel.record.name),
+        })
+}
+
+fn checkpointed(
+    checkpoint: Checkpoint,
+    cached: bool,
+    began: Instant,
+) -> Checkpointed<Rc<Checkpoint>> {
+    Checkpointed {
+        cached,
+        wall_s: began.elapsed().as_secs_f64(),
+        cpu_s: if cached { 0.0 } else { checkpoint.meta.cpu_s },
+        memory: checkpoint.meta.memory.clone(),
+        handle: Rc::new(checkpoint),
+    }
+}
+
+fn failed(stage: &str, error: &Error) -> Outcome {
+    let text = error.render();
+    let why = text
+        .strip_prefix("error: ")
+        .unwrap_or(&text)
+        .replace("\n  ", "; ");
+    Outcome::HarnessFailed {
+        stage: stage.to_owned(),
+        why,
+    }
+}
+
+/// Each kind of the guest's failures is one outcome.
+fn outcome_of(failure: Failure, machine: &Machine) -> Outcome {
+    let Failure {
+        kind,
+        phase,
+        what,
+        config,
+        output,
+    } = failure;
+    let mut console = console_tail(machine);
+    console.extend(output.lines().map(str::to_owned));
+    match kind {
+        FailureKind::Unsupported => Outcome::Unsupported { why: what, config },
+        FailureKind::WrongResult => Outcome::WrongResult { why: what },
+        FailureKind::Step | FailureKind::NotQuiet => {
+            let said = output
+                .lines()
+                .last()
+                .map_or(String::new(), |l| format!(": {l}"));
+            Outcome::GuestFault {
+                why: format!("in phase `{phase}`: {what}{said}"),
+                console,
+            }
+        }
+        FailureKind::Protocol => Outcome::HarnessFailed {
+            stage: phase,
+            why: what,
+        },
+    }
+}

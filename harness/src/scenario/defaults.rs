@@ -1,0 +1,33 @@
+//! What a scenario that says nothing means: every default in one place. scenarios/README.md
+//! quotes them.
+
+/// `[model] size`: room for the file three quarters full and the file system's own blocks.
+pub const MODEL_SIZE: &str = "512MiB";
+/// `[model] block_size`: what NVMe drives are formatted with.
+pub const MODEL_BLOCK_SIZE: &str = "512";
+/// `[model] latency`: that of a fast drive's write buffer.
+pub const MODEL_LATENCY: &str = "10us";
+/// `[model] bandwidth`: above any 4k figure and below any 16k one in the exact lane, as the
+/// report's drive was.
+pub const MODEL_BANDWIDTH: &str = "440MiB/s";
+/// `[model] queue_depth`: that of a Linux NVMe queue.
+pub const MODEL_QUEUE_DEPTH: u32 = 1023;
+/// `[model] submit_queues`: one per CPU of the guest.
+pub const MODEL_SUBMIT_QUEUES: u32 = 1;
+/// `[model] scheduler`: NVMe's default.
+pub const MODEL_SCHEDULER: &str = "none";
+/// `[guest] memory`
+pub const GUEST_MEMORY: &str = "1GiB";
+/// `[measure] repetitions`
+pub const REPETITIONS: u32 = 5;
+/// `[measure] warmup_ios`: one whole repetition.
+pub const WARMUP_IOS: u32 = 0;
+/// `[measure] phase_step`: its multiples meet the guest's tick (4 ms at HZ=250) and the drive
+/// model's period (20 ms) at another place each, for far more repetitions than anyone asks for.
+pub const PHASE_STEP: &str = "731us";
+/// `[workloads.*] iodepth`: the report's.
+pub const IODEPTH: u32 = 64;
+/// `[workloads.*] ioengine`: the report's.
+pub const IOENGINE: &str = "libaio";
+/// `[workloads.*] size`: the report's 2 GB, scaled to a drive in memory; the path is the same.
+pub const FILE_SIZE: &str = "64MiB";

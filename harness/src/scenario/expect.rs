@@ -1,0 +1,125 @@
+//! What a reproduction must show: the `[[expect]]` sections (pure).
+
+use super::parse::RawExpect;
+use super::problems::{At, Problems};
+use super::resolve::choice;
+use super::suggest::next_step;
+use super::{Expect, Metric};
+
+/// Every metric by the word a scenario uses.
+pub const METRICS: &[(&str, Metric)] = &[
+    ("iops", Metric::Iops),
+    ("total-io", Metric::TotalIo),
+    ("context-switches-per-io", Metric::ContextSwitchesPerIo),
+    ("interrupts-per-io", Metric::InterruptsPerIo),
+    ("busy-per-io", Metric::BusyPerIo),
+    ("user-per-io", Metric::UserPerIo),
+    ("system-per-io", Metric::SystemPerIo),
+    ("kworker-runs-per-io", Metric::KworkerRunsPerIo),
+];
+
+/// What a selector may name.
+pub(super) struct Names {
+    pub(super) kernels: Vec<String>,
+    pub(super) filesystems: Vec<String>,
+    pub(super) workloads: Vec<String>,
+}
+
+/// The claims, with their selectors checked.
+pub(super) fn expect(raw: &[RawExpect], names: &Names, problems: &mut Problems) -> Vec<Expect> {
+    let mut claims = Vec::new();
+    for raw in raw {
+        let kernels = selector(&raw.kernels, "kernels", &names.kernels, problems);
+        let filesystems = selector(
+            &raw.filesystems,
+            "file systems",
+            &names.filesystems,
+            problems,
+        );
+        let workloads = selector(&raw.workloads, "workloads", &names.workloads, problems);
+        let metric = match &raw.metric {
+            Some(word) => choice(word, "metrics", METRICS, problems),
+            None => {
+                problems.add(&raw.at, "has no metric", "add metric = \"iops\"");
+                None
+            }
+        };
+        let bounds = bounds(raw, problems);
+        if let (Some(metric), Some((relative, at_least, at_most))) = (metric, bounds) {
+            claims.push(Expect {
+                metric,
+                relative,
+                kernels,
+                filesystems,
+                workloads,
+                at_least,
+                at_most,
+                because: raw
+                    .because
+                    .as_ref()
+                    .map(|b| b.value.clone())
+                    .unwrap_or_default(),
+            });
+        }
+    }
+    claims
+}
+
+fn selector(
+    raw: &[At<String>],
+    kind: &str,
+    known: &[String],
+    problems: &mut Problems,
+) -> Vec<String> {
+    let words: Vec<_> = known.iter().map(String::as_str).collect();
+    for name in raw.iter().filter(|name| !known.contains(&name.value)) {
+        let what = format!("`{}` is not one of the {kind}", name.value);
+        problems.add(&name.at, what, next_step(&name.value, kind, &words));
+    }
+    raw.iter().map(|name| name.value.clone()).collect()
+}
+
+type Bounds = (bool, Option<f64>, Option<f64>);
+
+fn bounds(raw: &RawExpect, problems: &mut Problems) -> Option<Bounds> {
+    let ratio = raw.ratio_at_least.is_some() || raw.ratio_at_most.is_some();
+    let value = raw.value_at_least.is_some() || raw.value_at_most.is_some();
+    let (least, most) = match (ratio, value) {
+        (true, false) => (&raw.ratio_at_least, &raw.ratio_at_most),
+        (false, true) => (&raw.value_at_least, &raw.value_at_most),
+        (true, true) => {
+            let next = "make two [[expect]] sections of it";
+            problems.add(&raw.at, "bounds both a ratio and a value", next);
+            return None;
+        }
+        (false, false) => {
+            let next = "add ratio_at_least, ratio_at_most, value_at_least or value_at_most";
+            problems.add(&raw.at, "has no bound", next);
+            return None;
+        }
+    };
+    if let (Some(least), Some(most)) = (least, most)
+        && least.value > most.value
+    {
+        let what = format!("{} exceeds the upper bound, {}", least.value, most.value);
+        problems.add(&least.at, what, "exchange the two bounds");
+        return None;
+    }
+    let value = |bound: &Option<At<f64>>| bound.as_ref().map(|bound| bound.value);
+    Some((ratio, value(least), value(most)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_named_as_records_name_them() {
+        for (name, metric) in METRICS {
+            assert_eq!(
+                serde_json::to_value(metric).expect("plain data serialises"),
+                *name
+            );
+        }
+    }
+}

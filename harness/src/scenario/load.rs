@@ -1,0 +1,97 @@
+//! Finding and reading a scenario's file.
+
+use super::{KernelSource, Overrides, Scenario, resolve::resolve, suggest::next_step};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The file that an argument of the command line means: a path, or the bare name of a file in
+/// scenarios/ below `root`.
+///
+/// # Errors
+/// When there is no such file; names the scenarios that there are.
+pub fn locate(argument: &str, root: &Path) -> Result<PathBuf> {
+    let path = Path::new(argument);
+    let bare = !argument.contains('/') && path.extension().is_none_or(|e| e != "toml");
+    let file = if bare {
+        root.join("scenarios").join(format!("{argument}.toml"))
+    } else {
+        path.to_path_buf()
+    };
+    if file.is_file() {
+        return Ok(file);
+    }
+    let names = available(root);
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let error = Error::input(format!(
+        "there is no scenario `{argument}`: {} is not a file",
+        file.display()
+    ));
+    Err(error.hint(next_step(argument, "scenarios", &names)))
+}
+
+/// Names of the scenarios below `root`, sorted; empty when the directory cannot be read.
+#[must_use]
+pub fn available(root: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(root.join("scenarios")) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| {
+            Some(
+                entry
+                    .ok()?
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(".toml")?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// Reads and resolves a scenario's file. `known_kernels` are the names in the lock.
+///
+/// # Errors
+/// When the file cannot be read, for every problem in it at once, and when a local kernel's file
+/// or module directory is not there.
+pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Result<Scenario> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Error::input(format!("reading the scenario {}", path.display()))
+            .because(e)
+            .hint("name a scenario's file, or one of those in scenarios/")
+    })?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    let scenario = resolve(
+        &text,
+        &path.display().to_string(),
+        base,
+        known_kernels,
+        overrides,
+    )?;
+    for kernel in &scenario.kernels {
+        if let KernelSource::Local { path, modules } = &kernel.source {
+            if !path.is_file() {
+                return Err(absent(&kernel.name, "image", path, "bzImage or vmlinux"));
+            }
+            if let Some(dir) = modules.as_ref().filter(|dir| !dir.is_dir()) {
+                return Err(absent(
+                    &kernel.name,
+                    "modules",
+                    dir,
+                    "directory of its *.ko files",
+                ));
+            }
+        }
+    }
+    Ok(scenario)
+}
+
+fn absent(kernel: &str, part: &str, path: &Path, wanted: &str) -> Error {
+    Error::input(format!(
+        "kernel `{kernel}` has no {part} at {}",
+        path.display()
+    ))
+    .hint(format!("give the path of a {wanted}"))
+}

@@ -1,0 +1,296 @@
+//! A scenario's TOML as written: every value optional, each with its place (pure).
+//!
+//! The tree is walked by hand rather than deserialised, because a deserialiser stops at the first
+//! mistake and knows no near misses; here all mistakes are found, each with line and column.
+
+use super::problems::{At, Place, Problems};
+use super::section::Section;
+use std::cell::RefCell;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The file as written.
+#[derive(Debug, Default)]
+pub(super) struct RawScenario {
+    pub(super) name: Option<At<String>>,
+    pub(super) title: Option<At<String>>,
+    pub(super) description: Option<At<String>>,
+    pub(super) baseline: Option<At<String>>,
+    pub(super) device: Option<At<String>>,
+    pub(super) clock: Option<At<String>>,
+    pub(super) kernels: Vec<RawKernel>,
+    pub(super) model: RawModel,
+    pub(super) memory: Option<At<String>>,
+    pub(super) cmdline: Vec<At<String>>,
+    pub(super) measure: RawMeasure,
+    pub(super) filesystems: Vec<RawFilesystem>,
+    pub(super) workloads: Vec<RawWorkload>,
+    pub(super) expect: Vec<RawExpect>,
+}
+
+/// An element of `kernels`: `"6.12"` or `{ name = "mine", path = "bzImage", modules = "dir" }`.
+#[derive(Debug)]
+pub(super) struct RawKernel {
+    pub(super) at: Place,
+    pub(super) name: Option<At<String>>,
+    pub(super) path: Option<At<String>>,
+    pub(super) modules: Option<At<String>>,
+}
+
+/// `[model]`
+#[derive(Debug, Default)]
+pub(super) struct RawModel {
+    pub(super) size: Option<At<String>>,
+    pub(super) block_size: Option<At<String>>,
+    pub(super) latency: Option<At<String>>,
+    pub(super) bandwidth: Option<At<String>>,
+    pub(super) queue_depth: Option<At<u64>>,
+    pub(super) submit_queues: Option<At<u64>>,
+    pub(super) scheduler: Option<At<String>>,
+}
+
+/// `[measure]`
+#[derive(Debug, Default)]
+pub(super) struct RawMeasure {
+    pub(super) repetitions: Option<At<u64>>,
+    pub(super) warmup_ios: Option<At<u64>>,
+    pub(super) phase_step: Option<At<String>>,
+}
+
+/// `[filesystems.NAME]`
+#[derive(Debug)]
+pub(super) struct RawFilesystem {
+    pub(super) name: At<String>,
+    pub(super) kind: Option<At<String>>,
+    pub(super) mkfs: Vec<At<String>>,
+    pub(super) mount_options: Option<At<String>>,
+}
+
+/// `[workloads.NAME]`
+#[derive(Debug)]
+pub(super) struct RawWorkload {
+    pub(super) name: At<String>,
+    pub(super) rw: Option<At<String>>,
+    pub(super) bs: Option<At<String>>,
+    pub(super) iodepth: Option<At<u64>>,
+    pub(super) ioengine: Option<At<String>>,
+    pub(super) size: Option<At<String>>,
+    pub(super) runtime: Option<At<String>>,
+    pub(super) number_ios: Option<At<u64>>,
+}
+
+/// `[[expect]]`
+#[derive(Debug)]
+pub(super) struct RawExpect {
+    pub(super) at: Place,
+    pub(super) metric: Option<At<String>>,
+    pub(super) ratio_at_least: Option<At<f64>>,
+    pub(super) ratio_at_most: Option<At<f64>>,
+    pub(super) value_at_least: Option<At<f64>>,
+    pub(super) value_at_most: Option<At<f64>>,
+    pub(super) kernels: Vec<At<String>>,
+    pub(super) filesystems: Vec<At<String>>,
+    pub(super) workloads: Vec<At<String>>,
+    pub(super) because: Option<At<String>>,
+}
+
+/// Reads the text; what is wrong with it goes into `problems`. None when it is not TOML.
+pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<RawScenario> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        for error in errors {
+            let place = Place {
+                key: String::new(),
+                offset: error.span().map(|span| span.start),
+            };
+            let next = "see https://toml.io for the format";
+            problems.add(&place, format!("not TOML: {}", error.message()), next);
+        }
+        return None;
+    }
+    let cell = RefCell::new(std::mem::take(problems));
+    let top = Place {
+        key: String::new(),
+        offset: Some(0),
+    };
+    let raw = scenario(&Section::new(root.get_ref(), top, TOP_KEYS, &cell));
+    *problems = cell.into_inner();
+    Some(raw)
+}
+
+const TOP_KEYS: &[&str] = &[
+    "name",
+    "title",
+    "description",
+    "baseline",
+    "device",
+    "clock",
+    "kernels",
+    "model",
+    "guest",
+    "measure",
+    "filesystems",
+    "workloads",
+    "expect",
+];
+
+fn scenario(top: &Section<'_, '_>) -> RawScenario {
+    let guest = top.section("guest", &["memory", "cmdline"]);
+    RawScenario {
+        name: top.text("name"),
+        title: top.text("title"),
+        description: top.text("description"),
+        baseline: top.text("baseline"),
+        device: top.text("device"),
+        clock: top.text("clock"),
+        kernels: kernels(top),
+        model: model(top),
+        memory: guest.as_ref().and_then(|guest| guest.quantity("memory")),
+        cmdline: guest
+            .map(|guest| guest.texts("cmdline"))
+            .unwrap_or_default(),
+        measure: measure(top),
+        filesystems: filesystems(top),
+        workloads: workloads(top),
+        expect: expect(top),
+    }
+}
+
+fn kernels(top: &Section<'_, '_>) -> Vec<RawKernel> {
+    let read = |(at, value): (Place, &Spanned<DeValue<'_>>)| {
+        if let Some(name) = value.get_ref().as_str() {
+            let name = Some(At {
+                value: name.to_owned(),
+                at: at.clone(),
+            });
+            return Some(RawKernel {
+                at,
+                name,
+                path: None,
+                modules: None,
+            });
+        }
+        let wanted = "a kernel's name or { name = .., path = .., modules = .. }";
+        let table = top.table(&at, value, wanted)?;
+        let kernel = Section::new(
+            table,
+            at.clone(),
+            &["name", "path", "modules"],
+            top.problems,
+        );
+        Some(RawKernel {
+            at,
+            name: kernel.text("name"),
+            path: kernel.text("path"),
+            modules: kernel.text("modules"),
+        })
+    };
+    top.elements("kernels")
+        .into_iter()
+        .filter_map(read)
+        .collect()
+}
+
+fn model(top: &Section<'_, '_>) -> RawModel {
+    let keys = &[
+        "size",
+        "block_size",
+        "latency",
+        "bandwidth",
+        "queue_depth",
+        "submit_queues",
+        "scheduler",
+    ];
+    let Some(model) = top.section("model", keys) else {
+        return RawModel::default();
+    };
+    RawModel {
+        size: model.quantity("size"),
+        block_size: model.quantity("block_size"),
+        latency: model.text("latency"),
+        bandwidth: model.text("bandwidth"),
+        queue_depth: model.whole("queue_depth"),
+        submit_queues: model.whole("submit_queues"),
+        scheduler: model.text("scheduler"),
+    }
+}
+
+fn measure(top: &Section<'_, '_>) -> RawMeasure {
+    let keys = &["repetitions", "warmup_ios", "phase_step"];
+    let Some(measure) = top.section("measure", keys) else {
+        return RawMeasure::default();
+    };
+    RawMeasure {
+        repetitions: measure.whole("repetitions"),
+        warmup_ios: measure.whole("warmup_ios"),
+        phase_step: measure.text("phase_step"),
+    }
+}
+
+fn filesystems(top: &Section<'_, '_>) -> Vec<RawFilesystem> {
+    let read = |(name, section): (At<String>, Section<'_, '_>)| RawFilesystem {
+        name,
+        kind: section.text("kind"),
+        mkfs: section.texts("mkfs"),
+        mount_options: section.text("mount_options"),
+    };
+    let named = top.named("filesystems", &["kind", "mkfs", "mount_options"]);
+    named.into_iter().map(read).collect()
+}
+
+fn workloads(top: &Section<'_, '_>) -> Vec<RawWorkload> {
+    let keys = &[
+        "rw",
+        "bs",
+        "iodepth",
+        "ioengine",
+        "size",
+        "runtime",
+        "number_ios",
+    ];
+    let read = |(name, section): (At<String>, Section<'_, '_>)| RawWorkload {
+        name,
+        rw: section.text("rw"),
+        bs: section.quantity("bs"),
+        iodepth: section.whole("iodepth"),
+        ioengine: section.text("ioengine"),
+        size: section.quantity("size"),
+        runtime: section.text("runtime"),
+        number_ios: section.whole("number_ios"),
+    };
+    top.named("workloads", keys).into_iter().map(read).collect()
+}
+
+fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {
+    let keys = &[
+        "metric",
+        "ratio_at_least",
+        "ratio_at_most",
+        "value_at_least",
+        "value_at_most",
+        "kernels",
+        "filesystems",
+        "workloads",
+        "because",
+    ];
+    let read = |(at, value): (Place, &Spanned<DeValue<'_>>)| {
+        let table = top.table(&at, value, "a table: [[expect]]")?;
+        let section = Section::new(table, at.clone(), keys, top.problems);
+        Some(RawExpect {
+            at,
+            metric: section.text("metric"),
+            ratio_at_least: section.number("ratio_at_least"),
+            ratio_at_most: section.number("ratio_at_most"),
+            value_at_least: section.number("value_at_least"),
+            value_at_most: section.number("value_at_most"),
+            kernels: section.texts("kernels"),
+            filesystems: section.texts("filesystems"),
+            workloads: section.texts("workloads"),
+            because: section.text("because"),
+        })
+    };
+    top.elements("expect")
+        .into_iter()
+        .filter_map(read)
+        .collect()
+}

@@ -1,0 +1,392 @@
+//! What a scenario's text means, with every check (pure).
+
+use super::problems::{At, Place, Problems};
+use super::suggest::next_step;
+use super::{
+    Clock, Device, KernelRef, KernelSource, Lane, Overrides, Scenario, cells, expect, machine,
+    parse::{self, RawKernel, RawScenario},
+};
+use crate::error::Result;
+use std::path::Path;
+
+/// Resolves a scenario's text. `origin` names the file in messages, `base_dir` is what relative
+/// paths in it are relative to, `known` are the kernels that the lock names.
+///
+/// # Errors
+/// [`crate::error::Exit::Input`], naming every problem at once: place, value, next step.
+pub fn resolve(
+    text: &str,
+    origin: &str,
+    base_dir: &Path,
+    known: &[String],
+    overrides: &Overrides,
+) -> Result<Scenario> {
+    let mut problems = Problems::default();
+    let raw = parse::parse(text, &mut problems);
+    let scenario = raw.and_then(|raw| build(&raw, base_dir, known, overrides, &mut problems));
+    match scenario {
+        Some(scenario) if problems.is_empty() => Ok(scenario),
+        _ => Err(problems.into_error(origin, text)),
+    }
+}
+
+fn build(
+    raw: &RawScenario,
+    base_dir: &Path,
+    known: &[String],
+    overrides: &Overrides,
+    problems: &mut Problems,
+) -> Option<Scenario> {
+    let name = required(raw.name.as_ref(), "name", "\"iomap-dio\"", problems);
+    if let Some(name) = &name {
+        check_name(name, problems);
+    }
+    let title = required(
+        raw.title.as_ref(),
+        "title",
+        "\"..\", one line for a heading",
+        problems,
+    );
+    let lane = lane(raw, problems);
+    let kernels = kernels(raw, base_dir, known, overrides, problems);
+    let baseline = baseline(raw, overrides, problems);
+    let model = machine::model(&raw.model, problems);
+    let measure = machine::measure(&raw.measure, overrides, problems);
+    let filesystems = cells::filesystems(&raw.filesystems, problems);
+    let workloads = cells::workloads(&raw.workloads, model.as_ref(), problems);
+    let memory_mib = machine::memory(raw.memory.as_ref(), model.as_ref(), &workloads, problems);
+    let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
+    let written = written(raw, overrides);
+    let claims = expect::expect(&raw.expect, &written, problems);
+    check_selection(overrides, &written, problems);
+    let mut scenario = Scenario {
+        name: name?.value.clone(),
+        title: title?.value.clone(),
+        description: text_or_empty(raw.description.as_ref()),
+        lane: lane?,
+        baseline: baseline?,
+        kernels,
+        filesystems,
+        workloads,
+        model: model?,
+        memory_mib: memory_mib?,
+        cmdline,
+        measure: measure?,
+        expect: claims,
+    };
+    select(&mut scenario, raw, overrides);
+    Some(scenario)
+}
+
+/// Every name as written, those of refused entries too: one mistake, one message.
+fn written(raw: &RawScenario, overrides: &Overrides) -> expect::Names {
+    let kernels = raw.kernels.iter().filter_map(|k| k.name.as_ref());
+    let kernels = kernels.map(|name| &name.value);
+    let mut unique: Vec<String> = Vec::new();
+    for name in kernels.chain(overrides.kernels.iter().map(|k| &k.name)) {
+        if !unique.contains(name) {
+            unique.push(name.clone());
+        }
+    }
+    expect::Names {
+        kernels: unique,
+        filesystems: raw
+            .filesystems
+            .iter()
+            .map(|f| f.name.value.clone())
+            .collect(),
+        workloads: raw.workloads.iter().map(|w| w.name.value.clone()).collect(),
+    }
+}
+
+fn text_or_empty(text: Option<&At<String>>) -> String {
+    text.map(|text| text.value.trim().to_owned())
+        .unwrap_or_default()
+}
+
+fn required<'a, T>(
+    value: Option<&'a At<T>>,
+    key: &str,
+    example: &str,
+    problems: &mut Problems,
+) -> Option<&'a At<T>> {
+    if value.is_none() && !problems.names(key) {
+        let place = Place {
+            key: key.to_owned(),
+            offset: None,
+        };
+        problems.add(&place, "is missing", format!("add {key} = {example}"));
+    }
+    value
+}
+
+/// A name becomes part of a path and of a cell's name, whose parts are separated by `/`.
+pub(super) fn check_name(name: &At<String>, problems: &mut Problems) {
+    let text = &name.value;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !starts_well || !text.chars().all(allowed) || text.len() > 64 {
+        problems.add(
+            &name.at,
+            format!("`{text}` is not a name"),
+            "use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first",
+        );
+    }
+}
+
+/// One of a few words, or a problem with "did you mean".
+pub(super) fn choice<T: Copy>(
+    word: &At<String>,
+    kind: &str,
+    choices: &[(&str, T)],
+    problems: &mut Problems,
+) -> Option<T> {
+    let found = choices.iter().find(|(name, _)| *name == word.value);
+    if found.is_none() {
+        let known: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let what = format!("`{}` is not one of the {kind}", word.value);
+        problems.add(&word.at, what, next_step(&word.value, kind, &known));
+    }
+    found.map(|(_, value)| *value)
+}
+
+/// The lanes that the design allows, of which this version runs one.
+fn lane(raw: &RawScenario, problems: &mut Problems) -> Option<Lane> {
+    const DEVICES: &[(&str, Device)] = &[
+        ("model", Device::Model),
+        ("nvme", Device::Nvme),
+        ("vfio", Device::Vfio),
+    ];
+    const CLOCKS: &[(&str, Clock)] =
+        &[("instructions", Clock::Instructions), ("wall", Clock::Wall)];
+    let device = match &raw.device {
+        Some(word) => choice(word, "devices", DEVICES, problems),
+        None => Some(Device::Model),
+    };
+    let clock = match &raw.clock {
+        Some(word) => choice(word, "clocks", CLOCKS, problems),
+        None => Some(Clock::Instructions),
+    };
+    let lane = Lane {
+        device: device?,
+        clock: clock?,
+    };
+    let next = "use device = \"model\" and clock = \"instructions\", the exact lane";
+    let written = raw.device.as_ref().or(raw.clock.as_ref());
+    let (what, at) = match (lane.device, lane.clock) {
+        (Device::Model, Clock::Instructions) => return Some(lane),
+        (Device::Model, Clock::Wall) => (
+            "the wall clock is not available in this version".to_owned(),
+            raw.clock.as_ref().or(written)?,
+        ),
+        (device, Clock::Instructions) => (
+            format!(
+                "the {} device has no instruction clock: its completions arrive in real time",
+                device.name()
+            ),
+            written?,
+        ),
+        (device, Clock::Wall) => (
+            format!(
+                "the {} device is not available in this version",
+                device.name()
+            ),
+            written?,
+        ),
+    };
+    problems.add(&at.at, what, next);
+    None
+}
+
+fn kernels(
+    raw: &RawScenario,
+    base_dir: &Path,
+    known: &[String],
+    overrides: &Overrides,
+    problems: &mut Problems,
+) -> Vec<KernelRef> {
+    let mut kernels: Vec<KernelRef> = Vec::new();
+    for raw in &raw.kernels {
+        let Some(kernel) = kernel(raw, base_dir, known, problems) else {
+            continue;
+        };
+        add_kernel(&mut kernels, kernel, &raw.at, problems);
+    }
+    let option = Place::option("--kernel");
+    for kernel in &overrides.kernels {
+        check_name(
+            &At {
+                value: kernel.name.clone(),
+                at: option.clone(),
+            },
+            problems,
+        );
+        add_kernel(&mut kernels, kernel.clone(), &option, problems);
+    }
+    if raw.kernels.is_empty() && kernels.is_empty() && !problems.names("kernels") {
+        let place = Place {
+            key: "kernels".to_owned(),
+            offset: None,
+        };
+        problems.add(
+            &place,
+            "is missing or empty",
+            "add kernels = [\"6.12\", \"7.2\"]",
+        );
+    }
+    kernels
+}
+
+fn kernel(
+    raw: &RawKernel,
+    base_dir: &Path,
+    known: &[String],
+    problems: &mut Problems,
+) -> Option<KernelRef> {
+    let Some(name) = &raw.name else {
+        problems.add(
+            &raw.at,
+            "has no name",
+            "add name = \"..\", which tables will show",
+        );
+        return None;
+    };
+    check_name(name, problems);
+    let source = match (&raw.path, &raw.modules) {
+        (Some(path), modules) => KernelSource::Local {
+            path: base_dir.join(&path.value),
+            modules: modules.as_ref().map(|dir| base_dir.join(&dir.value)),
+        },
+        (None, Some(modules)) => {
+            let what = "modules are given without a kernel";
+            problems.add(&modules.at, what, "add path = \"bzImage or vmlinux\"");
+            return None;
+        }
+        (None, None) => {
+            if !known.contains(&name.value) {
+                unknown_kernel(name, known, problems);
+            }
+            KernelSource::Locked
+        }
+    };
+    Some(KernelRef {
+        name: name.value.clone(),
+        source,
+    })
+}
+
+fn unknown_kernel(name: &At<String>, known: &[String], problems: &mut Problems) {
+    let what = format!("kernel `{}` is not in the lock", name.value);
+    let next = if known.is_empty() {
+        "declare it in kernels/ and run `diorama lock`".to_owned()
+    } else {
+        let known: Vec<_> = known.iter().map(String::as_str).collect();
+        format!(
+            "{}; for a build of your own write {{ name = \"{}\", path = \"bzImage\" }}",
+            next_step(&name.value, "kernels", &known),
+            name.value
+        )
+    };
+    problems.add(&name.at, what, next);
+}
+
+fn add_kernel(
+    kernels: &mut Vec<KernelRef>,
+    kernel: KernelRef,
+    at: &Place,
+    problems: &mut Problems,
+) {
+    let same = |other: &&KernelRef| {
+        let local = matches!(kernel.source, KernelSource::Local { .. });
+        other.name == kernel.name || (local && other.source == kernel.source)
+    };
+    match kernels.iter().find(same) {
+        Some(other) if other.name == kernel.name => {
+            let what = format!("kernel `{}` is there already", kernel.name);
+            problems.add(at, what, "remove it or give it another name");
+        }
+        Some(other) => {
+            let what = format!(
+                "kernels `{}` and `{}` are one file",
+                other.name, kernel.name
+            );
+            problems.add(at, what, "remove one: equal inputs give equal digits");
+        }
+        None => kernels.push(kernel),
+    }
+}
+
+fn baseline(raw: &RawScenario, overrides: &Overrides, problems: &mut Problems) -> Option<String> {
+    let option = overrides.baseline.as_ref().map(|name| At {
+        value: name.clone(),
+        at: Place::option("--baseline"),
+    });
+    let name = match &option {
+        Some(name) => name,
+        None => required(raw.baseline.as_ref(), "baseline", "\"7.2\"", problems)?,
+    };
+    let written = written(raw, overrides);
+    if !written.kernels.contains(&name.value) {
+        let known: Vec<_> = written.kernels.iter().map(String::as_str).collect();
+        let what = format!("baseline `{}` is not one of the kernels", name.value);
+        problems.add(&name.at, what, next_step(&name.value, "kernels", &known));
+    }
+    Some(name.value.clone())
+}
+
+/// Whether what the command line selects is there.
+fn check_selection(overrides: &Overrides, names: &expect::Names, problems: &mut Problems) {
+    let options = [
+        ("--only-kernel", &overrides.only_kernels, &names.kernels),
+        (
+            "--filesystem",
+            &overrides.only_filesystems,
+            &names.filesystems,
+        ),
+        ("--workload", &overrides.only_workloads, &names.workloads),
+    ];
+    for (option, wanted, all) in options {
+        let known: Vec<_> = all.iter().map(String::as_str).collect();
+        for name in wanted.iter().filter(|name| !all.contains(name)) {
+            let what = format!("`{name}` is not in this scenario");
+            problems.add(
+                &Place::option(option),
+                what,
+                next_step(name, "names", &known),
+            );
+        }
+    }
+}
+
+/// Leaves what the command line asked for: cells that are not selected are not part of the
+/// scenario any more, nor are claims that are about none of the cells that remain.
+fn select(scenario: &mut Scenario, raw: &RawScenario, overrides: &Overrides) {
+    let baseline = scenario.baseline.clone();
+    let original = raw.baseline.as_ref().map(|b| b.value.as_str());
+    if original != Some(baseline.as_str()) {
+        scenario.expect.retain(|claim| !claim.relative);
+    }
+    let (kernels, filesystems, workloads) = (
+        &overrides.only_kernels,
+        &overrides.only_filesystems,
+        &overrides.only_workloads,
+    );
+    let keeps = |wanted: &[String], name: &String| wanted.is_empty() || wanted.contains(name);
+    let keeps_kernel = |name: &String| keeps(kernels, name) || *name == baseline;
+    scenario.kernels.retain(|k| keeps_kernel(&k.name));
+    scenario.filesystems.retain(|f| keeps(filesystems, &f.name));
+    scenario.workloads.retain(|w| keeps(workloads, &w.name));
+    scenario.expect.retain_mut(|claim| {
+        narrow(&mut claim.kernels, keeps_kernel)
+            && narrow(&mut claim.filesystems, |name| keeps(filesystems, name))
+            && narrow(&mut claim.workloads, |name| keeps(workloads, name))
+    });
+}
+
+/// Drops what is not kept from a selector; false when that leaves nothing of it, which would
+/// otherwise mean "all".
+fn narrow(selector: &mut Vec<String>, keeps: impl Fn(&String) -> bool) -> bool {
+    let all = selector.is_empty();
+    selector.retain(keeps);
+    all || !selector.is_empty()
+}

@@ -1,0 +1,497 @@
+//! Scenarios as people write them, right and wrong.
+
+use super::*;
+use crate::error::Exit;
+use diorama_wire::{Bound, Rw};
+use std::path::Path;
+
+const SMOKE: &str = include_str!("../../../scenarios/smoke.toml");
+const IOMAP_DIO: &str = include_str!("../../../scenarios/iomap-dio.toml");
+
+fn known() -> Vec<String> {
+    ["5.10", "6.1", "6.12", "6.18", "7.2"]
+        .map(String::from)
+        .to_vec()
+}
+
+fn read(text: &str, overrides: &Overrides) -> crate::error::Result<Scenario> {
+    resolve(text, "s.toml", Path::new("/base"), &known(), overrides)
+}
+
+fn good(text: &str) -> Scenario {
+    read(text, &Overrides::default()).unwrap_or_else(|e| panic!("{}", e.render()))
+}
+
+fn refusal(text: &str, overrides: &Overrides) -> String {
+    let error = read(text, overrides).expect_err("must be refused");
+    assert_eq!(error.exit(), Exit::Input);
+    error.render()
+}
+
+fn bad(text: &str) -> String {
+    refusal(text, &Overrides::default())
+}
+
+/// The smoke scenario with one piece of its text replaced.
+fn changed(from: &str, to: &str) -> String {
+    assert!(SMOKE.contains(from), "{from}");
+    SMOKE.replace(from, to)
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+#[test]
+fn the_reports_scenario_is_the_reports_matrix() {
+    let s = good(IOMAP_DIO);
+    let names: Vec<_> = s.kernels.iter().map(|k| k.name.as_str()).collect();
+    assert_eq!(names, ["5.10", "6.1", "6.12", "6.18", "7.2"]);
+    let names: Vec<_> = s.workloads.iter().map(|w| w.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["read-4k", "read-16k", "write-4k", "write-16k"],
+        "the file's order"
+    );
+    assert_eq!(s.filesystems.len(), 2);
+    assert!(s.lane.is_exact());
+    assert_eq!(s.expect.len(), 5);
+    let write = &s.workloads[3].job;
+    assert_eq!((write.rw, write.block_size), (Rw::Write, 16 << 10));
+    assert_eq!(write.bound, Bound::Runtime(200_000_000));
+    assert_eq!(write.file_size, 64 << 20);
+}
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    let s = good(SMOKE);
+    assert_eq!(s.measure.repetitions, 3);
+    assert_eq!(
+        (s.measure.warmup_ios, s.measure.phase_step_ns),
+        (0, 731_000)
+    );
+    assert_eq!((s.memory_mib, s.model.size_mib), (1024, 512));
+    assert_eq!(s.workloads[0].job.iodepth, 64);
+    assert!(s.cmdline.is_empty() && s.filesystems[0].mkfs.is_empty());
+}
+
+#[test]
+fn the_readmes_example_is_a_scenario() {
+    let readme = include_str!("../../../scenarios/README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let s = good(example);
+    assert_eq!(
+        s.kernels[2].source,
+        KernelSource::Local {
+            path: "/base/bzImage".into(),
+            modules: Some("/base/modules".into())
+        }
+    );
+}
+
+#[test]
+fn all_problems_are_named_at_once_in_the_files_order() {
+    let text = r#"
+name = "a b"
+titel = "x"
+baseline = "7.3"
+kernels = ["6.21", "7.2", "7.2", { path = "bzImage" }, 5]
+[measure]
+repetitions = 0
+phase_step = "1ms"
+[filesystems.ext5]
+[workloads.w]
+rw = "randwrite"
+bs = "3k"
+iodepth = 4096
+size = "1GB"
+runtime = "50ms"
+[[expect]]
+metric = "iop"
+"#;
+    insta::assert_snapshot!(bad(text), @r#"
+    error: the scenario s.toml has 16 problems:
+      s.toml:2:8: name: `a b` is not a name; use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first
+      s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, model, guest, measure, filesystems, workloads, expect)
+      s.toml:4:12: baseline: baseline `7.3` is not one of the kernels; did you mean `7.2`? (known kernels: 6.21, 7.2)
+      s.toml:5:12: kernels[1]: kernel `6.21` is not in the lock; did you mean `6.1`? (known kernels: 5.10, 6.1, 6.12, 6.18, 7.2); for a build of your own write { name = "6.21", path = "bzImage" }
+      s.toml:5:27: kernels[3]: kernel `7.2` is there already; remove it or give it another name
+      s.toml:5:34: kernels[4]: has no name; add name = "..", which tables will show
+      s.toml:5:56: kernels[5]: is 5; write a kernel's name or { name = .., path = .., modules = .. }
+      s.toml:7:15: measure.repetitions: is 0; write a number from 1 to 1000
+      s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: ext4, xfs)
+      s.toml:11:6: workloads.w.rw: `randwrite` is not one of the directions; known directions: read, write
+      s.toml:12:6: workloads.w.bs: 3 KiB is not a block size; write a power of two from 512 to 16MiB
+      s.toml:13:11: workloads.w.iodepth: is 4096; write a number from 1 to 1024
+      s.toml:15:11: workloads.w.runtime: 50 ms is not a whole number of bandwidth periods; write a multiple of 20ms, or a bandwidth-bound figure is quantised
+      s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
+      s.toml:17:10: expect[1].metric: `iop` is not one of the metrics; did you mean `iops`? (known metrics: iops, total-io, context-switches-per-io, interrupts-per-io, busy-per-io, user-per-io, system-per-io, kworker-runs-per-io)
+      s.toml: title: is missing; add title = "..", one line for a heading
+      next: correct what is named above; scenarios/README.md describes every key
+    "#);
+}
+
+#[test]
+fn unknown_keys_anywhere_are_refused() {
+    insta::assert_snapshot!(bad(&changed("[measure]", "[mesure]")), @r"
+    error: the scenario s.toml has 1 problem:
+      s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, model, guest, measure, filesystems, workloads, expect)
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+    insta::assert_snapshot!(bad(&changed("repetitions =", "repetition =")), @r"
+    error: the scenario s.toml has 1 problem:
+      s.toml:13:1: measure.repetition: unknown key; did you mean `repetitions`? (known keys: repetitions, warmup_ios, phase_step)
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+    insta::assert_snapshot!(bad(&changed("runtime = \"100ms\"", "runtime = \"100ms\"\nrandseed = 1")), @r"
+    error: the scenario s.toml has 2 problems:
+      s.toml:21:1: workloads.write-4k.randseed: unknown key; known keys: rw, bs, iodepth, ioengine, size, runtime, number_ios
+      s.toml:27:1: workloads.read-4k.randseed: unknown key; known keys: rw, bs, iodepth, ioengine, size, runtime, number_ios
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+    insta::assert_snapshot!(bad(&changed("kernels = [\"6.12\", \"7.2\"]", "kernels = [\"6.12\", { name = \"7.2\", pth = \"x\" }]")), @r"
+    error: the scenario s.toml has 1 problem:
+      s.toml:10:36: kernels[2].pth: unknown key; did you mean `path`? (known keys: name, path, modules)
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+}
+
+#[test]
+fn text_that_is_not_toml_is_refused_with_its_place() {
+    insta::assert_snapshot!(bad("name = \"x\nkernels = ["), @r#"
+    error: the scenario s.toml has 2 problems:
+      s.toml:1:10: not TOML: invalid basic string, expected `"`; see https://toml.io for the format
+      s.toml:2:12: not TOML: unclosed array, expected `]`; see https://toml.io for the format
+      next: correct what is named above; scenarios/README.md describes every key
+    "#);
+    insta::assert_snapshot!(bad("name = \"x\"\nname = \"y\""), @r"
+    error: the scenario s.toml has 1 problem:
+      s.toml:2:1: not TOML: duplicate key; see https://toml.io for the format
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+}
+
+#[test]
+fn an_empty_file_says_what_is_missing() {
+    insta::assert_snapshot!(bad(""), @r#"
+    error: the scenario s.toml has 6 problems:
+      s.toml: name: is missing; add name = "iomap-dio"
+      s.toml: title: is missing; add title = "..", one line for a heading
+      s.toml: kernels: is missing or empty; add kernels = ["6.12", "7.2"]
+      s.toml: baseline: is missing; add baseline = "7.2"
+      s.toml: filesystems: is missing or empty; add a table [filesystems.ext4]
+      s.toml: workloads: is missing or empty; add a table [workloads.write-4k]
+      next: correct what is named above; scenarios/README.md describes every key
+    "#);
+}
+
+#[test]
+fn nonsense_quantities_are_refused_one_by_one() {
+    let wrong = |from, to| {
+        let text = bad(&changed(from, to));
+        text.lines().nth(1).unwrap_or_default().trim().to_owned()
+    };
+    let bs = "rw = \"write\"\nbs = \"4k\"";
+    let with = |line: &str| format!("{bs}\n{line}");
+    let model = |line: &str| format!("[model]\n{line}\n[measure]");
+    let cases = [
+        wrong("repetitions = 3", "repetitions = 0"),
+        wrong("repetitions = 3", "repetitions = -1"),
+        wrong("[measure]", "[measure]\nwarmup_ios = 9999999999"),
+        wrong("repetitions = 3", "repetitions = \"3\""),
+        wrong(bs, "rw = \"write\"\nbs = \"3k\""),
+        wrong(bs, "rw = \"write\"\nbs = 256"),
+        wrong(bs, "rw = \"write\"\nbs = \"4 bananas\""),
+        wrong(bs, "rw = \"write\""),
+        wrong(bs, &with("iodepth = 0")),
+        wrong(bs, &with("iodepth = 1025")),
+        wrong(bs, &with("size = \"0\"")),
+        wrong(bs, &with("size = 65537")),
+        wrong(bs, &with("size = \"128k\"")),
+        wrong(bs, &with("size = \"385MiB\"")),
+        wrong(bs, &with("number_ios = 1")),
+        wrong(
+            "runtime = \"100ms\"\n\n[workloads.read",
+            "runtime = \"50ms\"\n\n[workloads.read",
+        ),
+        wrong(
+            "runtime = \"100ms\"\n\n[workloads.read",
+            "number_ios = 0\n\n[workloads.read",
+        ),
+        wrong("[measure]", &model("bandwidth = \"440MB/s\"")),
+        wrong("[measure]", &model("bandwidth = \"0MiB/s\"")),
+        wrong("[measure]", &model("size = \"1MiB\"")),
+        wrong("[measure]", &model("block_size = 8192")),
+        wrong("[measure]", &model("latency = \"0us\"")),
+        wrong("[measure]", &model("queue_depth = 0")),
+        wrong("[measure]", &model("submit_queues = 2")),
+        wrong("[measure]", &model("scheduler = \"deadline\"")),
+        wrong("[measure]", "[guest]\nmemory = \"600MiB\"\n[measure]"),
+        wrong("[measure]", "[guest]\ncmdline = [\"a b\"]\n[measure]"),
+        wrong("[measure]", "[measure]\nphase_step = \"2ms\""),
+        wrong(
+            "[filesystems.ext4]",
+            "[filesystems.ext4]\nmkfs = [\"/dev/nullb0\"]",
+        ),
+        wrong(
+            "[filesystems.ext4]",
+            "[filesystems.ext4]\nmount_options = \"ro, noatime\"",
+        ),
+        wrong("ratio_at_least = 0.60", "ratio_at_least = 0.9"),
+        wrong("ratio_at_least = 0.60", "value_at_least = 1"),
+        wrong("ratio_at_least = 0.60", "ratio_at_least = inf"),
+        wrong("value_at_least = 0.5\n", ""),
+    ];
+    insta::assert_snapshot!(cases.join("\n"), @r#"
+    s.toml:13:15: measure.repetitions: is 0; write a number from 1 to 1000
+    s.toml:13:15: measure.repetitions: is -1; write a whole number that is not negative
+    s.toml:13:14: measure.warmup_ios: is 9999999999; write a number from 0 to 1000000000
+    s.toml:13:15: measure.repetitions: is "3"; write a whole number that is not negative
+    s.toml:19:6: workloads.write-4k.bs: 3 KiB is not a block size; write a power of two from 512 to 16MiB
+    s.toml:19:6: workloads.write-4k.bs: 256 B is not a block size; write a power of two from 512 to 16MiB
+    s.toml:19:6: workloads.write-4k.bs: `4 bananas` is not a size; write 512, 4k, 64MiB or 1GiB
+    s.toml:17:12: workloads.write-4k.bs: is missing; add bs = "4k"
+    s.toml:20:11: workloads.write-4k.iodepth: is 0; write a number from 1 to 1024
+    s.toml:20:11: workloads.write-4k.iodepth: is 1025; write a number from 1 to 1024
+    s.toml:20:8: workloads.write-4k.size: 0 B is not a multiple of bs, 4 KiB; write a multiple of bs, like "64MiB"
+    s.toml:20:8: workloads.write-4k.size: 65537 B is not a multiple of bs, 4 KiB; write a multiple of bs, like "64MiB"
+    s.toml:20:8: workloads.write-4k.size: 128 KiB is less than what is in flight, 256 KiB; write at least bs * iodepth, or I/Os would overlap
+    s.toml:20:8: workloads.write-4k.size: 385 MiB is more than 3/4 of the device, 512 MiB; write a smaller size or a larger model.size
+    s.toml:20:14: workloads.write-4k.number_ios: is there besides runtime; keep one of runtime and number_ios
+    s.toml:20:11: workloads.write-4k.runtime: 50 ms is not a whole number of bandwidth periods; write a multiple of 20ms, or a bandwidth-bound figure is quantised
+    s.toml:20:14: workloads.write-4k.number_ios: is 0; write a number from 1 to 1000000000
+    s.toml:13:13: model.bandwidth: 440000000 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
+    s.toml:13:13: model.bandwidth: 0 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
+    s.toml:13:8: model.size: 1 MiB is not a size of the model device; write whole MiB, from 64MiB to 1024GiB
+    s.toml:13:14: model.block_size: is 8192; write 512, 1024, 2048 or 4096
+    s.toml:13:11: model.latency: is not a drive's latency; write a time from 1ns to 1s
+    s.toml:13:15: model.queue_depth: is 0; write a number from 1 to 10240
+    s.toml:13:17: model.submit_queues: is 2; only 1 is possible
+    s.toml:13:13: model.scheduler: `deadline` is not one of the schedulers; known schedulers: none, mq-deadline, kyber, bfq
+    s.toml:13:10: guest.memory: 600 MiB do not hold the device's data (128 MiB) and the guest (512 MiB); write at least memory = "640MiB"
+    s.toml:13:12: guest.cmdline[1]: `a b` is not one word of a kernel command line; write one word per element, without spaces or quotes
+    s.toml:13:14: measure.phase_step: 2 ms would not give 3 repetitions different phases of the 4 ms tick; write a time below 1s that does not divide 4ms, like "731us"
+    s.toml:16:9: filesystems.ext4.mkfs[1]: `/dev/nullb0` is not an option of mkfs; leave the program and the device out
+    s.toml:16:17: filesystems.ext4.mount_options: `ro, noatime` are not mount options; separate them by commas, without spaces
+    s.toml:29:18: expect[1].ratio_at_least: 0.9 exceeds the upper bound, 0.85; exchange the two bounds
+    s.toml:27:1: expect[1]: bounds both a ratio and a value; make two [[expect]] sections of it
+    s.toml:29:18: expect[1].ratio_at_least: is inf; write a finite number
+    s.toml:35:1: expect[2]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
+    "#);
+}
+
+#[test]
+fn without_a_bandwidth_a_window_need_not_be_whole_periods() {
+    let text = changed("[measure]", "[model]\nbandwidth = \"none\"\n[measure]");
+    let s = good(&text.replace("\"100ms\"", "\"50ms\""));
+    assert_eq!(s.model.bandwidth_mib_s, None);
+    assert_eq!(s.workloads[0].job.bound, Bound::Runtime(50_000_000));
+}
+
+#[test]
+fn a_block_size_below_the_devices_is_refused() {
+    let text = changed("[measure]", "[model]\nblock_size = \"4k\"\n[measure]")
+        .replace("rw = \"write\"\nbs = \"4k\"", "rw = \"write\"\nbs = 512");
+    insta::assert_snapshot!(bad(&text), @r"
+    error: the scenario s.toml has 1 problem:
+      s.toml:21:6: workloads.write-4k.bs: 512 is not a multiple of the device's block size, 4096; write a larger bs or a smaller model.block_size
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+}
+
+#[test]
+fn equal_cells_under_two_names_are_refused() {
+    let twice = changed(
+        "[filesystems.ext4]",
+        "[filesystems.ext4]\n[filesystems.again]\nkind = \"ext4\"",
+    )
+    .replace("rw = \"read\"", "rw = \"write\"")
+    .replace(
+        "\"6.12\", \"7.2\"]",
+        "\"6.12\", \"7.2\", \"7.2\", {name = \"a\", path = \"x\"}, {name = \"b\", path = \"x\"}]",
+    );
+    insta::assert_snapshot!(bad(&twice), @r"
+    error: the scenario s.toml has 4 problems:
+      s.toml:10:27: kernels[3]: kernel `7.2` is there already; remove it or give it another name
+      s.toml:10:60: kernels[5]: kernels `a` and `b` are one file; remove one: equal inputs give equal digits
+      s.toml:16:14: filesystems.again: the file systems `ext4` and `again` are the same; remove one, or change what sets them apart: equal inputs give equal digits
+      s.toml:24:12: workloads.read-4k: the workloads `write-4k` and `read-4k` are the same; remove one, or change what sets them apart: equal inputs give equal digits
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+}
+
+#[test]
+fn lanes_that_are_refused_and_lanes_that_are_not_there_yet() {
+    let lane = |device: &str, clock: &str| {
+        let line = format!("device = \"{device}\"\nclock = \"{clock}\"\nbaseline = \"7.2\"");
+        bad(&changed("baseline = \"7.2\"", &line))
+            .lines()
+            .nth(1)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    let cases = [
+        lane("nvme", "instructions"),
+        lane("vfio", "instructions"),
+        lane("nvme", "wall"),
+        lane("vfio", "wall"),
+        lane("model", "wall"),
+        lane("nvm", "wall"),
+    ];
+    insta::assert_snapshot!(cases.join("\n"), @r#"
+    s.toml:9:10: device: the nvme device has no instruction clock: its completions arrive in real time; use device = "model" and clock = "instructions", the exact lane
+    s.toml:9:10: device: the vfio device has no instruction clock: its completions arrive in real time; use device = "model" and clock = "instructions", the exact lane
+    s.toml:9:10: device: the nvme device is not available in this version; use device = "model" and clock = "instructions", the exact lane
+    s.toml:9:10: device: the vfio device is not available in this version; use device = "model" and clock = "instructions", the exact lane
+    s.toml:10:9: clock: the wall clock is not available in this version; use device = "model" and clock = "instructions", the exact lane
+    s.toml:9:10: device: `nvm` is not one of the devices; did you mean `nvme`? (known devices: model, nvme, vfio)
+    "#);
+}
+
+#[test]
+fn without_a_lock_every_kernel_is_unknown() {
+    let error = resolve(SMOKE, "s.toml", Path::new(""), &[], &Overrides::default());
+    insta::assert_snapshot!(error.expect_err("no kernel is known").render(), @r"
+    error: the scenario s.toml has 2 problems:
+      s.toml:10:12: kernels[1]: kernel `6.12` is not in the lock; declare it in kernels/ and run `diorama lock`
+      s.toml:10:20: kernels[2]: kernel `7.2` is not in the lock; declare it in kernels/ and run `diorama lock`
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+}
+
+#[test]
+fn the_command_line_adds_a_kernel_and_changes_the_baseline() {
+    let overrides = Overrides {
+        kernels: vec![parse_kernel("mine=/x/bzImage").expect("a kernel")],
+        baseline: Some("mine".into()),
+        repetitions: Some(7),
+        cmdline: strings(&["quiet"]),
+        ..Overrides::default()
+    };
+    let s = read(SMOKE, &overrides).expect("a scenario");
+    assert_eq!(s.kernels.last().map(|k| k.name.as_str()), Some("mine"));
+    assert_eq!((s.baseline.as_str(), s.measure.repetitions), ("mine", 7));
+    assert_eq!(s.cmdline, ["quiet"]);
+    assert!(
+        s.expect.len() == 3 && s.expect.iter().all(|e| !e.relative),
+        "ratios were claimed of another baseline"
+    );
+}
+
+#[test]
+fn a_selection_keeps_the_baseline_and_drops_claims_about_what_is_gone() {
+    let overrides = Overrides {
+        only_kernels: strings(&["6.1"]),
+        only_filesystems: strings(&["xfs"]),
+        only_workloads: strings(&["write-4k"]),
+        ..Overrides::default()
+    };
+    let s = read(IOMAP_DIO, &overrides).expect("a scenario");
+    assert_eq!(
+        s.kernels.iter().map(|k| &k.name).collect::<Vec<_>>(),
+        ["6.1", "7.2"]
+    );
+    assert_eq!((s.filesystems.len(), s.workloads.len()), (1, 1));
+    let claims: Vec<_> = s
+        .expect
+        .iter()
+        .map(|e| (e.metric, e.kernels.clone()))
+        .collect();
+    assert_eq!(
+        claims,
+        [
+            (Metric::Iops, strings(&["6.1"])),
+            (Metric::ContextSwitchesPerIo, strings(&["6.1"])),
+            (Metric::ContextSwitchesPerIo, strings(&["7.2"])),
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_command_line_is_named_as_such() {
+    let overrides = Overrides {
+        kernels: vec![parse_kernel("7.2=/x/bzImage").expect("a kernel")],
+        baseline: Some("7.1".into()),
+        only_kernels: strings(&["6.13"]),
+        only_filesystems: strings(&["xfs"]),
+        only_workloads: strings(&["write4k"]),
+        repetitions: Some(0),
+        cmdline: strings(&["a b"]),
+    };
+    insta::assert_snapshot!(refusal(SMOKE, &overrides), @r"
+    error: the scenario s.toml has 7 problems:
+      command line: --kernel: kernel `7.2` is there already; remove it or give it another name
+      command line: --baseline: baseline `7.1` is not one of the kernels; did you mean `7.2`? (known kernels: 6.12, 7.2)
+      command line: --repetitions: is 0; write a number from 1 to 1000
+      command line: --cmdline: `a b` is not one word of a kernel command line; write one word per element, without spaces or quotes
+      command line: --only-kernel: `6.13` is not in this scenario; did you mean `6.12`? (known names: 6.12, 7.2)
+      command line: --filesystem: `xfs` is not in this scenario; known names: ext4
+      command line: --workload: `write4k` is not in this scenario; did you mean `write-4k`? (known names: write-4k, read-4k)
+      next: correct what is named above; scenarios/README.md describes every key
+    ");
+}
+
+#[test]
+fn files_are_found_by_path_and_by_name() {
+    let root = tempfile::tempdir().expect("a directory");
+    let dir = root.path().join("scenarios");
+    std::fs::create_dir(&dir).expect("a directory");
+    std::fs::write(dir.join("smoke.toml"), SMOKE).expect("a file");
+    assert_eq!(
+        locate("smoke", root.path()).expect("by name"),
+        dir.join("smoke.toml")
+    );
+    let path = dir.join("smoke.toml");
+    assert_eq!(
+        locate(path.to_str().expect("text"), Path::new("/")).expect("by path"),
+        path
+    );
+    assert_eq!(available(root.path()), ["smoke"]);
+    let error = locate("smok", root.path())
+        .expect_err("no such file")
+        .render();
+    insta::assert_snapshot!(error.replace(&root.path().display().to_string(), "ROOT"), @r"
+    error: there is no scenario `smok`: ROOT/scenarios/smok.toml is not a file
+      next: did you mean `smoke`? (known scenarios: smoke)
+    ");
+}
+
+#[test]
+fn a_local_kernel_that_is_not_there_is_refused() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = root.path().join("s.toml");
+    let text = changed(
+        "\"6.12\", \"7.2\"]",
+        "\"6.12\", \"7.2\", { name = \"mine\", path = \"bzImage\", modules = \"m\" }]",
+    );
+    std::fs::write(&file, text).expect("a file");
+    let refused = || {
+        let error = load(&file, &known(), &Overrides::default()).expect_err("must be refused");
+        error
+            .render()
+            .replace(&root.path().display().to_string(), "ROOT")
+    };
+    insta::assert_snapshot!(refused(), @r"
+    error: kernel `mine` has no image at ROOT/bzImage
+      next: give the path of a bzImage or vmlinux
+    ");
+    std::fs::write(root.path().join("bzImage"), "").expect("a file");
+    insta::assert_snapshot!(refused(), @r"
+    error: kernel `mine` has no modules at ROOT/m
+      next: give the path of a directory of its *.ko files
+    ");
+    std::fs::create_dir(root.path().join("m")).expect("a directory");
+    assert!(load(&file, &known(), &Overrides::default()).is_ok());
+    let error = load(
+        &root.path().join("none.toml"),
+        &known(),
+        &Overrides::default(),
+    );
+    insta::assert_snapshot!(error.expect_err("no such file").render().replace(&root.path().display().to_string(), "ROOT"), @r"
+    error: reading the scenario ROOT/none.toml
+      because: No such file or directory (os error 2)
+      next: name a scenario's file, or one of those in scenarios/
+    ");
+}

@@ -1,0 +1,399 @@
+//! Fetching: cache, mirrors in order, retries, resume, snapshot; verified before it has its name.
+
+use super::{
+    FetchProgress, Sources, Store,
+    flock::Flock,
+    http::{self, Failure},
+    partial::Partial,
+    snapshot, sync_dir, touch,
+};
+use crate::{
+    digest::Sha256,
+    error::{Error, Result},
+    lock::LockedFile,
+};
+use std::{
+    fs::{self, File, Permissions},
+    io::{ErrorKind, Read},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+/// Downloads at a time: enough to hide the latency of small files, few enough for a mirror.
+const PARALLEL: usize = 4;
+
+/// Why a file is not in the store.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// No mirror has it any more, and the snapshot archive does not have it or cannot be reached.
+    Gone(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Missing {
+    fn from(error: Error) -> Missing {
+        Missing::Failed(error)
+    }
+}
+
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Error {
+        match missing {
+            Missing::Gone(e) | Missing::Failed(e) => e,
+        }
+    }
+}
+
+impl Store {
+    /// Sees to it that the files are in the store, and returns their paths in the same order. A
+    /// few are downloaded in parallel; the first that cannot be had stops the others.
+    ///
+    /// # Errors
+    /// When a file cannot be had or verified from any source, or the disk cannot hold it.
+    pub fn fetch(
+        &self,
+        files: &[LockedFile],
+        sources: &Sources,
+        progress: &dyn FetchProgress,
+    ) -> Result<Vec<PathBuf>> {
+        Ok(self.fetch_or_missing(files, sources, progress)?)
+    }
+
+    /// [`Store::fetch`], telling a vanished file from any other failure.
+    pub(crate) fn fetch_or_missing(
+        &self,
+        files: &[LockedFile],
+        sources: &Sources,
+        progress: &dyn FetchProgress,
+    ) -> Result<Vec<PathBuf>, Missing> {
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let first: Mutex<Option<Missing>> = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..PARALLEL.min(files.len()) {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed)
+                        && let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        if let Err(missing) = self.fetch_one(file, sources, progress, &stop) {
+                            stop.store(true, Ordering::Relaxed);
+                            first
+                                .lock()
+                                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                                .get_or_insert(missing);
+                        }
+                    }
+                });
+            }
+        });
+        match first
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
+            Some(missing) => Err(missing),
+            None => Ok(files.iter().map(|f| self.file_path(&f.sha256)).collect()),
+        }
+    }
+
+    fn fetch_one(
+        &self,
+        file: &LockedFile,
+        sources: &Sources,
+        progress: &dyn FetchProgress,
+        stop: &AtomicBool,
+    ) -> Result<(), Missing> {
+        if self.cached(file, progress)? {
+            return Ok(());
+        }
+        progress.started(file);
+        let lock = self.lock_path(&file.sha256.to_string());
+        let _lock = Flock::exclusive(&lock, || {
+            progress.note(&format!(
+                "{}: another diorama is fetching it; waiting",
+                file.package
+            ));
+        })?;
+        if !self.cached(file, progress)? {
+            self.download(file, sources, progress, stop)?;
+            self.adopt(file)?;
+        }
+        progress.finished(file);
+        Ok(())
+    }
+
+    /// Whether the file is there with the right size (its digest is checked whenever it is read).
+    fn cached(&self, file: &LockedFile, progress: &dyn FetchProgress) -> Result<bool> {
+        let path = self.file_path(&file.sha256);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_file() && meta.len() == file.size => {
+                touch(&path);
+                Ok(true)
+            }
+            Ok(meta) => {
+                let why = format!("has {} bytes instead of {}", meta.len(), file.size);
+                self.quarantine(file, &why, progress)?;
+                Ok(false)
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("reading", &path, e)),
+        }
+    }
+
+    /// Sets a corrupt file aside and says so.
+    pub(super) fn quarantine(
+        &self,
+        file: &LockedFile,
+        why: &str,
+        progress: &dyn FetchProgress,
+    ) -> Result<()> {
+        let (from, to) = (
+            self.file_path(&file.sha256),
+            self.quarantine_path(&file.sha256),
+        );
+        match fs::rename(&from, &to) {
+            Ok(()) => {}
+            // Another harness was faster.
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Error::io("setting aside the corrupt", &from, e)),
+        }
+        progress.note(&format!(
+            "{}: the cached file is corrupt ({why}); it was moved to {} and is fetched again",
+            file.package,
+            to.display()
+        ));
+        Ok(())
+    }
+
+    /// Bytes of a file in the store, verified; a corrupt one is set aside and fetched again, once.
+    pub(crate) fn read_verified(
+        &self,
+        file: &LockedFile,
+        sources: &Sources,
+        progress: &dyn FetchProgress,
+    ) -> Result<Vec<u8>> {
+        let path = self.file_path(&file.sha256);
+        for _ in 0..2 {
+            self.fetch(std::slice::from_ref(file), sources, progress)?;
+            let bytes = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+            let digest = Sha256::of(&bytes);
+            if digest == file.sha256 {
+                return Ok(bytes);
+            }
+            self.quarantine(file, &format!("its sha256 is {}", digest.short()), progress)?;
+        }
+        Err(Error::host(format!(
+            "{} is corrupt again right after it was fetched and verified",
+            path.display()
+        ))
+        .hint(
+            "check the disk and the memory of this machine, or set DIORAMA_CACHE to another disk",
+        ))
+    }
+
+    /// Gives a complete, verified partial file its name.
+    fn adopt(&self, file: &LockedFile) -> Result<()> {
+        let (from, to) = (
+            self.partial_path(&file.sha256),
+            self.file_path(&file.sha256),
+        );
+        fs::set_permissions(&from, Permissions::from_mode(0o444))
+            .and_then(|()| File::open(&from)?.sync_all())
+            .map_err(|e| Error::io("flushing", &from, e))?;
+        fs::rename(&from, &to).map_err(|e| Error::io("renaming", &from, e))?;
+        sync_dir(&self.root.join("files"))
+    }
+
+    /// Completes `partial/<sha256>` from the first source that can.
+    fn download(
+        &self,
+        file: &LockedFile,
+        sources: &Sources,
+        progress: &dyn FetchProgress,
+        stop: &AtomicBool,
+    ) -> Result<(), Missing> {
+        let mirrors = sources.mirrors(&file.archive)?;
+        let mut urls: Vec<String> = mirrors
+            .iter()
+            .map(|base| format!("{base}/{}", file.path))
+            .collect();
+        let mut reasons = Reasons::default();
+        let mut backoff = sources.backoff;
+        for round in 0..=sources.retries {
+            let mut again = Vec::new();
+            for url in urls {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(Error::fetch(format!("{}: stopped", file.package)).into());
+                }
+                match self.attempt(file, sources, &url, progress, stop)? {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => {
+                        progress.note(&format!("{}: {failure}", file.package));
+                        if matches!(failure, Failure::Transient(_)) {
+                            again.push(url.clone());
+                        }
+                        reasons.add(url, failure);
+                    }
+                }
+            }
+            urls = again;
+            if urls.is_empty() || round == sources.retries {
+                break;
+            }
+            std::thread::sleep(backoff);
+            backoff *= 2;
+        }
+        let gone = reasons.all_gone();
+        // Indexes are not kept by package and version; everything else is.
+        if !file.path.starts_with("dists/") {
+            for base in sources.snapshots() {
+                let found = snapshot::url(sources, base, file);
+                let outcome = match found {
+                    Ok(url) => self.attempt(file, sources, &url, progress, stop)?,
+                    Err(failure) => Err(failure),
+                };
+                match outcome {
+                    Ok(()) => {
+                        progress.note(&format!("{}: fetched from {base}", file.package));
+                        return Ok(());
+                    }
+                    Err(failure) => reasons.add(base.clone(), failure),
+                }
+            }
+        }
+        Err(reasons.into_missing(file, gone))
+    }
+
+    /// One try at one URL. The outer error is the host's fault and final.
+    fn attempt(
+        &self,
+        file: &LockedFile,
+        sources: &Sources,
+        url: &str,
+        progress: &dyn FetchProgress,
+        stop: &AtomicBool,
+    ) -> Result<Result<(), Failure>> {
+        let path = self.partial_path(&file.sha256);
+        let mut part = Partial::open(&path, file.size)?;
+        let resumed_from = part.have;
+        if part.have < file.size {
+            let answer = match http::get(sources, url, part.have) {
+                Ok(answer) => answer,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            if part.have > 0 && !answer.resumed {
+                part.restart()?;
+            }
+            if let Some(length) = answer.length.filter(|n| part.have + n != file.size) {
+                return Ok(Err(Failure::Refused(format!(
+                    "{url}: the file there has {} bytes, not {}",
+                    part.have + length,
+                    file.size
+                ))));
+            }
+            let mut body = answer.body;
+            let mut buffer = vec![0; 1 << 16];
+            while part.have <= file.size {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Err(Failure::Refused("stopped".into())));
+                }
+                let n = match body.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(n) => n,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                    Err(e) => {
+                        return Ok(Err(Failure::Transient(format!(
+                            "{url}: cut short after {} of {} bytes ({e})",
+                            part.have, file.size
+                        ))));
+                    }
+                };
+                part.append(&buffer[..n])?;
+                progress.advanced(file, part.have.min(file.size));
+            }
+            if part.have < file.size {
+                return Ok(Err(Failure::Transient(format!(
+                    "{url}: cut short after {} of {} bytes",
+                    part.have, file.size
+                ))));
+            }
+        }
+        let digest = part.digest();
+        if digest == file.sha256 && part.have == file.size {
+            return Ok(Ok(()));
+        }
+        part.restart()?;
+        let what = format!(
+            "{url}: sha256 is {}, not {}",
+            digest.short(),
+            file.sha256.short()
+        );
+        // Bytes of an earlier process may be to blame: then this source deserves a whole try.
+        Ok(Err(if resumed_from > 0 {
+            Failure::Transient(what)
+        } else {
+            Failure::Refused(what)
+        }))
+    }
+}
+
+/// Whether a mirror serves the file with the size that the index says, without fetching it.
+pub(crate) fn check_there(file: &LockedFile, sources: &Sources) -> Result<bool> {
+    let mut unclear = None;
+    for base in sources.mirrors(&file.archive)? {
+        match http::head(sources, &format!("{base}/{}", file.path)) {
+            Ok(length) if length.is_none_or(|n| n == file.size) => return Ok(true),
+            Ok(_) | Err(Failure::Gone(_)) => {}
+            Err(failure) => unclear = Some(failure),
+        }
+    }
+    match unclear {
+        // One mirror's clear no is enough only if no other was out of reach.
+        Some(failure) => Err(
+            Error::fetch(format!("asking the mirrors for {}", file.path))
+                .because(failure)
+                .hint("check the network, the proxy variables, or set another mirror"),
+        ),
+        None => Ok(false),
+    }
+}
+
+/// The last failure of every source, in the order tried.
+#[derive(Default)]
+struct Reasons(Vec<(String, Failure)>);
+
+impl Reasons {
+    fn add(&mut self, source: String, failure: Failure) {
+        match self.0.iter_mut().find(|(s, _)| *s == source) {
+            Some((_, last)) => *last = failure,
+            None => self.0.push((source, failure)),
+        }
+    }
+
+    fn all_gone(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|(_, f)| matches!(f, Failure::Gone(_)))
+    }
+
+    fn into_missing(self, file: &LockedFile, gone: bool) -> Missing {
+        let why: Vec<_> = self.0.iter().map(|(_, f)| f.to_string()).collect();
+        let what = format!("fetching {} {}", file.package, file.version);
+        if gone {
+            let error = Error::fetch(format!("{what}: it has vanished from the archive"))
+                .because(why.join("; "))
+                .hint("resolve it afresh with `diorama lock --update`");
+            Missing::Gone(error)
+        } else {
+            let error = Error::fetch(what).because(why.join("; ")).hint(
+                "check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
+            );
+            Missing::Failed(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,350 @@
+//! Fetching against servers that behave badly.
+
+use super::*;
+use crate::store::{
+    NoProgress,
+    testing::{Reply, Server, locked, sources},
+};
+use std::os::unix::fs::symlink;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("cache")).unwrap();
+    (dir, store)
+}
+
+fn bytes() -> Vec<u8> {
+    (0..200_000_u32).map(|i| (i % 251) as u8).collect()
+}
+
+fn server(reply: Reply) -> Server {
+    Server::new([("/pool/p.deb".to_owned(), reply)])
+}
+
+/// Collects the notes.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl FetchProgress for Notes {
+    fn started(&self, _: &LockedFile) {}
+    fn advanced(&self, _: &LockedFile, _: u64) {}
+    fn finished(&self, _: &LockedFile) {}
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+fn fetch(store: &Store, file: &LockedFile, sources: &Sources) -> Result<Vec<u8>> {
+    let paths = store.fetch(std::slice::from_ref(file), sources, &NoProgress)?;
+    Ok(fs::read(&paths[0]).unwrap())
+}
+
+/// The servers' ports differ from run to run.
+fn plain(error: &Error, servers: &[&Server]) -> String {
+    let mut text = error.render();
+    for (i, server) in servers.iter().enumerate() {
+        text = text.replace(&server.url, &format!("http://server{}", i + 1));
+    }
+    text
+}
+
+#[test]
+fn a_fetched_file_is_read_only_and_fetched_once() {
+    let (_dir, store) = store();
+    let server = server(Reply::File(bytes()));
+    let file = locked("p", &bytes());
+    for _ in 0..2 {
+        assert_eq!(
+            fetch(&store, &file, &sources(&[&server], &[])).unwrap(),
+            bytes()
+        );
+    }
+    assert_eq!(server.seen(), ["GET /pool/p.deb"]);
+    let mode = fs::metadata(store.file_path(&file.sha256))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o444);
+    assert_eq!(
+        fs::read_dir(store.root().join("partial")).unwrap().count(),
+        0
+    );
+    assert_eq!(fs::read_dir(store.root().join("locks")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_truncated_download_is_resumed() {
+    let (_dir, store) = store();
+    let server = server(Reply::Sequence(vec![
+        Reply::Cut(bytes(), 150_000),
+        Reply::File(bytes()),
+    ]));
+    let file = locked("p", &bytes());
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&server], &[])).unwrap(),
+        bytes()
+    );
+    let seen = server.seen();
+    assert_eq!(seen.len(), 2);
+    let from: u64 = seen[1].rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(seen[1].starts_with("GET /pool/p.deb from ") && from > 0 && from <= 150_000);
+}
+
+#[test]
+fn what_a_killed_process_left_is_resumed() {
+    let (_dir, store) = store();
+    let server = server(Reply::File(bytes()));
+    let file = locked("p", &bytes());
+    fs::write(store.partial_path(&file.sha256), &bytes()[..70_000]).unwrap();
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&server], &[])).unwrap(),
+        bytes()
+    );
+    assert_eq!(server.seen(), ["GET /pool/p.deb from 70000"]);
+}
+
+#[test]
+fn a_complete_partial_file_needs_no_server() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    fs::write(store.partial_path(&file.sha256), bytes()).unwrap();
+    let server = Server::new([]);
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&server], &[])).unwrap(),
+        bytes()
+    );
+    assert!(server.seen().is_empty());
+}
+
+#[test]
+fn a_corrupt_partial_file_is_started_over_from_the_same_mirror() {
+    let (_dir, store) = store();
+    let server = server(Reply::File(bytes()));
+    let file = locked("p", &bytes());
+    for rubbish in [vec![0xff; 70_000], vec![0xff; 200_000], vec![0xff; 300_000]] {
+        fs::write(store.partial_path(&file.sha256), rubbish).unwrap();
+        assert_eq!(
+            fetch(&store, &file, &sources(&[&server], &[])).unwrap(),
+            bytes()
+        );
+        fs::remove_file(store.file_path(&file.sha256)).unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_ignores_ranges_is_read_from_the_start() {
+    let (_dir, store) = store();
+    let server = server(Reply::NoRanges(bytes()));
+    let file = locked("p", &bytes());
+    fs::write(store.partial_path(&file.sha256), &bytes()[..70_000]).unwrap();
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&server], &[])).unwrap(),
+        bytes()
+    );
+}
+
+#[test]
+fn a_busy_mirror_is_asked_again_and_not_for_ever() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let busy = server(Reply::Sequence(vec![
+        Reply::Status(503),
+        Reply::File(bytes()),
+    ]));
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&busy], &[])).unwrap(),
+        bytes()
+    );
+
+    let (_dir, store) = self::store();
+    let down = server(Reply::Status(503));
+    let error = fetch(&store, &file, &sources(&[&down], &[])).unwrap_err();
+    assert_eq!(down.seen().len(), 4, "one try and three more");
+    insta::assert_snapshot!(plain(&error, &[&down]), @r"
+    error: fetching p 1.0+b1
+      because: http://server1/pool/p.deb: HTTP 503
+      next: check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
+    ");
+}
+
+#[test]
+fn the_second_mirror_and_then_the_snapshot_serve_what_the_first_has_lost() {
+    let file = locked("p", &bytes());
+    let (first, second) = (Server::new([]), server(Reply::File(bytes())));
+    let (_dir, store) = store();
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&first, &second], &[])).unwrap(),
+        bytes()
+    );
+    assert_eq!(first.seen(), ["GET /pool/p.deb"], "a 404 is final");
+
+    let sha1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    let info = format!(
+        r#"{{"package":"p","binary_version":"1.0+b1","result":[{{"hash":"{sha1}","architecture":"amd64"}}],
+        "fileinfo":{{"0000000000000000000000000000000000000000":[{{"name":"p.deb","size":5}}],
+        "{sha1}":[{{"archive_name":"debian","name":"p.deb","size":200000,"path":"/pool","first_seen":"x"}}]}}}}"#
+    );
+    let snapshot = Server::new([
+        (
+            "/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1".to_owned(),
+            Reply::File(info.into()),
+        ),
+        (format!("/file/{sha1}"), Reply::File(bytes())),
+    ]);
+    let (_dir, store) = self::store();
+    let notes = Notes::default();
+    store
+        .fetch(
+            std::slice::from_ref(&file),
+            &sources(&[&first], &[&snapshot]),
+            &notes,
+        )
+        .unwrap();
+    let last = notes.0.lock().unwrap().pop().unwrap();
+    assert_eq!(last, format!("p: fetched from {}", snapshot.url));
+}
+
+#[test]
+fn gone_everywhere_is_told_from_not_reached() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let (empty, also, down) = (Server::new([]), Server::new([]), server(Reply::Status(502)));
+    let ask = |mirrors: &[&Server], snapshots: &[&Server]| {
+        store
+            .fetch_or_missing(
+                std::slice::from_ref(&file),
+                &sources(mirrors, snapshots),
+                &NoProgress,
+            )
+            .unwrap_err()
+    };
+    let gone = ask(&[&empty, &also], &[&empty]);
+    let Missing::Gone(error) = gone else {
+        panic!("{gone:?}")
+    };
+    insta::assert_snapshot!(plain(&error, &[&empty, &also]), @r"
+    error: fetching p 1.0+b1: it has vanished from the archive
+      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: gone (HTTP 404); http://server1/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: gone (HTTP 404)
+      next: resolve it afresh with `diorama lock --update`
+    ");
+    assert!(
+        matches!(ask(&[&empty], &[&down]), Missing::Gone(_)),
+        "the snapshot is a last resort"
+    );
+    assert!(matches!(
+        ask(&[&empty, &down], &[&empty]),
+        Missing::Failed(_)
+    ));
+}
+
+#[test]
+fn corrupt_bytes_are_refused_and_the_next_mirror_is_asked() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let mut wrong = bytes();
+    wrong[100_000] ^= 1;
+    let bad = server(Reply::File(wrong));
+    let error = fetch(&store, &file, &sources(&[&bad], &[])).unwrap_err();
+    assert_eq!(error.exit(), crate::error::Exit::Fetch);
+    insta::assert_snapshot!(plain(&error, &[&bad]), @r"
+    error: fetching p 1.0+b1
+      because: http://server1/pool/p.deb: sha256 is d8679f548774, not e24bc62381f1
+      next: check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
+    ");
+    assert!(!store.file_path(&file.sha256).exists());
+
+    let good = server(Reply::File(bytes()));
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&bad, &good], &[])).unwrap(),
+        bytes()
+    );
+}
+
+#[test]
+fn a_file_of_another_length_is_refused_before_it_is_read() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let page = server(Reply::File(b"<html>please log in</html>".to_vec()));
+    let error = fetch(&store, &file, &sources(&[&page], &[])).unwrap_err();
+    insta::assert_snapshot!(plain(&error, &[&page]), @r"
+    error: fetching p 1.0+b1
+      because: http://server1/pool/p.deb: the file there has 26 bytes, not 200000
+      next: check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
+    ");
+}
+
+#[test]
+fn a_corrupt_cached_file_is_set_aside_reported_and_fetched_again() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let server = server(Reply::File(bytes()));
+    let sources = sources(&[&server], &[]);
+    let path = store.file_path(&file.sha256);
+    // Same length: only its digest gives it away. Then another length.
+    for rubbish in [vec![0; 200_000], vec![0; 10]] {
+        fs::write(&path, rubbish).unwrap();
+        let notes = Notes::default();
+        assert_eq!(
+            store.read_verified(&file, &sources, &notes).unwrap(),
+            bytes()
+        );
+        let notes = notes.0.into_inner().unwrap();
+        assert!(
+            notes[0].starts_with("p: the cached file is corrupt ("),
+            "{notes:?}"
+        );
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[test]
+fn two_fetchers_at_once_download_once() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let server = server(Reply::File(bytes()));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let store = Store::open(store.root().to_owned()).unwrap();
+                assert_eq!(
+                    fetch(&store, &file, &sources(&[&server], &[])).unwrap(),
+                    bytes()
+                );
+            });
+        }
+    });
+    assert_eq!(server.seen(), ["GET /pool/p.deb"]);
+}
+
+#[test]
+fn a_full_disk_is_said_to_be_full_and_leaves_nothing_that_looks_good() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let server = server(Reply::File(bytes()));
+    // Every write to this device fails as on a full disk.
+    let partial = store.partial_path(&file.sha256);
+    symlink("/dev/full", &partial).unwrap();
+    let error = fetch(&store, &file, &sources(&[&server], &[])).unwrap_err();
+    assert_eq!(error.exit(), crate::error::Exit::Host);
+    assert!(
+        error
+            .next_step()
+            .unwrap()
+            .starts_with("free space on the disk"),
+        "{}",
+        error.render()
+    );
+    assert!(!store.file_path(&file.sha256).exists());
+}
+
+#[test]
+fn one_file_that_cannot_be_had_stops_the_others() {
+    let (_dir, store) = store();
+    let server = Server::new([("/pool/a.deb".to_owned(), Reply::File(bytes()))]);
+    let files = [locked("a", &bytes()), locked("b", b"b")];
+    let error = store
+        .fetch(&files, &sources(&[&server], &[]), &NoProgress)
+        .unwrap_err();
+    assert!(error.to_string().contains("b 1.0+b1"), "{}", error.render());
+}

@@ -1,0 +1,112 @@
+//! One HTTP request at a time: whole small answers, HEAD, and resumable downloads.
+
+use super::sources::Sources;
+use std::{fmt, io::Read};
+
+/// Why a request gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The server is sure that it does not have it (404, 410).
+    Gone(String),
+    /// May work later: no connection, time-out, 5xx, a download cut short.
+    Transient(String),
+    /// The server will not, or what it sent cannot be right: another mirror may.
+    Refused(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Failure::Gone(why) | Failure::Transient(why) | Failure::Refused(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// An answer whose body may be read.
+pub struct Answer {
+    /// Whether it continues at the offset asked for (206).
+    pub resumed: bool,
+    /// Content-Length.
+    pub length: Option<u64>,
+    /// The body.
+    pub body: ureq::BodyReader<'static>,
+}
+
+/// GET from an offset.
+pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, Failure> {
+    let mut request = sources.agent().get(url);
+    if offset > 0 {
+        request = request.header("Range", format!("bytes={offset}-"));
+    }
+    let response = request.call().map_err(|e| failed(url, &e))?;
+    let status = response.status().as_u16();
+    check(url, status)?;
+    let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
+    let length = header("content-length").and_then(|v| v.parse().ok());
+    if status == 206
+        && !header("content-range").is_some_and(|v| v.starts_with(&format!("bytes {offset}-")))
+    {
+        return Err(Failure::Refused(format!(
+            "{url}: the server sent another range than asked for"
+        )));
+    }
+    Ok(Answer {
+        resumed: status == 206,
+        length,
+        body: response.into_body().into_reader(),
+    })
+}
+
+/// GET of a whole answer of at most `limit` bytes.
+pub fn get_all(sources: &Sources, url: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+    let answer = get(sources, url, 0)?;
+    let mut bytes = Vec::new();
+    answer
+        .body
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::Transient(format!("{url}: {e}")))?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::Refused(format!(
+            "{url}: longer than {limit} bytes"
+        )));
+    }
+    if let Some(length) = answer.length.filter(|&n| n != bytes.len() as u64) {
+        return Err(Failure::Transient(format!(
+            "{url}: cut short after {} of {length} bytes",
+            bytes.len()
+        )));
+    }
+    Ok(bytes)
+}
+
+/// HEAD: the Content-Length, if the server says.
+pub fn head(sources: &Sources, url: &str) -> Result<Option<u64>, Failure> {
+    let response = sources
+        .agent()
+        .head(url)
+        .call()
+        .map_err(|e| failed(url, &e))?;
+    check(url, response.status().as_u16())?;
+    let length = response.headers().get("content-length");
+    Ok(length.and_then(|v| v.to_str().ok()?.parse().ok()))
+}
+
+fn check(url: &str, status: u16) -> Result<(), Failure> {
+    match status {
+        200 | 206 => Ok(()),
+        404 | 410 => Err(Failure::Gone(format!("{url}: gone (HTTP {status})"))),
+        408 | 425 | 429 | 500.. => Err(Failure::Transient(format!("{url}: HTTP {status}"))),
+        _ => Err(Failure::Refused(format!("{url}: HTTP {status}"))),
+    }
+}
+
+fn failed(url: &str, error: &ureq::Error) -> Failure {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Tls(_) | ureq::Error::TooManyRedirects => {
+            Failure::Refused(format!("{url}: {error}"))
+        }
+        _ => Failure::Transient(format!("{url}: {error}")),
+    }
+}

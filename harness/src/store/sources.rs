@@ -1,0 +1,200 @@
+//! Where files come from: mirrors by archive, the snapshot archive, retries, proxy. Read from the
+//! environment in one place, [`Sources::from_env`].
+
+use super::http;
+use crate::error::{Error, Result};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Archives a lock may name, the variable that adds mirrors, and the default mirrors, in order.
+const ARCHIVES: [(&str, &str, &[&str]); 2] = [
+    (
+        "debian",
+        "DIORAMA_MIRROR_DEBIAN",
+        &[
+            "http://deb.debian.org/debian",
+            "http://ftp.debian.org/debian",
+        ],
+    ),
+    (
+        "debian-security",
+        "DIORAMA_MIRROR_DEBIAN_SECURITY",
+        &[
+            "http://deb.debian.org/debian-security",
+            "http://security.debian.org/debian-security",
+        ],
+    ),
+];
+
+const SNAPSHOT_VARIABLE: &str = "DIORAMA_SNAPSHOT";
+const SNAPSHOT_DEFAULT: &str = "https://snapshot.debian.org";
+
+/// Where files come from. Plain HTTP is enough: every byte is verified against a digest that
+/// comes from the lock or from a signed index.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    mirrors: BTreeMap<String, Vec<String>>,
+    snapshot: Vec<String>,
+    /// How often a mirror that fails for the moment is asked again.
+    pub retries: u32,
+    /// Pause before the first of those, doubled each time.
+    pub backoff: Duration,
+    agent: ureq::Agent,
+}
+
+impl Sources {
+    /// The default mirrors, after those of `DIORAMA_MIRROR_DEBIAN`,
+    /// `DIORAMA_MIRROR_DEBIAN_SECURITY` and `DIORAMA_SNAPSHOT` (base URLs, comma separated). The
+    /// proxy is that of the usual variables (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
+    ///
+    /// # Errors
+    /// When a variable holds something that is not an HTTP URL.
+    pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Sources> {
+        let mut mirrors = BTreeMap::new();
+        for (archive, variable, defaults) in ARCHIVES {
+            let mut bases = bases(variable, &env)?;
+            bases.extend(defaults.iter().map(|&d| d.to_owned()));
+            mirrors.insert(archive.to_owned(), bases);
+        }
+        let mut snapshot = bases(SNAPSHOT_VARIABLE, &env)?;
+        snapshot.push(SNAPSHOT_DEFAULT.to_owned());
+        Ok(Sources::new(mirrors, snapshot, ureq::Proxy::try_from_env()))
+    }
+
+    /// These mirrors by archive, these snapshot archives, and nothing else.
+    #[must_use]
+    pub fn only(mirrors: BTreeMap<String, Vec<String>>, snapshot: Vec<String>) -> Sources {
+        Sources::new(mirrors, snapshot, None)
+    }
+
+    fn new(
+        mirrors: BTreeMap<String, Vec<String>>,
+        snapshot: Vec<String>,
+        proxy: Option<ureq::Proxy>,
+    ) -> Sources {
+        let tls = ureq::tls::TlsConfig::builder()
+            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+            .build();
+        let agent = ureq::Agent::config_builder()
+            .proxy(proxy)
+            .tls_config(tls)
+            .http_status_as_error(false)
+            // A compressed transfer has another length, and could not be resumed.
+            .accept_encoding("identity")
+            .user_agent(concat!("diorama/", env!("CARGO_PKG_VERSION")))
+            .timeout_resolve(Some(Duration::from_secs(10)))
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_recv_response(Some(Duration::from_secs(30)))
+            .timeout_per_read(Some(Duration::from_secs(30)))
+            .build()
+            .new_agent();
+        Sources {
+            mirrors,
+            snapshot,
+            retries: 3,
+            backoff: Duration::from_millis(500),
+            agent,
+        }
+    }
+
+    /// Base URLs of an archive's mirrors, in the order to try them, without a trailing slash.
+    ///
+    /// # Errors
+    /// When the lock names an archive that is not known.
+    pub fn mirrors(&self, archive: &str) -> Result<&[String]> {
+        self.mirrors.get(archive).map(Vec::as_slice).ok_or_else(|| {
+            let known: Vec<_> = self.mirrors.keys().map(String::as_str).collect();
+            Error::input(format!(
+                "unknown archive `{archive}` (known: {})",
+                known.join(", ")
+            ))
+            .hint("this lock may be of a newer diorama: update diorama, or refresh the lock with `diorama lock`")
+        })
+    }
+
+    /// Asks the first mirror of Debian's archive for anything at all: its URL, or why it does not
+    /// answer.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub fn reach(&self) -> std::result::Result<String, String> {
+        let bases = self.mirrors("debian").map_err(|e| e.to_string())?;
+        let base = bases.first().ok_or("no mirror is configured")?;
+        match http::head(self, &format!("{base}/dists/stable/Release")) {
+            Ok(_) => Ok(base.clone()),
+            Err(failure) => Err(format!("{base}: {failure}")),
+        }
+    }
+
+    /// Base URLs of the snapshot archives, in the order to try them.
+    #[must_use]
+    pub fn snapshots(&self) -> &[String] {
+        &self.snapshot
+    }
+
+    pub(super) fn agent(&self) -> &ureq::Agent {
+        &self.agent
+    }
+}
+
+fn bases(variable: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Vec<String>> {
+    let text = env(variable).unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|base| !base.is_empty())
+        .map(|base| {
+            if base.starts_with("http://") || base.starts_with("https://") {
+                Ok(base.trim_end_matches('/').to_owned())
+            } else {
+                Err(
+                    Error::input(format!("{variable}: `{base}` is not an HTTP URL"))
+                        .hint(format!("write {variable}=http://mirror.example/debian")),
+                )
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_of_the_environment_come_before_the_defaults() {
+        let sources = Sources::from_env(|name| {
+            (name == "DIORAMA_MIRROR_DEBIAN")
+                .then(|| "http://one/debian/, https://two/debian".to_owned())
+        })
+        .unwrap();
+        assert_eq!(
+            sources.mirrors("debian").unwrap(),
+            [
+                "http://one/debian",
+                "https://two/debian",
+                "http://deb.debian.org/debian",
+                "http://ftp.debian.org/debian"
+            ]
+        );
+        assert_eq!(sources.snapshots(), ["https://snapshot.debian.org"]);
+    }
+
+    #[test]
+    fn a_mirror_that_is_no_url_is_refused_by_name() {
+        let error = Sources::from_env(|name| {
+            (name == "DIORAMA_SNAPSHOT").then(|| "snapshot.debian.org".to_owned())
+        })
+        .unwrap_err();
+        insta::assert_snapshot!(error.render(), @r"
+        error: DIORAMA_SNAPSHOT: `snapshot.debian.org` is not an HTTP URL
+          next: write DIORAMA_SNAPSHOT=http://mirror.example/debian
+        ");
+    }
+
+    #[test]
+    fn an_unknown_archive_lists_those_known() {
+        let sources = Sources::from_env(|_| None).unwrap();
+        insta::assert_snapshot!(sources.mirrors("ubuntu").unwrap_err().render(), @r"
+        error: unknown archive `ubuntu` (known: debian, debian-security)
+          next: this lock may be of a newer diorama: update diorama, or refresh the lock with `diorama lock`
+        ");
+    }
+}

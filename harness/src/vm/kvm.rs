@@ -1,0 +1,83 @@
+//! Trying KVM: by running a guest to a known point under a deadline, never by looking at the file.
+
+use super::Vmm;
+use crate::host::probe::KvmTrial;
+use std::{
+    fs::File,
+    io::Read as _,
+    path::Path,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What a kernel without a root file system says at its end.
+const KNOWN_POINT: &str = "Kernel panic - not syncing";
+
+/// Boots a kernel under KVM until it panics for want of a root file system.
+#[must_use]
+pub fn try_kvm(vmm: &Vmm, kernel: &Path, deadline: Duration) -> KvmTrial {
+    match attempt(vmm, kernel, deadline) {
+        Ok(trial) => trial,
+        Err(why) => KvmTrial::Failed { why },
+    }
+}
+
+fn attempt(vmm: &Vmm, kernel: &Path, deadline: Duration) -> Result<KvmTrial, String> {
+    let console = tempfile::NamedTempFile::new().map_err(|e| format!("a temporary file: {e}"))?;
+    let stderr = tempfile::tempfile().map_err(|e| format!("a temporary file: {e}"))?;
+    let began = Instant::now();
+    let mut child = vmm
+        .command()
+        .args([
+            "-accel", "kvm", "-cpu", "host", "-M", "q35", "-m", "256M", "-display", "none",
+        ])
+        .args(["-nodefaults", "-no-user-config", "-no-reboot"])
+        .args(["-append", "console=ttyS0 panic=-1"])
+        .arg("-serial")
+        .arg(format!("file:{}", console.path().display()))
+        .arg("-kernel")
+        .arg(kernel)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr.try_clone().map_err(|e| e.to_string())?)
+        .spawn()
+        .map_err(|e| format!("starting QEMU: {e}"))?;
+    let reached = || {
+        std::fs::read(console.path())
+            .is_ok_and(|text| String::from_utf8_lossy(&text).contains(KNOWN_POINT))
+    };
+    let trial = loop {
+        if reached() {
+            break KvmTrial::Works {
+                after_s: began.elapsed().as_secs_f64(),
+            };
+        }
+        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
+            if reached() {
+                continue;
+            }
+            break KvmTrial::Failed {
+                why: format!("QEMU gave {status}: {}", last_line(stderr)),
+            };
+        }
+        if began.elapsed() > deadline {
+            break KvmTrial::TimedOut {
+                after_s: deadline.as_secs_f64(),
+            };
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    Ok(trial)
+}
+
+fn last_line(mut stderr: File) -> String {
+    use std::io::Seek as _;
+    let mut text = String::new();
+    let _ = stderr
+        .rewind()
+        .and_then(|()| stderr.read_to_string(&mut text));
+    text.lines().last().unwrap_or("it said nothing").to_owned()
+}

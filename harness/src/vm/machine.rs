@@ -1,0 +1,247 @@
+//! One QEMU process and what the harness holds of it. Dropping it ends the process.
+
+use super::{
+    Vmm,
+    memory::GuestRam,
+    qmp::{Events, Qmp},
+    spec::{Descriptors, Spec, Start},
+};
+use crate::error::{Error, Result};
+use rustix::{
+    fs::{MemfdFlags, memfd_create},
+    process::{Pid, Signal},
+};
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
+        unix::{fs::FileExt as _, net::UnixStream, process::CommandExt as _},
+    },
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{process::Child, time::timeout};
+
+/// How long QEMU may take to answer its monitor.
+const QMP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A guest that writes more than this to its console is broken; in bytes.
+pub const CONSOLE_LIMIT: u64 = 64 << 20;
+
+/// A running QEMU.
+#[derive(Debug)]
+pub struct Machine {
+    child: Child,
+    /// Its monitor.
+    pub qmp: Qmp,
+    /// Its events.
+    pub events: Events,
+    /// The guest's RAM.
+    pub ram: Arc<GuestRam>,
+    /// The serial console.
+    pub console: Stream,
+    /// The agent's debug port.
+    pub progress: Stream,
+    stderr: Stream,
+}
+
+impl Machine {
+    /// Starts QEMU, pinned to one host CPU; a job travels in a fw_cfg item.
+    ///
+    /// It dies with the thread that called this (so call it from the main thread), and with the
+    /// value returned.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not answer; with QEMU's own words.
+    pub async fn start(
+        vmm: &Vmm,
+        spec: &Spec,
+        start: Start,
+        ram: GuestRam,
+        job: Option<&[u8]>,
+        cpu: usize,
+    ) -> Result<Machine> {
+        let starting = |e: io::Error| Error::host("preparing to start QEMU").because(e);
+        let console = Stream::new("console").map_err(starting)?;
+        let progress = Stream::new("progress").map_err(starting)?;
+        let stderr = Stream::new("stderr").map_err(starting)?;
+        let job = match job {
+            None => None,
+            Some(bytes) => {
+                let stream = Stream::new("job").map_err(starting)?;
+                stream.file.write_all_at(bytes, 0).map_err(starting)?;
+                Some(stream)
+            }
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(starting)?;
+        let fds = Descriptors {
+            ram: ram.as_fd().as_raw_fd(),
+            qmp: theirs.as_raw_fd(),
+            console: console.file.as_raw_fd(),
+            progress: progress.file.as_raw_fd(),
+            job: job.as_ref().map(|j| j.file.as_raw_fd()),
+        };
+        let mut command = vmm.command();
+        command.args(spec.argv(&fds, start));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(stderr.file.try_clone().map_err(starting)?);
+        let inherited: Vec<RawFd> = [
+            Some(fds.ram),
+            Some(fds.qmp),
+            Some(fds.console),
+            Some(fds.progress),
+            fds.job,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let parent = rustix::process::getpid();
+        // SAFETY: the closure runs between fork and exec and makes only system calls; it neither
+        // allocates nor takes locks.
+        unsafe {
+            command.pre_exec(move || in_child(&inherited, cpu, parent));
+        }
+        let child = tokio::process::Command::from(command)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| Error::host("starting QEMU").because(e))?;
+        drop((theirs, job));
+
+        match Qmp::connect(ours, QMP_DEADLINE).await {
+            Ok((qmp, events)) => Ok(Machine {
+                child,
+                qmp,
+                events,
+                ram: Arc::new(ram),
+                console,
+                progress,
+                stderr,
+            }),
+            Err(error) => {
+                let mut child = child;
+                let _ = child.start_kill();
+                let status = child.wait().await;
+                let said = stderr.text();
+                Err(Error::host(format!(
+                    "QEMU did not come up ({}); it said: {}",
+                    status.map_or_else(|e| e.to_string(), |s| s.to_string()),
+                    if said.trim().is_empty() {
+                        "nothing"
+                    } else {
+                        said.trim()
+                    }
+                ))
+                .because(error)
+                .hint("run `diorama doctor`, or try another QEMU with --qemu PATH"))
+            }
+        }
+    }
+
+    /// CPU seconds the process has used so far; 0 once it is gone.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> f64 {
+        self.child.id().and_then(cpu_seconds).unwrap_or(0.0)
+    }
+
+    /// What QEMU said on its standard error.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.stderr.text().trim().to_owned()
+    }
+
+    /// Whether the process has ended, and how.
+    pub fn ended(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.to_string()),
+            Err(e) => Some(e.to_string()),
+        }
+    }
+
+    /// Ends the process and waits for its end.
+    pub async fn end(mut self) {
+        let _ = self.child.start_kill();
+        let _ = timeout(QMP_DEADLINE, self.child.wait()).await;
+    }
+}
+
+/// Between fork and exec: inherit exactly these, die with the parent, stay on one core.
+fn in_child(inherited: &[RawFd], cpu: usize, parent: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have died before the line above took effect.
+    if rustix::process::getppid() != Some(parent) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    let mut cpus = rustix::thread::CpuSet::new();
+    cpus.set(cpu);
+    // Pinning saves a tenth of the CPU time but decides nothing: a host that refuses is fine.
+    let _ = rustix::thread::sched_setaffinity(None, &cpus);
+    for fd in inherited {
+        // SAFETY: the descriptor is open: the parent holds it across the fork.
+        let fd = unsafe { rustix::fd::BorrowedFd::borrow_raw(*fd) };
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// utime + stime of a process: fields 14 and 15 of proc_pid_stat(5).
+fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    #[allow(clippy::cast_precision_loss, reason = "100")]
+    Some(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// A memfd that QEMU writes and the harness reads: it can never block the guest, and nothing of
+/// it is left behind.
+#[derive(Debug)]
+pub struct Stream {
+    file: File,
+}
+
+impl Stream {
+    fn new(name: &str) -> io::Result<Stream> {
+        let fd: OwnedFd = memfd_create(name, MemfdFlags::CLOEXEC)?;
+        Ok(Stream { file: fd.into() })
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.file.metadata().map_or(0, |m| m.len())
+    }
+
+    /// Whether nothing was written yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was written from `offset` on.
+    #[must_use]
+    pub fn bytes_from(&self, offset: u64) -> Vec<u8> {
+        let wanted = usize::try_from(self.len().saturating_sub(offset).min(CONSOLE_LIMIT));
+        let mut bytes = vec![0; wanted.unwrap_or(0)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self
+                .file
+                .read_at(&mut bytes[filled..], offset + filled as u64)
+            {
+                Ok(n) if n > 0 => filled += n,
+                _ => break,
+            }
+        }
+        bytes.truncate(filled);
+        bytes
+    }
+
+    /// All of it, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes_from(0)).into_owned()
+    }
+}

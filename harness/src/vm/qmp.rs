@@ -1,0 +1,320 @@
+//! A client of QEMU's control protocol (QMP; QEMU's docs/interop/qmp-spec.rst) on a connected
+//! socket, one end of a pair that QEMU inherited: `-chardev socket,id=qmp,fd=N -mon
+//! chardev=qmp,mode=control`. Commands may overlap; answers are matched by id.
+
+use crate::error::{Error, Result};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    fmt, io,
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Interest},
+    net::{UnixStream, unix::OwnedReadHalf, unix::OwnedWriteHalf},
+    sync::{Mutex as AsyncMutex, mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// No answer or event of QEMU's is longer than this many bytes.
+const MAX_LINE: u64 = 16 << 20;
+
+/// QEMU's refusal of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Refusal {
+    /// `GenericError`, `CommandNotFound`, ...
+    pub class: String,
+    /// In words.
+    pub desc: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.desc, self.class)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Something that happened in QEMU.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Event {
+    /// `STOP`, `GUEST_PANICKED`, `SHUTDOWN`, ...
+    #[serde(rename = "event")]
+    pub name: String,
+    /// Its members; null when it has none.
+    #[serde(default)]
+    pub data: Value,
+}
+
+/// One line of QEMU's.
+#[derive(Deserialize)]
+struct Line {
+    id: Option<u64>,
+    #[serde(rename = "return")]
+    value: Option<Value>,
+    error: Option<Refusal>,
+    event: Option<String>,
+    #[serde(default)]
+    data: Value,
+}
+
+type Answer = Result<Value, Refusal>;
+
+/// Commands that wait for their answer; `None` once the connection is over.
+type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
+
+/// The client. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Qmp {
+    /// Held for one whole message: a partial write must not be mixed with another's.
+    writer: AsyncMutex<OwnedWriteHalf>,
+    waiting: Waiting,
+    next_id: AtomicU64,
+    within: Duration,
+    reader: JoinHandle<()>,
+}
+
+/// QEMU's events, in order.
+#[derive(Debug)]
+pub struct Events(mpsc::UnboundedReceiver<Event>);
+
+impl Qmp {
+    /// Greets QEMU and negotiates; `within` bounds that and every later command.
+    ///
+    /// # Errors
+    /// When QEMU does not answer in time or what answers is not QMP.
+    pub async fn connect(stream: StdUnixStream, within: Duration) -> Result<(Qmp, Events)> {
+        let failed = |e: io::Error| Error::internal("opening QEMU's control connection").because(e);
+        stream.set_nonblocking(true).map_err(failed)?;
+        let (reader, writer) = UnixStream::from_std(stream).map_err(failed)?.into_split();
+        let mut reader = BufReader::new(reader);
+        let greeting = timeout(within, read_line(&mut reader))
+            .await
+            .map_err(|_| late("QEMU's greeting", within))?
+            .map_err(failed)?
+            .ok_or_else(closed)?;
+        let greeting: Value = serde_json::from_slice(&greeting)
+            .map_err(|e| Error::internal("reading QEMU's greeting").because(e))?;
+        if greeting.get("QMP").is_none() {
+            return Err(Error::internal(format!(
+                "what answers on QEMU's control connection is not QMP: {greeting}"
+            )));
+        }
+        let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        let (events, receiver) = mpsc::unbounded_channel();
+        let qmp = Qmp {
+            writer: AsyncMutex::new(writer),
+            waiting: waiting.clone(),
+            next_id: AtomicU64::new(1),
+            within,
+            reader: tokio::spawn(read_loop(reader, waiting, events)),
+        };
+        qmp.execute("qmp_capabilities", Value::Null).await?;
+        Ok((qmp, Events(receiver)))
+    }
+
+    /// Runs a command; `arguments` may be null.
+    ///
+    /// # Errors
+    /// QEMU's refusal with its own words, no answer in time, or the end of the connection.
+    pub async fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
+        self.execute_within(command, arguments, self.within).await
+    }
+
+    /// [`Qmp::execute`] with a deadline of its own.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn execute_within(
+        &self,
+        command: &str,
+        arguments: Value,
+        within: Duration,
+    ) -> Result<Value> {
+        self.run(command, arguments, None, within).await
+    }
+
+    /// Hands QEMU a descriptor under a name (`getfd`), for a later command that refers to it.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub async fn send_fd(&self, name: &str, fd: impl AsFd) -> Result<()> {
+        let arguments = json!({ "fdname": name });
+        self.run("getfd", arguments, Some(fd.as_fd()), self.within)
+            .await
+            .map(drop)
+    }
+
+    async fn run(
+        &self,
+        command: &str,
+        arguments: Value,
+        fd: Option<BorrowedFd<'_>>,
+        within: Duration,
+    ) -> Result<Value> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut message = json!({ "execute": command, "id": id });
+        if !arguments.is_null() {
+            message["arguments"] = arguments;
+        }
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(b'\n');
+
+        let (sender, receiver) = oneshot::channel();
+        match lock(&self.waiting).as_mut() {
+            Some(waiting) => waiting.insert(id, sender),
+            None => return Err(closed().while_(format!("sending `{command}` to QEMU"))),
+        };
+        let answer = timeout(within, async {
+            let writer = self.writer.lock().await;
+            send(writer.as_ref(), &bytes, fd).await?;
+            drop(writer);
+            // An error means that the reader has gone, and with it the connection.
+            Ok::<_, io::Error>(receiver.await.ok())
+        })
+        .await;
+        if let Some(waiting) = lock(&self.waiting).as_mut() {
+            waiting.remove(&id);
+        }
+        match answer {
+            Err(_) => Err(late(&format!("QEMU's answer to `{command}`"), within)),
+            Ok(Err(e)) => Err(Error::internal(format!("sending `{command}` to QEMU")).because(e)),
+            Ok(Ok(None)) => Err(closed().while_(format!("waiting for QEMU to do `{command}`"))),
+            Ok(Ok(Some(Ok(value)))) => Ok(value),
+            Ok(Ok(Some(Err(refusal)))) => {
+                Err(Error::internal(format!("QEMU refused `{command}`")).because(refusal))
+            }
+        }
+    }
+}
+
+impl Drop for Qmp {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Events {
+    /// The next event; `None` when the connection is over.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+
+    /// The next event of that name; those before it are dropped.
+    ///
+    /// # Errors
+    /// When it does not come in time, or QEMU ends first.
+    pub async fn wait_for(&mut self, name: &str, within: Duration) -> Result<Event> {
+        timeout(within, async {
+            loop {
+                match self.next().await {
+                    Some(event) if event.name == name => return Ok(event),
+                    Some(_) => {}
+                    None => return Err(closed().while_(format!("waiting for QEMU's {name}"))),
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err(late(&format!("QEMU's event {name}"), within)))
+    }
+}
+
+async fn read_loop(
+    mut reader: BufReader<OwnedReadHalf>,
+    waiting: Waiting,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    // Anything that cannot be read or understood ends the connection: a lost answer or event
+    // would otherwise be waited for in vain.
+    while let Ok(Some(line)) = read_line(&mut reader).await {
+        let Ok(line) = serde_json::from_slice::<Line>(&line) else {
+            break;
+        };
+        if let Some(name) = line.event {
+            // Nobody may be listening any more; that is theirs to decide.
+            let _ = events.send(Event {
+                name,
+                data: line.data,
+            });
+            continue;
+        }
+        let answer = match (line.value, line.error) {
+            (_, Some(refusal)) => Err(refusal),
+            (value, None) => Ok(value.unwrap_or(Value::Null)),
+        };
+        let sender = line.id.and_then(|id| lock(&waiting).as_mut()?.remove(&id));
+        if let Some(sender) = sender {
+            // The one who asked may have given up.
+            let _ = sender.send(answer);
+        }
+    }
+    lock(&waiting).take();
+}
+
+/// One line, or `None` at the end of the stream.
+async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    reader.take(MAX_LINE).read_until(b'\n', &mut line).await?;
+    Ok(line.ends_with(b"\n").then_some(line))
+}
+
+/// Writes it all; the descriptor travels with the first byte.
+async fn send(stream: &UnixStream, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let mut left = bytes;
+    let mut fd = fd;
+    while !left.is_empty() {
+        let sent = stream
+            .async_io(Interest::WRITABLE, || {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut ancillary = SendAncillaryBuffer::new(&mut space);
+                let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
+                if !fds.is_empty() {
+                    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+                }
+                let parts = [io::IoSlice::new(left)];
+                Ok(sendmsg(
+                    stream,
+                    &parts,
+                    &mut ancillary,
+                    SendFlags::NOSIGNAL,
+                )?)
+            })
+            .await?;
+        fd = None;
+        left = left.get(sent..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// A panic elsewhere leaves the map usable: it is only inserted into and removed from.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> Error {
+    Error::internal("QEMU closed its control connection")
+        .hint("see QEMU's messages in the run's directory for why it ended")
+}
+
+fn late(what: &str, within: Duration) -> Error {
+    Error::internal(format!(
+        "{what} did not come within {:.1} s",
+        within.as_secs_f64()
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! What a virtual machine is, as typed fields, and the one place where they become QEMU's argv
+//! (pure).
+//!
+//! In the exact lane every option here is an input of the digits: see the design's list of what
+//! makes it exact.
+
+use crate::{digest::Sha256, kernel::Boot};
+use diorama_wire::{DEBUGCON_PORT, FW_CFG_JOB};
+use serde::Serialize;
+use std::{
+    ffi::OsString,
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+};
+
+/// The CPU every guest has: a named model without rdrand and rdseed, whose digits hardly differ
+/// between QEMU versions.
+pub const CPU: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm";
+
+/// The PCIe slot that the vsock device is plugged into once the cell is measured.
+pub const HOTPLUG_BUS: &str = "rp0";
+
+/// What every guest's kernel is told. `nolapic_timer` spares the LAPIC calibration's five million
+/// PAUSE exits; `cryptomgr.notests` keeps self-tests from running behind init; the rest pins
+/// clocks and addresses, and makes a fault end the guest.
+pub const CMDLINE: &str = "console=ttyS0 quiet nokaslr nolapic_timer tsc_early_khz=1000000 \
+    tsc=reliable lpj=4000000 no_timer_check mitigations=off numa=off noresume cryptomgr.notests \
+    oops=panic panic=-1";
+
+/// A machine. Everything in it, and nothing else, decides the guest's digits (with the VMM).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// vmlinux or bzImage.
+    pub kernel: PathBuf,
+    /// Its digest.
+    pub kernel_sha256: Sha256,
+    /// How it is entered.
+    pub boot: Boot,
+    /// The initramfs.
+    pub initramfs: PathBuf,
+    /// Its digest.
+    pub initramfs_sha256: Sha256,
+    /// The kernel's command line, whole.
+    pub cmdline: String,
+    /// Guest RAM in MiB.
+    pub memory_mib: u32,
+}
+
+/// A machine without this host's paths: what digests are made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    argv: Vec<String>,
+    kernel: Sha256,
+    initramfs: Sha256,
+}
+
+/// Descriptors that QEMU inherits; all of them memfds but the monitor's socket, so that nothing
+/// the guest writes can block it and nothing is left on a disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptors {
+    /// The guest's RAM.
+    pub ram: RawFd,
+    /// QEMU's end of the QMP socket pair.
+    pub qmp: RawFd,
+    /// Receives the serial console.
+    pub console: RawFd,
+    /// Receives the agent's progress.
+    pub progress: RawFd,
+    /// Holds the job, if this start has one.
+    pub job: Option<RawFd>,
+}
+
+/// How the machine begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the kernel's entry.
+    Boot,
+    /// From a checkpoint, fed over QMP.
+    Restore,
+}
+
+impl Spec {
+    /// The guest's command line with a scenario's own words at its end.
+    #[must_use]
+    pub fn cmdline(extra: &[String]) -> String {
+        let mut words: Vec<&str> = CMDLINE.split_whitespace().collect();
+        words.extend(extra.iter().map(String::as_str));
+        words.join(" ")
+    }
+
+    /// QEMU's arguments.
+    #[must_use]
+    pub fn argv(&self, fds: &Descriptors, start: Start) -> Vec<OsString> {
+        let file = |fd: RawFd| format!("/proc/self/fd/{fd}");
+        let mut argv: Vec<OsString> = self
+            .machine(&file(fds.ram))
+            .into_iter()
+            .chain([
+                "-chardev".into(),
+                format!("socket,id=qmp,fd={}", fds.qmp),
+                "-mon".into(),
+                "chardev=qmp,mode=control".into(),
+                "-chardev".into(),
+                format!("file,id=console,path={}", file(fds.console)),
+                "-chardev".into(),
+                format!("file,id=progress,path={}", file(fds.progress)),
+            ])
+            .map(OsString::from)
+            .collect();
+        if let Some(job) = fds.job {
+            argv.extend([
+                "-fw_cfg".into(),
+                format!("name={FW_CFG_JOB},file={}", file(job)).into(),
+            ]);
+        }
+        let path = |argv: &mut Vec<OsString>, flag: &str, path: &Path| {
+            argv.extend([flag.into(), path.as_os_str().to_owned()]);
+        };
+        path(&mut argv, "-kernel", &self.kernel);
+        path(&mut argv, "-initrd", &self.initramfs);
+        if start == Start::Restore {
+            argv.extend(["-incoming".into(), "defer".into()]);
+        }
+        argv
+    }
+
+    /// What the digits depend on.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            argv: self.machine("RAM"),
+            kernel: self.kernel_sha256,
+            initramfs: self.initramfs_sha256,
+        }
+    }
+
+    fn machine(&self, ram: &str) -> Vec<String> {
+        let memory = self.memory_mib;
+        let text = [
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-M",
+            "q35,smm=off,sata=off,smbus=off,memory-backend=mem",
+            "-accel",
+            "tcg,thread=single",
+            "-icount",
+            "shift=0,sleep=off",
+            "-rtc",
+            "base=2024-01-01T00:00:00,clock=vm",
+            "-cpu",
+            CPU,
+            "-smp",
+            "1",
+            "-m",
+            &format!("{memory}M"),
+            "-object",
+            &format!("memory-backend-file,id=mem,size={memory}M,mem-path={ram},share=on"),
+            "-display",
+            "none",
+            "-serial",
+            "chardev:console",
+            "-device",
+            &format!("isa-debugcon,iobase={DEBUGCON_PORT:#x},chardev=progress"),
+            "-device",
+            "pvpanic",
+            "-action",
+            "panic=pause",
+            "-device",
+            &format!("pcie-root-port,id={HOTPLUG_BUS},chassis=1,slot=1"),
+            "-append",
+            &self.cmdline,
+        ];
+        text.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            kernel: "/store/vmlinux".into(),
+            kernel_sha256: Sha256::of(b"kernel"),
+            boot: Boot::Pvh,
+            initramfs: "/store/initramfs".into(),
+            initramfs_sha256: Sha256::of(b"initramfs"),
+            cmdline: Spec::cmdline(&["pad".into()]),
+            memory_mib: 1024,
+        }
+    }
+
+    fn fds(job: Option<RawFd>) -> Descriptors {
+        Descriptors {
+            ram: 5,
+            qmp: 6,
+            console: 7,
+            progress: 8,
+            job,
+        }
+    }
+
+    #[test]
+    fn what_makes_the_lane_exact_is_on_the_command_line() {
+        let argv = spec().argv(&fds(None), Start::Boot);
+        let text = argv
+            .iter()
+            .map(|a| a.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ");
+        for rule in [
+            "-accel tcg,thread=single",
+            "-icount shift=0,sleep=off",
+            "clock=vm",
+            "-rtc base=2024-01-01T00:00:00",
+            "-cpu qemu64",
+            "nokaslr",
+            "-m 1024M",
+            "-smp 1",
+            "panic=pause",
+        ] {
+            assert!(text.contains(rule), "{rule} in {text}");
+        }
+        assert!(!CPU.contains("rdrand") && !CPU.contains("max") && !CPU.contains("host"));
+    }
+
+    #[test]
+    fn no_host_driven_device_exists_before_the_measurement() {
+        let argv = spec().argv(&fds(Some(9)), Start::Restore);
+        let text = argv
+            .iter()
+            .map(|a| a.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ");
+        for device in [
+            "virtio", "vhost", "nvme", "vsock", "-netdev", "-nic", "-drive",
+        ] {
+            assert!(!text.contains(device), "{device} in {text}");
+        }
+    }
+
+    #[test]
+    fn identity_ignores_descriptors_and_paths_but_no_input() {
+        let one = spec();
+        let mut other = Spec {
+            kernel: "/elsewhere".into(),
+            ..spec()
+        };
+        assert_eq!(one.identity(), other.identity());
+        other.cmdline.push_str(" x");
+        assert_ne!(one.identity(), other.identity());
+        let bigger = Spec {
+            memory_mib: 2048,
+            ..spec()
+        };
+        assert_ne!(one.identity(), bigger.identity());
+        let initramfs = Spec {
+            initramfs_sha256: Sha256::of(b"x"),
+            ..spec()
+        };
+        assert_ne!(one.identity(), initramfs.identity());
+    }
+}

@@ -1,0 +1,115 @@
+//! The VMM: which QEMU runs the guests, and its identity.
+
+use crate::{
+    digest::Sha256,
+    error::{Error, Result},
+    record::VmmRecord,
+    store::hermetic::Hermetic,
+};
+use std::{
+    env,
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A QEMU ready to be started.
+#[derive(Clone, Debug)]
+pub struct Vmm {
+    how: How,
+    /// What it is, for the record.
+    pub record: VmmRecord,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    /// From the store: its own loader, libraries, firmware and modules.
+    Hermetic(Hermetic),
+    /// From the host.
+    Host(PathBuf),
+}
+
+impl Vmm {
+    /// QEMU from the store.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn from_store(hermetic: Hermetic) -> Result<Vmm> {
+        let version = version(hermetic.command(), "the locked QEMU")?;
+        let record = VmmRecord {
+            version,
+            digest: hermetic.digest,
+            origin: "lock".into(),
+        };
+        Ok(Vmm {
+            how: How::Hermetic(hermetic),
+            record,
+        })
+    }
+
+    /// QEMU from the host: `system` looks it up on PATH.
+    ///
+    /// # Errors
+    /// When it is not there or does not start.
+    pub fn from_host(which: &str) -> Result<Vmm> {
+        let (program, origin) = if which == "system" {
+            (on_path("qemu-system-x86_64")?, "system")
+        } else {
+            (PathBuf::from(which), "path")
+        };
+        let version = version(Command::new(&program), &program.display().to_string())?;
+        let file = File::open(&program).map_err(|e| Error::io("opening", &program, e))?;
+        let executable = Sha256::of_reader(file).map_err(|e| Error::io("reading", &program, e))?;
+        // The host's libraries are not hashed: the version text stands for them.
+        let digest = Sha256::of_value(&(executable, &version));
+        Ok(Vmm {
+            how: How::Host(program),
+            record: VmmRecord {
+                version,
+                digest,
+                origin: origin.into(),
+            },
+        })
+    }
+
+    /// A command that starts it, without arguments.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        match &self.how {
+            How::Hermetic(hermetic) => hermetic.command(),
+            How::Host(program) => Command::new(program),
+        }
+    }
+}
+
+fn on_path(name: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|p| is_file(p))
+        .ok_or_else(|| {
+            Error::input(format!("--qemu system: there is no {name} on PATH"))
+                .hint("leave --qemu out to use the locked QEMU, or install qemu-system-x86")
+        })
+}
+
+fn is_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|m| m.is_file())
+}
+
+fn version(mut command: Command, name: &str) -> Result<String> {
+    let output = command
+        .arg("--version")
+        .output()
+        .map_err(|e| Error::host(format!("starting {name}")).because(e))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().next() {
+        Some(line) if output.status.success() => Ok(line.to_owned()),
+        _ => Err(Error::host(format!(
+            "{name} --version gave {} and said: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
+        .hint("name a working QEMU with --qemu PATH")),
+    }
+}

@@ -1,0 +1,235 @@
+//! Watching a guest until it hands over: its progress lines, its faults, its deadlines.
+
+use super::machine::{CONSOLE_LIMIT, Machine, Stream};
+use crate::record::Outcome;
+use diorama_wire::Progress;
+use std::time::{Duration, Instant};
+
+/// How often progress and deadlines are looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Lines of a console that go into an outcome.
+const CONSOLE_LINES: usize = 30;
+
+/// Where a guest hands over to the harness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// Ready for its checkpoint.
+    Ready,
+    /// Measured, well or badly.
+    Done,
+}
+
+/// How long each phase may take, in the host's time: generous, since the host may be loaded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deadlines {
+    /// From the start of QEMU to the agent's first line.
+    pub boot: Duration,
+    /// Each phase of the agent, and each repetition.
+    pub phase: Duration,
+    /// From the hot-plug of the vsock device to the report.
+    pub report: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            boot: Duration::from_secs(180),
+            phase: Duration::from_secs(180),
+            report: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Reads the agent's lines out of one or two streams and keeps what a deadline needs.
+#[derive(Debug)]
+pub struct Watcher {
+    deadlines: Deadlines,
+    read: [u64; 2],
+    partial: [Vec<u8>; 2],
+    last: Option<Progress>,
+    phase: &'static str,
+    since: Instant,
+}
+
+impl Watcher {
+    /// Begins to watch a machine that was just started or goes on.
+    #[must_use]
+    pub fn new(deadlines: Deadlines) -> Watcher {
+        Watcher {
+            deadlines,
+            read: [0; 2],
+            partial: [Vec::new(), Vec::new()],
+            last: None,
+            phase: "boot",
+            since: Instant::now(),
+        }
+    }
+
+    /// Waits until the guest hands over at `goal`, telling `tell` of every phase.
+    ///
+    /// A guest that stops itself is paused when this returns; `stops` says whether it can.
+    ///
+    /// # Errors
+    /// The outcome of a cell whose guest did not get there.
+    pub async fn until(
+        &mut self,
+        machine: &mut Machine,
+        goal: Handover,
+        stops: bool,
+        tell: &dyn Fn(&str, &str),
+    ) -> Result<(), Outcome> {
+        self.since = Instant::now();
+        let wanted = match goal {
+            Handover::Ready => Progress::Ready,
+            Handover::Done => Progress::Done,
+        };
+        let mut paused = false;
+        loop {
+            self.read_lines(machine, tell);
+            if let Some(Progress::Fatal(why)) = &self.last {
+                return Err(fault(machine, format!("the agent gave up: {why}")));
+            }
+            if self.last.as_ref() == Some(&wanted) && (paused || !stops) {
+                return Ok(());
+            }
+            if paused {
+                return Err(fault(
+                    machine,
+                    format!(
+                        "the guest stopped in phase `{}` instead of going on",
+                        self.phase
+                    ),
+                ));
+            }
+            if let Some(outcome) = self.overdue(machine) {
+                return Err(outcome);
+            }
+            tokio::select! {
+                event = machine.events.next() => match event.as_ref().map(|e| e.name.as_str()) {
+                    // GUEST_PANICKED comes first; the machine is at rest with STOP.
+                    Some("STOP") => paused = true,
+                    Some("SHUTDOWN" | "RESET") | None => {
+                        self.read_lines(machine, tell);
+                        return Err(self.ended(machine));
+                    }
+                    Some(_) => {}
+                },
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+
+    /// Reads on without waiting, for phases in which something else is awaited.
+    pub fn read_lines(&mut self, machine: &Machine, tell: &dyn Fn(&str, &str)) {
+        for (i, stream) in [&machine.progress, &machine.console]
+            .into_iter()
+            .enumerate()
+        {
+            for line in self.lines_of(i, stream) {
+                let Some(progress) = Progress::parse(&line) else {
+                    continue;
+                };
+                if let Progress::At(phase, detail) = &progress {
+                    tell(phase.name(), detail);
+                    self.phase = phase.name();
+                }
+                self.since = Instant::now();
+                self.last = Some(progress);
+            }
+        }
+    }
+
+    /// What the agent said when it gave up without being able to report.
+    #[must_use]
+    pub fn fatal(&self) -> Option<&str> {
+        match &self.last {
+            Some(Progress::Fatal(why)) => Some(why),
+            _ => None,
+        }
+    }
+
+    fn lines_of(&mut self, i: usize, stream: &Stream) -> Vec<String> {
+        if stream.len() <= self.read[i] {
+            return Vec::new();
+        }
+        let bytes = stream.bytes_from(self.read[i]);
+        self.read[i] += bytes.len() as u64;
+        self.partial[i].extend(bytes);
+        let Some(end) = self.partial[i].iter().rposition(|b| *b == b'\n') else {
+            return Vec::new();
+        };
+        let rest = self.partial[i].split_off(end + 1);
+        let whole = std::mem::replace(&mut self.partial[i], rest);
+        String::from_utf8_lossy(&whole)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn overdue(&self, machine: &Machine) -> Option<Outcome> {
+        if machine.console.len() > CONSOLE_LIMIT {
+            return Some(fault(
+                machine,
+                format!("the console exceeds {CONSOLE_LIMIT} bytes"),
+            ));
+        }
+        let after = if self.phase == "boot" {
+            self.deadlines.boot
+        } else {
+            self.deadlines.phase
+        };
+        (self.since.elapsed() > after).then(|| Outcome::TimedOut {
+            phase: self.phase.to_owned(),
+            after_s: after.as_secs_f64(),
+            console: console_tail(machine),
+        })
+    }
+
+    /// QEMU shut down or ended by itself: the guest crashed, or QEMU did.
+    fn ended(&self, machine: &mut Machine) -> Outcome {
+        let lines = console_tail(machine);
+        let said = machine.said();
+        let why = match lines.iter().rev().find_map(|l| panic_message(l)) {
+            Some(message) => format!("kernel panic in phase `{}`: {message}", self.phase),
+            None if said.is_empty() => {
+                format!("the guest ended by itself in phase `{}`", self.phase)
+            }
+            None => format!("QEMU ended in phase `{}`: {said}", self.phase),
+        };
+        Outcome::GuestFault {
+            why,
+            console: lines,
+        }
+    }
+}
+
+/// The text after the kernel's own words for a panic, if a line has them.
+fn panic_message(line: &str) -> Option<&str> {
+    line.split_once("Kernel panic - not syncing: ")
+        .map(|(_, message)| message.trim())
+}
+
+/// A guest fault with the console's last lines.
+#[must_use]
+pub fn fault(machine: &Machine, why: String) -> Outcome {
+    Outcome::GuestFault {
+        why,
+        console: console_tail(machine),
+    }
+}
+
+/// The console's last lines.
+#[must_use]
+pub fn console_tail(machine: &Machine) -> Vec<String> {
+    let text = machine.console.text();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|l| !l.is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(CONSOLE_LINES)..]
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}

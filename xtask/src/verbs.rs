@@ -1,0 +1,105 @@
+//! One function per verb.
+
+use crate::build::{Built, cargo, harness, root, run};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+};
+
+/// Verbs of diorama that boot guests, and so need the agent.
+const NEED_AGENT: [&str; 3] = ["repro", "run", "plan"];
+
+type Done = Result<ExitCode, String>;
+
+/// Hands over to diorama: this process becomes it, so signals and exit codes are its own.
+pub fn diorama(verb: &OsStr, rest: &[OsString]) -> Done {
+    let asks_help = rest.iter().any(|a| a == "--help" || a == "-h");
+    let needs_agent = NEED_AGENT.iter().any(|v| *v == verb) && !asks_help;
+    let mut command = if needs_agent {
+        let built = Built::new()?;
+        built.command(&built.diorama)
+    } else {
+        let root = root()?;
+        let mut command = Command::new(harness(&root)?);
+        command.env("DIORAMA_ROOT", root);
+        command
+    };
+    let error = command.arg(verb).args(rest).exec();
+    Err(format!("starting diorama: {error}"))
+}
+
+/// Everything that is tested, real guests included.
+pub fn test(rest: &[OsString]) -> Done {
+    let built = Built::new()?;
+    // Downloads belong to provisioning, not into a test's time.
+    run(built.command(&built.diorama).args(["fetch", "smoke"]))?;
+    let mut tests = cargo(&built.root);
+    tests.args(["test", "--workspace", "--locked"]).args(rest);
+    tests
+        .env("DIORAMA_ROOT", &built.root)
+        .env("DIORAMA_AGENT", &built.agent);
+    run(&mut tests)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What must hold on every commit besides the tests.
+pub fn check() -> Done {
+    let root = root()?;
+    run(cargo(&root).args(["fmt", "--all", "--check"]))?;
+    run(cargo(&root).args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    match cargo(&root).args(["deny", "--version"]).output() {
+        Ok(output) if output.status.success() => run(cargo(&root).args(["deny", "check"]))?,
+        _ => println!("skipped: licences (cargo-deny is not installed: cargo install cargo-deny)"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The cost benchmarks; figures, never a verdict.
+pub fn bench(rest: &[OsString]) -> Done {
+    let built = Built::new()?;
+    run(built.command(&built.diorama).args(["fetch"]))?;
+    let mut bench = cargo(&built.root);
+    bench.args([
+        "bench",
+        "--locked",
+        "--package",
+        "diorama",
+        "--bench",
+        "cost",
+        "--profile",
+        "dev",
+        "--",
+    ]);
+    bench
+        .args(rest)
+        .env("DIORAMA_ROOT", &built.root)
+        .env("DIORAMA_AGENT", &built.agent);
+    run(&mut bench)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The default scenario measured afresh from fresh checkpoints, then once more, one guest at a
+/// time, against the first: every digit and the guests' memory must be equal.
+pub fn nightly() -> Done {
+    let built = Built::new()?;
+    run(built.command(&built.diorama).args(["repro", "--fresh"]))?;
+    run(built
+        .command(&built.diorama)
+        .args(["repro", "--verify", "--jobs", "1"]))?;
+    run(built
+        .command(&built.diorama)
+        .args(["repro", "smoke", "--fresh", "--no-checkpoint"]))?;
+    run(built
+        .command(&built.diorama)
+        .args(["repro", "smoke", "--verify"]))?;
+    Ok(ExitCode::SUCCESS)
+}
