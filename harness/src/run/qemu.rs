@@ -88,7 +88,7 @@ impl Executor for Qemu {
 impl Qemu {
     async fn saved(&self, plan: &MachinePlan) -> Option<Checkpoint> {
         let dir = self.store.derived(CHECKPOINTS, &plan.checkpoint)?;
-        let opened = blocking("checking a checkpoint", move || Checkpoint::open(dir));
+        let opened = blocking("checking a checkpoint", move || Checkpoint::open(&dir));
         match opened.await {
             Ok(checkpoint) => Some(checkpoint),
             Err(_) => {
@@ -122,7 +122,7 @@ impl Qemu {
             let dir = self.store.derive(CHECKPOINTS, &plan.checkpoint, |dir| {
                 move_files(staging.path(), dir)
             })?;
-            blocking("checking a checkpoint", move || Checkpoint::open(dir)).await
+            blocking("checking a checkpoint", move || Checkpoint::open(&dir)).await
         };
         let saved = saved.await.map_err(|e| failed("saving the checkpoint", &e));
         machine.end().await;

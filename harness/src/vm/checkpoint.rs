@@ -18,10 +18,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
-    fs,
+    fs::{self, File},
     io::{Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -32,10 +33,11 @@ const META: &str = "checkpoint.json";
 /// How long saving or loading the device state may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A saved machine.
-#[derive(Clone, Debug)]
+/// A saved machine. Its files stay open: another harness may replace the directory meanwhile.
+#[derive(Debug)]
 pub struct Checkpoint {
-    dir: PathBuf,
+    ram: Arc<File>,
+    devices: Arc<[u8]>,
     /// What it holds.
     pub meta: Meta,
 }
@@ -64,7 +66,7 @@ impl Checkpoint {
         let (read, write) = pipe()?;
         let drain = tokio::task::spawn_blocking(move || {
             let mut state = Vec::new();
-            fs::File::from(read).read_to_end(&mut state).map(|_| state)
+            File::from(read).read_to_end(&mut state).map(|_| state)
         });
         ignore_shared_ram(machine).await?;
         machine.qmp.send_fd("devices", write.as_fd()).await?;
@@ -103,7 +105,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When anything of it is missing or altered: then it must be rebuilt.
-    pub fn open(dir: PathBuf) -> Result<Checkpoint> {
+    pub fn open(dir: &Path) -> Result<Checkpoint> {
         let path = dir.join(META);
         let json = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
         let meta: Meta = serde_json::from_slice(&json).map_err(|e| {
@@ -111,11 +113,17 @@ impl Checkpoint {
         })?;
         let path = dir.join(DEVICES);
         let devices = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
-        let ram = GuestRam::load_sparse(&dir.join(RAM))?;
+        let path = dir.join(RAM);
+        let file = Arc::new(File::open(&path).map_err(|e| Error::io("opening", &path, e))?);
+        let ram = GuestRam::load_sparse(&own_path(&file))?;
         let sound = blake3::hash(&devices).to_hex().as_str() == meta.devices
             && ram.digest()? == meta.memory;
         if sound {
-            Ok(Checkpoint { dir, meta })
+            Ok(Checkpoint {
+                ram: file,
+                devices: devices.into(),
+                meta,
+            })
         } else {
             Err(Error::fetch(format!(
                 "the checkpoint in {} was altered",
@@ -129,19 +137,18 @@ impl Checkpoint {
     /// # Errors
     /// When QEMU does not take the state.
     pub async fn restore(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Result<Machine> {
-        let path = self.dir.join(RAM);
+        let file = self.ram.clone();
         let ram = blocking("loading the guest's memory", move || {
-            GuestRam::load_sparse(&path)
+            GuestRam::load_sparse(&own_path(&file))
         })
         .await?;
         let machine = Machine::start(vmm, spec, Start::Restore, ram, Some(job), cpu).await?;
         ignore_shared_ram(&machine).await?;
-        let path = self.dir.join(DEVICES);
-        let devices = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+        let devices = self.devices.clone();
         let (read, write) = pipe()?;
         machine.qmp.send_fd("devices", read.as_fd()).await?;
         drop(read);
-        let feed = tokio::task::spawn_blocking(move || fs::File::from(write).write_all(&devices));
+        let feed = tokio::task::spawn_blocking(move || File::from(write).write_all(&devices));
         machine
             .qmp
             .execute("migrate-incoming", json!({"uri": "fd:devices"}))
@@ -152,6 +159,11 @@ impl Checkpoint {
         await_incoming(&machine).await?;
         Ok(machine)
     }
+}
+
+/// A name under which this process can open its own file again, with an offset of its own.
+fn own_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Runs something that blocks, off the scheduler's thread.

@@ -1,0 +1,134 @@
+//! What tests with real guests share: the program as a user runs it, and a place for its results.
+//!
+//! `cargo xtask test` provides the agent and the downloads (DIORAMA_AGENT, DIORAMA_ROOT and the
+//! user's cache). Without them such a test cannot run: it says so, and under CI it fails.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{Mutex, MutexGuard},
+};
+
+/// Real guests take a core each and share the cache's checkpoints: one test at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A place for one test's results, and its turn.
+pub struct Lab {
+    _turn: MutexGuard<'static, ()>,
+    results: tempfile::TempDir,
+    agent: PathBuf,
+    root: PathBuf,
+}
+
+impl Lab {
+    /// A lab, or the reason why there is none, printed. An unexpected skip fails under CI.
+    #[must_use]
+    pub fn open(test: &str) -> Option<Lab> {
+        let variable = |name: &str| env::var_os(name).map(PathBuf::from);
+        let (Some(agent), Some(root)) = (variable("DIORAMA_AGENT"), variable("DIORAMA_ROOT"))
+        else {
+            let why = "real guests need the agent: run `cargo xtask test`";
+            println!("SKIPPED {test}: {why}");
+            assert!(
+                env::var_os("CI").is_none(),
+                "an unexpected skip under CI: {test}: {why}"
+            );
+            return None;
+        };
+        let turn = TURN
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let results = tempfile::tempdir().expect("a temporary directory");
+        Some(Lab {
+            _turn: turn,
+            results,
+            agent,
+            root,
+        })
+    }
+
+    /// The checkout.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where this lab's runs are recorded.
+    #[must_use]
+    pub fn results(&self) -> &Path {
+        self.results.path()
+    }
+
+    /// The program, with this lab's places and nothing of the caller's terminal.
+    #[must_use]
+    pub fn diorama(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_diorama"));
+        command
+            .env("DIORAMA_ROOT", &self.root)
+            .env("DIORAMA_AGENT", &self.agent)
+            .arg("--results")
+            .arg(self.results.path())
+            .stdin(std::process::Stdio::null());
+        command
+    }
+
+    /// Runs the program; its output is shown when the test fails.
+    pub fn run(&self, words: &[&str]) -> Output {
+        let output = self.diorama().args(words).output().expect("diorama starts");
+        println!("$ diorama {}\n{}", words.join(" "), text(&output));
+        output
+    }
+
+    /// `diorama run ... --json`: the results, which must be whole unless `exit` says otherwise.
+    pub fn measure(&self, words: &[&str], exit: i32) -> serde_json::Value {
+        let mut all = vec!["run"];
+        all.extend(words);
+        all.extend(["--json", "--plain"]);
+        let output = self.diorama().args(&all).output().expect("diorama starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        println!("$ diorama {}\n{stderr}", all.join(" "));
+        assert_eq!(
+            output.status.code(),
+            Some(exit),
+            "diorama {}: {stderr}",
+            all.join(" ")
+        );
+        serde_json::from_slice(&output.stdout).expect("results as JSON")
+    }
+}
+
+/// Both streams of an output.
+#[must_use]
+pub fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Cell name -> everything the guest reported, and its memory's digests: all that must be equal
+/// when inputs are equal.
+#[must_use]
+pub fn digits(
+    results: &serde_json::Value,
+) -> std::collections::BTreeMap<String, serde_json::Value> {
+    let cells = results["cells"].as_array().expect("cells");
+    cells
+        .iter()
+        .map(|cell| {
+            let key = &cell["key"];
+            let part = |name: &str| key[name].as_str().unwrap_or("?").to_owned();
+            let name = [part("kernel"), part("filesystem"), part("workload")].join("/");
+            let outcome = &cell["outcome"];
+            assert_eq!(outcome["is"], "measured", "{name}: {outcome}");
+            let exact = serde_json::json!({
+                "guest": outcome["guest"], "memory": outcome["memory"], "inputs": cell["inputs"],
+            });
+            (name, exact)
+        })
+        .collect()
+}

@@ -1,0 +1,159 @@
+//! The property that everything else serves: equal inputs give equal digits, and equal guest memory
+//! to the last byte. Real guests, the smoke scenario.
+
+mod common;
+
+use common::{Lab, digits};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+/// Keeps every core busy until it is dropped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<u64>>,
+}
+
+impl Load {
+    fn start() -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let threads = (0..cores)
+            .map(|_| {
+                let stop = stop.clone();
+                thread::spawn(move || {
+                    let mut spins = 0_u64;
+                    while !stop.load(Ordering::Relaxed) {
+                        spins = std::hint::black_box(spins.wrapping_add(1));
+                    }
+                    spins
+                })
+            })
+            .collect();
+        Load { stop, threads }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Measured afresh; afresh on a loaded host, one guest at a time; and against what is known.
+#[test]
+fn equal_inputs_give_equal_digits_and_equal_memory() {
+    let Some(lab) = Lab::open("equal_inputs_give_equal_digits_and_equal_memory") else {
+        return;
+    };
+    let first = digits(&lab.measure(&["smoke", "--fresh"], 0));
+    assert_eq!(first.len(), 4);
+    let loaded = {
+        let _load = Load::start();
+        digits(&lab.measure(&["smoke", "--fresh", "--jobs", "1"], 0))
+    };
+    assert_eq!(first, loaded, "digits changed with the load of the host");
+
+    let verified = lab.run(&["repro", "smoke", "--verify", "--plain"]);
+    let said = common::text(&verified);
+    assert!(said.contains("verify: 4 of 4 cells identical"), "{said}");
+    assert_eq!(verified.status.code(), Some(0));
+    for digest in ["checkpoint", "end"] {
+        let memory = &first["6.12/ext4/write-4k"]["memory"][digest];
+        assert!(
+            memory.as_str().is_some_and(|m| m.len() == 64),
+            "{digest}: {memory}"
+        );
+    }
+}
+
+/// A cell's digits depend on its kernel's checkpoint and its own job, and on nothing else.
+#[test]
+fn a_cell_does_not_depend_on_others_or_on_how_it_was_started() {
+    let test = "a_cell_does_not_depend_on_others_or_on_how_it_was_started";
+    let Some(lab) = Lab::open(test) else { return };
+    let all = digits(&lab.measure(&["smoke"], 0));
+    // One uninterrupted boot per cell, without a checkpoint.
+    let uninterrupted = digits(&lab.measure(&["smoke", "--fresh", "--no-checkpoint"], 0));
+    assert_eq!(all, uninterrupted, "a checkpoint changed digits");
+    // Each alone, from a fresh checkpoint; the other order of workloads makes the last the first.
+    let mut alone = BTreeMap::new();
+    for workload in ["read-4k", "write-4k"] {
+        alone.extend(digits(
+            &lab.measure(&["smoke", "--fresh", "--workload", workload], 0),
+        ));
+    }
+    assert_eq!(all, alone, "a cell measured alone has other digits");
+    let reversed = std::fs::read_to_string(lab.root().join("scenarios/smoke.toml"))
+        .expect("the smoke scenario")
+        .replace("[workloads.write-4k]", "[workloads.x]")
+        .replace("[workloads.read-4k]", "[workloads.write-4k]")
+        .replace("[workloads.x]", "[workloads.read-4k]")
+        .replace("rw = \"write\"", "rw = \"X\"")
+        .replace("rw = \"read\"", "rw = \"write\"")
+        .replace("rw = \"X\"", "rw = \"read\"");
+    let path = lab.results().join("reversed.toml");
+    std::fs::write(&path, reversed).expect("the scenario, written");
+    let path = path.to_str().expect("UTF-8");
+    // From the checkpoints that are there now.
+    let reversed = digits(&lab.measure(&[path, "--verify"], 0));
+    assert_eq!(all, reversed, "the order of cells changed digits");
+}
+
+/// An input that should not matter moves digits a little; the figure must hardly notice.
+#[test]
+fn a_word_that_does_not_matter_moves_medians_by_less_than_half_a_percent() {
+    let test = "a_word_that_does_not_matter_moves_medians_by_less_than_half_a_percent";
+    let Some(lab) = Lab::open(test) else { return };
+    let words = [
+        "",
+        "pad=a",
+        "pad=bb",
+        "pad=ccccccc",
+        "pad=ddddddddddddddddddddddddddddddd",
+    ];
+    let mut medians: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for word in words {
+        let mut arguments = vec!["smoke"];
+        if !word.is_empty() {
+            arguments.extend(["--cmdline", word]);
+        }
+        for (cell, exact) in digits(&lab.measure(&arguments, 0)) {
+            let repetitions = exact["guest"]["repetitions"]
+                .as_array()
+                .expect("repetitions");
+            let mut rates: Vec<f64> = repetitions.iter().map(rate).collect();
+            rates.sort_by(f64::total_cmp);
+            medians
+                .entry(cell)
+                .or_default()
+                .push(rates[rates.len() / 2]);
+        }
+    }
+    for (cell, medians) in &medians {
+        let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = medians.iter().copied().fold(0.0, f64::max);
+        println!(
+            "{cell}: {medians:.0?}, spread {:.3}%",
+            (most / least - 1.0) * 100.0
+        );
+    }
+    for (cell, medians) in medians {
+        let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = medians.iter().copied().fold(0.0, f64::max);
+        assert!(most / least < 1.005, "{cell}: {medians:?}");
+    }
+}
+
+fn rate(repetition: &serde_json::Value) -> f64 {
+    let number = |name: &str| repetition[name].as_f64().expect("a number");
+    number("ios") / number("window_ns") * 1e9
+}
