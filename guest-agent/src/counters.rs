@@ -1,9 +1,9 @@
 //! The kernel's system-wide counters, read outside the window with files kept open.
 
 use crate::{
+    clock,
     fail::{Fail, Result},
     parse::{self, DiskStat, ProcStat},
-    vernier,
 };
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use std::{
 /// The counters that are cheap to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fast {
-    /// Context switches, interrupts and coarse idle time.
+    /// Context switches and interrupts.
     pub stat: ProcStat,
     /// The block device's requests.
     pub disk: DiskStat,
@@ -37,10 +37,12 @@ pub struct Counters {
     stat: Probe,
     disk: Probe,
     timer_list: Option<Probe>,
+    schedstat: Option<Probe>,
 }
 
-/// A tick of /proc/stat's times, in nanoseconds (`USER_HZ` is 100).
-const USER_TICK_NS: u64 = 10_000_000;
+/// A sleep just long enough that the scheduler takes this process off the CPU, and so brings its
+/// accounts up to date.
+const SWITCH: Duration = Duration::from_micros(1);
 
 impl Counters {
     /// Opens the counters of the guest and of the block device at `sysfs`.
@@ -59,6 +61,7 @@ impl Counters {
             stat: Probe::open(Path::new("/proc/stat"))?,
             disk: Probe::open(&sysfs.join("stat"))?,
             timer_list,
+            schedstat: Probe::open(Path::new("/proc/schedstat")).ok(),
         })
     }
 
@@ -100,23 +103,26 @@ impl Counters {
     }
 
     fn idle(&mut self, edge: Edge) -> Result<Option<u64>> {
-        match &mut self.timer_list {
-            Some(probe) => Ok(parse::idle_ns(probe.read()?)),
-            None => self.idle_by_vernier(edge),
+        if let Some(probe) = &mut self.timer_list {
+            return Ok(parse::idle_ns(probe.read()?));
         }
-    }
-
-    /// Idle time from /proc/stat, finer than its ticks: see [`vernier`].
-    fn idle_by_vernier(&mut self, edge: Edge) -> Result<Option<u64>> {
-        let begin = self.stat()?.idle_ticks;
-        let place = vernier::find(USER_TICK_NS, begin, |ns| {
-            std::thread::sleep(Duration::from_nanos(ns));
-            self.stat().map(|s| s.idle_ticks)
-        })?;
-        Ok(place.map(|p| match edge {
-            Edge::Before => p.at_end,
-            Edge::After => p.at_begin,
-        }))
+        let Some(probe) = &mut self.schedstat else {
+            return Ok(None);
+        };
+        // The scheduler books a task's time when it leaves the CPU. So this one leaves it at the
+        // far end of the reading, and the clock is read at the near end.
+        let now = match edge {
+            Edge::Before => {
+                std::thread::sleep(SWITCH);
+                clock::now()
+            }
+            Edge::After => {
+                let now = clock::now();
+                std::thread::sleep(SWITCH);
+                now
+            }
+        };
+        Ok(parse::task_ns(probe.read()?).map(|tasks| now.saturating_sub(tasks)))
     }
 }
 

@@ -23,7 +23,6 @@ mod quiet;
 mod schedule;
 mod stop;
 mod sys;
-mod vernier;
 mod vsock;
 
 use diorama_wire::{BootFacts, Failure, Message, Phase, Progress};

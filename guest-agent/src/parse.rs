@@ -2,15 +2,13 @@
 
 use diorama_wire::Rw;
 
-/// Three figures of /proc/stat (Documentation/filesystems/proc.rst).
+/// Two figures of /proc/stat (Documentation/filesystems/proc.rst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcStat {
     /// `ctxt`
     pub context_switches: u64,
     /// `intr`, first figure.
     pub interrupts: u64,
-    /// `idle` and `iowait` of all CPUs, in ticks of 1/100 s.
-    pub idle_ticks: u64,
 }
 
 /// Reads /proc/stat.
@@ -18,18 +16,7 @@ pub fn proc_stat(text: &[u8]) -> Option<ProcStat> {
     Some(ProcStat {
         context_switches: first_number(text, b"ctxt ")?,
         interrupts: first_number(text, b"intr ")?,
-        idle_ticks: idle_ticks(text)?,
     })
-}
-
-/// The fourth and fifth figure of the line `cpu`.
-fn idle_ticks(text: &[u8]) -> Option<u64> {
-    let line = lines(text).find_map(|l| l.strip_prefix(b"cpu "))?;
-    let mut fields = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|f| !f.is_empty())
-        .skip(3);
-    Some(number(fields.next()?)? + number(fields.next()?)?)
 }
 
 /// The number that follows `key` at the beginning of a line.
@@ -135,6 +122,17 @@ pub fn idle_ns(text: &[u8]) -> Option<u64> {
     sum
 }
 
+/// Nanoseconds that tasks were on the only CPU, interrupts among them: the seventh figure of the
+/// line `cpu0` of /proc/schedstat (Documentation/scheduler/sched-stats.rst). `None` with more CPUs.
+pub fn task_ns(text: &[u8]) -> Option<u64> {
+    let mut cpus = lines(text).filter_map(|l| l.strip_prefix(b"cpu"));
+    let only = cpus.next()?;
+    if cpus.next().is_some() {
+        return None;
+    }
+    only.split(u8::is_ascii_whitespace).nth(7).and_then(number)
+}
+
 /// The third field of /proc/PID/schedstat: times the thread was put on a CPU
 /// (Documentation/scheduler/sched-stats.rst).
 pub fn schedstat_runs(text: &[u8]) -> Option<u64> {
@@ -153,11 +151,10 @@ mod tests {
             Some(ProcStat {
                 context_switches: 73_421,
                 interrupts: 40_961,
-                idle_ticks: 45,
             })
         );
         assert_eq!(proc_stat(b"ctxt 1\n"), None);
-        assert_eq!(proc_stat(b"cpu  1 2 3 4 5\nintr 1\nctxt x\n"), None);
+        assert_eq!(proc_stat(b"intr 1\nctxt x\n"), None);
     }
 
     #[test]
@@ -182,6 +179,16 @@ mod tests {
         let text = b"cpu: 0\n  .nohz_mode      : 2\n  .idle_entrytime : 5 nsecs\n  .idle_sleeptime : 1000 nsecs\n  .iowait_sleeptime: 20 nsecs\ncpu: 1\n  .idle_sleeptime : 3 nsecs\n";
         assert_eq!(idle_ns(text), Some(1023));
         assert_eq!(idle_ns(b"cpu: 0\n  .hres_active : 1\n"), None);
+    }
+
+    #[test]
+    fn schedstat_gives_the_time_of_tasks_on_a_single_cpu() {
+        let one =
+            b"version 17\ntimestamp 4294895099\ncpu0 0 0 0 0 0 0 6094455409 1527754556 2483\n";
+        assert_eq!(task_ns(one), Some(6_094_455_409));
+        let two = b"version 15\ncpu0 0 0 0 0 0 0 1 2 3\ndomain0 3 1\ncpu1 0 0 0 0 0 0 1 2 3\n";
+        assert_eq!(task_ns(two), None);
+        assert_eq!(task_ns(b"version 17\n"), None);
     }
 
     #[test]

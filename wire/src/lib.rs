@@ -35,6 +35,10 @@ pub const VSOCK_PORT: u32 = 5005;
 /// Name of the fw_cfg item that carries the [`Job`] as JSON.
 pub const FW_CFG_JOB: &str = "opt/diorama/job";
 
+/// Size of that item in bytes, always: the firmware copies fw_cfg's directory, sizes included, into
+/// the guest's memory, which must not depend on a job's length. The JSON is followed by spaces.
+pub const FW_CFG_JOB_SIZE: usize = 8192;
+
 /// Where the initramfs holds the [`Boot`] as JSON.
 pub const BOOT_PATH: &str = "/diorama/boot.json";
 

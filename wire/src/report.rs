@@ -129,7 +129,8 @@ pub struct Repetition {
     /// Interrupts in the span, of the whole guest (`intr` in /proc/stat, its first figure).
     pub interrupts: u64,
     /// Nanoseconds of the span in which the CPU was not idle; counts instructions under the
-    /// instruction clock. From the kernel's idle time (/proc/timer_list), absent where it has none.
+    /// instruction clock. From the kernel's idle time (/proc/timer_list) or, from 7.1 on, from the
+    /// time that tasks were on the CPU (/proc/schedstat); absent where the kernel has neither.
     pub busy_ns: Option<u64>,
     /// Nanoseconds of the span spent in the engine's own user-space code between its system calls.
     pub user_ns: u64,

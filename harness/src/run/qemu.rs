@@ -38,6 +38,9 @@ pub struct Qemu {
     pub fresh_checkpoints: bool,
 }
 
+/// What a guest finds that is booted to its checkpoint.
+const NO_JOB: &[u8] = &[];
+
 type Step<T> = std::result::Result<T, Outcome>;
 
 impl Executor for Qemu {
@@ -106,7 +109,7 @@ impl Qemu {
         watch: &Watch,
     ) -> Step<Checkpoint> {
         let began = Instant::now();
-        let mut machine = self.boot(&plan.spec, None, cpu).await?;
+        let mut machine = self.boot(&plan.spec, NO_JOB, cpu).await?;
         let mut watcher = Watcher::new(self.deadlines);
         watcher
             .until(&mut machine, Handover::Ready, true, watch)
@@ -129,7 +132,7 @@ impl Qemu {
         saved
     }
 
-    async fn boot(&self, spec: &Spec, job: Option<&[u8]>, cpu: usize) -> Step<Machine> {
+    async fn boot(&self, spec: &Spec, job: &[u8], cpu: usize) -> Step<Machine> {
         let start = async {
             let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
             Machine::start(&self.vmm, spec, Start::Boot, ram, job, cpu).await
@@ -159,7 +162,7 @@ impl Qemu {
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
-                let mut machine = self.boot(&plan.spec, Some(&job), cpu).await?;
+                let mut machine = self.boot(&plan.spec, &job, cpu).await?;
                 watcher
                     .until(&mut machine, Handover::Ready, true, watch)
                     .await?;
@@ -175,7 +178,7 @@ impl Qemu {
                     initramfs,
                     ..plan.spec.clone()
                 };
-                (self.boot(&spec, None, cpu).await?, None)
+                (self.boot(&spec, NO_JOB, cpu).await?, None)
             }
         };
         let stops = plan.stop_by == StopBy::Pvpanic;

@@ -142,7 +142,7 @@ impl Checkpoint {
             GuestRam::load_sparse(&own_path(&file))
         })
         .await?;
-        let machine = Machine::start(vmm, spec, Start::Restore, ram, Some(job), cpu).await?;
+        let machine = Machine::start(vmm, spec, Start::Restore, ram, job, cpu).await?;
         ignore_shared_ram(&machine).await?;
         let devices = self.devices.clone();
         let (read, write) = pipe()?;

@@ -7,6 +7,7 @@ use super::{
     spec::{Descriptors, Spec, Start},
 };
 use crate::error::{Error, Result};
+use diorama_wire::FW_CFG_JOB_SIZE;
 use rustix::{
     fs::{MemfdFlags, memfd_create},
     process::{Pid, Signal},
@@ -48,7 +49,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts QEMU, pinned to one host CPU; a job travels in a fw_cfg item.
+    /// Starts QEMU, pinned to one host CPU; the job, if there is one yet, travels in a fw_cfg item.
     ///
     /// It dies with the thread that called this (so call it from the main thread), and with the
     /// value returned.
@@ -60,43 +61,28 @@ impl Machine {
         spec: &Spec,
         start: Start,
         ram: GuestRam,
-        job: Option<&[u8]>,
+        job: &[u8],
         cpu: usize,
     ) -> Result<Machine> {
         let starting = |e: io::Error| Error::host("preparing to start QEMU").because(e);
         let console = Stream::new("console").map_err(starting)?;
         let progress = Stream::new("progress").map_err(starting)?;
         let stderr = Stream::new("stderr").map_err(starting)?;
-        let job = match job {
-            None => None,
-            Some(bytes) => {
-                let stream = Stream::new("job").map_err(starting)?;
-                stream.file.write_all_at(bytes, 0).map_err(starting)?;
-                Some(stream)
-            }
-        };
+        let item = Stream::new("job").map_err(starting)?;
+        item.file.write_all_at(&padded(job)?, 0).map_err(starting)?;
         let (ours, theirs) = UnixStream::pair().map_err(starting)?;
         let fds = Descriptors {
             ram: ram.as_fd().as_raw_fd(),
             qmp: theirs.as_raw_fd(),
             console: console.file.as_raw_fd(),
             progress: progress.file.as_raw_fd(),
-            job: job.as_ref().map(|j| j.file.as_raw_fd()),
+            job: item.file.as_raw_fd(),
         };
         let mut command = vmm.command();
         command.args(spec.argv(&fds, start));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(stderr.file.try_clone().map_err(starting)?);
-        let inherited: Vec<RawFd> = [
-            Some(fds.ram),
-            Some(fds.qmp),
-            Some(fds.console),
-            Some(fds.progress),
-            fds.job,
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let inherited = [fds.ram, fds.qmp, fds.console, fds.progress, fds.job];
         let parent = rustix::process::getpid();
         // SAFETY: the closure runs between fork and exec and makes only system calls; it neither
         // allocates nor takes locks.
@@ -107,7 +93,7 @@ impl Machine {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| Error::host("starting QEMU").because(e))?;
-        drop((theirs, job));
+        drop((theirs, item));
 
         match Qmp::connect(ours, QMP_DEADLINE).await {
             Ok((qmp, events)) => Ok(Machine {
@@ -165,6 +151,20 @@ impl Machine {
         let _ = self.child.start_kill();
         let _ = timeout(QMP_DEADLINE, self.child.wait()).await;
     }
+}
+
+/// A job as the fw_cfg item holds it: always of the same size.
+fn padded(job: &[u8]) -> Result<Vec<u8>> {
+    if job.len() > FW_CFG_JOB_SIZE {
+        return Err(Error::input(format!(
+            "a job of {} bytes exceeds the {FW_CFG_JOB_SIZE} that a guest takes",
+            job.len()
+        ))
+        .hint("shorten the file system's mkfs options or its mount options"));
+    }
+    let mut item = job.to_vec();
+    item.resize(FW_CFG_JOB_SIZE, b' ');
+    Ok(item)
 }
 
 /// Between fork and exec: inherit exactly these, die with the parent, stay on one core.

@@ -66,8 +66,8 @@ pub struct Descriptors {
     pub console: RawFd,
     /// Receives the agent's progress.
     pub progress: RawFd,
-    /// Holds the job, if this start has one.
-    pub job: Option<RawFd>,
+    /// Holds the job; spaces where there is none yet.
+    pub job: RawFd,
 }
 
 /// How the machine begins.
@@ -107,12 +107,11 @@ impl Spec {
             ])
             .map(OsString::from)
             .collect();
-        if let Some(job) = fds.job {
-            argv.extend([
-                "-fw_cfg".into(),
-                format!("name={FW_CFG_JOB},file={}", file(job)).into(),
-            ]);
-        }
+        let job = file(fds.job);
+        argv.extend([
+            "-fw_cfg".into(),
+            format!("name={FW_CFG_JOB},file={job}").into(),
+        ]);
         let path = |argv: &mut Vec<OsString>, flag: &str, path: &Path| {
             argv.extend([flag.into(), path.as_os_str().to_owned()]);
         };
@@ -191,19 +190,19 @@ mod tests {
         }
     }
 
-    fn fds(job: Option<RawFd>) -> Descriptors {
+    fn fds() -> Descriptors {
         Descriptors {
             ram: 5,
             qmp: 6,
             console: 7,
             progress: 8,
-            job,
+            job: 9,
         }
     }
 
     #[test]
     fn what_makes_the_lane_exact_is_on_the_command_line() {
-        let argv = spec().argv(&fds(None), Start::Boot);
+        let argv = spec().argv(&fds(), Start::Boot);
         let text = argv
             .iter()
             .map(|a| a.to_string_lossy())
@@ -227,7 +226,7 @@ mod tests {
 
     #[test]
     fn no_host_driven_device_exists_before_the_measurement() {
-        let argv = spec().argv(&fds(Some(9)), Start::Restore);
+        let argv = spec().argv(&fds(), Start::Restore);
         let text = argv
             .iter()
             .map(|a| a.to_string_lossy())
