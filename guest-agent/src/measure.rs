@@ -14,6 +14,12 @@ use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, LatencyBucket, Phase, Repeti
 /// they take.
 const SLACK_NS: u64 = 300_000;
 
+/// About how long one stretch of a window lasts that no bandwidth bounds, ns.
+const STRETCH_NS: u64 = 20_000_000;
+
+/// Between two of them, ns of spinning: shifts them against the tick.
+const STRETCH_GAP_NS: u64 = 277_000;
+
 /// What is measured, and with what.
 pub struct Bench<'a, E: Engine> {
     /// The job.
@@ -24,6 +30,27 @@ pub struct Bench<'a, E: Engine> {
     pub counters: Counters,
     /// The sequence of blocks, which runs on from one stretch to the next.
     pub sequence: Sequence,
+}
+
+/// The sums over a repetition's stretches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Total {
+    window_ns: u64,
+    window_ios: u64,
+    span_ns: u64,
+    span_ios: u64,
+    user_ns: u64,
+}
+
+impl Total {
+    fn add(&mut self, span: &Span) {
+        let span_ns = span.end - span.start;
+        self.window_ns += span.window_ns;
+        self.window_ios += span.window_ios;
+        self.span_ns += span_ns;
+        self.span_ios += span.ios;
+        self.user_ns += span.user_ns;
+    }
 }
 
 /// What the warm-up taught about the device.
@@ -100,52 +127,76 @@ impl<E: Engine> Bench<'_, E> {
         if let Some(open) = open {
             clock::spin_until(open);
         }
-        let bound = self.job.workload.bound;
-        let span = self.engine.run(bound, &mut self.sequence, latency)?;
+        let total = self.stretches(warm, latency)?;
         let after = (self.counters.fast()?, self.counters.slow(Edge::After)?);
-        self.summary(delay, &span, latency, &(fast, slow), &after)
+        self.summary(delay, &total, latency, &(fast, slow), &after)
+    }
+
+    /// A window that the device's bandwidth bounds is one stretch, of whole refills.
+    ///
+    /// Any other is made of several, each from an empty queue to the last reaping, and its rate is
+    /// that of all their I/Os over all their time: nothing is lost at a window's edges, where up to
+    /// a queue of I/Os would be paid for and not counted.
+    fn stretches(&mut self, warm: &Warm, latency: &mut Latency) -> Result<Total> {
+        let mut total = Total::default();
+        let bound = self.job.workload.bound;
+        let (Bound::Runtime(runtime), None) = (bound, warm.refill) else {
+            total.add(&self.engine.run(bound, &mut self.sequence, latency)?);
+            return Ok(total);
+        };
+        let count = (runtime / STRETCH_NS).max(1);
+        for i in 0..count {
+            if i > 0 {
+                clock::spin_until(clock::now() + STRETCH_GAP_NS);
+            }
+            let bound = Bound::Runtime(runtime / count);
+            let span = self.engine.run(bound, &mut self.sequence, latency)?;
+            total.add(&span.whole());
+        }
+        Ok(total)
     }
 
     fn summary(
         &self,
         phase_delay_ns: u64,
-        span: &Span,
+        total: &Total,
         latency: &Latency,
         (before, before_slow): &(Fast, Slow),
         (after, after_slow): &(Fast, Slow),
     ) -> Result<Repetition> {
         let workload = &self.job.workload;
         let block = u64::from(workload.block_size);
-        let span_ns = span.end - span.start;
         let device = after
             .disk
             .of(workload.rw)
             .since(before.disk.of(workload.rw));
         // The file system's own I/O may add to it, and requests may be merged; but whatever the
         // engine moved must have passed the device.
-        if device.sectors * 512 < span.ios * block || device.ios + device.merges < span.ios {
+        if device.sectors * 512 < total.span_ios * block
+            || device.ios + device.merges < total.span_ios
+        {
             return Err(Fail::wrong(format!(
                 "{} I/Os of {block} bytes were reaped, but the device completed {} requests \
                  ({} merged) of {} sectors",
-                span.ios, device.ios, device.merges, device.sectors
+                total.span_ios, device.ios, device.merges, device.sectors
             )));
         }
         Ok(Repetition {
             phase_delay_ns,
-            window_ns: span.window_ns,
-            ios: span.window_ios,
-            bytes: span.window_ios * block,
-            span_ns,
-            span_ios: span.ios,
+            window_ns: total.window_ns,
+            ios: total.window_ios,
+            bytes: total.window_ios * block,
+            span_ns: total.span_ns,
+            span_ios: total.span_ios,
             latency: buckets(latency),
             context_switches: after.stat.context_switches - before.stat.context_switches,
             interrupts: after.stat.interrupts - before.stat.interrupts,
-            // Between the readings and the span the agent is running, never idle.
+            // Between the readings and the stretches the agent is running, never idle.
             busy_ns: before_slow
                 .idle_ns
                 .zip(after_slow.idle_ns)
-                .map(|(before, after)| span_ns.saturating_sub(after.saturating_sub(before))),
-            user_ns: span.user_ns,
+                .map(|(before, after)| total.span_ns.saturating_sub(after.saturating_sub(before))),
+            user_ns: total.user_ns,
             kworker_runs: before_slow
                 .kworkers
                 .as_ref()

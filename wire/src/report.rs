@@ -105,8 +105,13 @@ pub struct LatencyBucket {
 
 /// One repetition.
 ///
-/// The *window* is what the rate is taken over; the *span* reaches from the window's start until
-/// the last I/O submitted in it was reaped, and is what the counters are taken over.
+/// The *window* is what the rate is taken over, the *span* what the counters are taken over.
+///
+/// * Where the device's bandwidth bounds the rate, the window is one stretch of the length asked
+///   for, from one refill of the bandwidth to another, and holds the I/Os reaped in it; the span
+///   reaches on until the last I/O submitted in it was reaped.
+/// * Elsewhere window and span are the same: stretches of about 20 ms, each from an empty queue
+///   until the last I/O submitted in it was reaped, summed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repetition {
@@ -114,7 +119,7 @@ pub struct Repetition {
     pub phase_delay_ns: u64,
     /// Length of the window, in nanoseconds of guest time.
     pub window_ns: u64,
-    /// I/Os completed in the window.
+    /// I/Os reaped in the window.
     pub ios: u64,
     /// Bytes moved by those I/Os.
     pub bytes: u64,

@@ -8,7 +8,7 @@ use crate::{
     clock,
     content::{self, Buffer},
     fail::{Fail, Result},
-    schedule::Sequence,
+    schedule::{self, Sequence},
     sys,
 };
 use diorama_wire::{Bound, Rw, Workload};
@@ -226,16 +226,21 @@ impl Libaio {
             Bound::Ios(n) => (u64::MAX, n),
         };
         let mut in_flight = 0;
+        let (late, pause) = schedule::hitch(sequence, self.slots.len());
         for slot in 0..self.slots.len() {
             if left == 0 {
                 break;
+            }
+            if slot == late {
+                clock::spin_until(clock::now() + pause);
             }
             self.submit::<WRITE>(slot, clock::now(), sequence)?;
             left -= 1;
             in_flight += 1;
         }
         let (mut ios, mut window_ios, mut user_ns) = (0, 0, 0);
-        let (mut end, mut stall_end) = (start, 0);
+        // Filling the queue takes a millisecond by itself, and is no stall.
+        let (mut end, mut stall_end) = (clock::now(), 0);
         while in_flight > 0 {
             // SAFETY: `events` has room for REAP_MAX.
             let n = unsafe { io_getevents(context, 1, REAP_MAX as i64, events.as_mut_ptr()) };

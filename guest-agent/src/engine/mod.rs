@@ -38,6 +38,17 @@ pub struct Span {
     pub stall_end: Option<u64>,
 }
 
+impl Span {
+    /// The same with a window that reaches to the last reaping, and so holds every I/O of the span.
+    pub fn whole(self) -> Span {
+        Span {
+            window_ns: self.end - self.start,
+            window_ios: self.ios,
+            ..self
+        }
+    }
+}
+
 /// An engine, set up for one file and workload.
 pub trait Engine {
     /// Runs one stretch: opens with an empty queue, keeps it full until the bound, drains it.
