@@ -7,7 +7,7 @@ use diorama::{
     image::cpio::Archive,
     vm::{Handover, Machine, Spec, Start, memory::GuestRam},
 };
-use std::{fs, time::Instant};
+use std::fs;
 
 const KERNELS: [&str; 3] = ["5.10", "6.12", "7.2"];
 
@@ -82,9 +82,8 @@ pub fn measure(lab: &Lab, runs: usize) -> Result<()> {
 
 async fn boot(lab: &Lab, spec: &Spec) -> Result<Vec<super::lab::Mark>> {
     let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
-    let began = Instant::now();
-    let mut machine = Machine::start(lab.vmm(), spec, Start::Boot, ram, None, lab.cpu).await?;
-    let marks = watch(&mut machine, Handover::Ready, began).await;
+    let mut machine = Machine::start(lab.vmm(), spec, Start::Boot, ram, b"", lab.cpu).await?;
+    let marks = watch(&mut machine, Handover::Ready).await;
     machine.end().await;
     marks
 }

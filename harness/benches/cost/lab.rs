@@ -18,7 +18,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     rc::Rc,
-    time::Instant,
 };
 
 /// One moment of a guest's life.
@@ -28,8 +27,6 @@ pub struct Mark {
     pub phase: String,
     /// CPU seconds of QEMU until then. The harness looks every 20 ms, so it may be that much late.
     pub cpu_s: f64,
-    /// Wall seconds until then.
-    pub wall_s: f64,
 }
 
 /// Everything that a benchmark needs.
@@ -146,10 +143,9 @@ impl Lab {
         let job =
             serde_json::to_vec(job).map_err(|e| Error::internal("writing the job").because(e))?;
         let mut machine = checkpoint.restore(vmm, &plan.spec, &job, self.cpu).await?;
-        let began = Instant::now();
         let before = machine.cpu_seconds();
         machine.qmp.execute("cont", json!({})).await?;
-        let mut marks = watch(&mut machine, Handover::Done, began).await?;
+        let mut marks = watch(&mut machine, Handover::Done).await?;
         machine.end().await;
         for mark in &mut marks {
             mark.cpu_s -= before;
@@ -190,14 +186,13 @@ impl Lab {
 }
 
 /// Watches a machine until it hands over, and marks every phase and the end.
-pub async fn watch(machine: &mut Machine, goal: Handover, began: Instant) -> Result<Vec<Mark>> {
+pub async fn watch(machine: &mut Machine, goal: Handover) -> Result<Vec<Mark>> {
     let marks = RefCell::new(Vec::new());
     let pid = machine.pid();
     let mark = |phase: &str, detail: &str| {
         marks.borrow_mut().push(Mark {
             phase: format!("{phase} {detail}").trim_end().to_owned(),
             cpu_s: pid.and_then(cpu_seconds).unwrap_or(f64::NAN),
-            wall_s: began.elapsed().as_secs_f64(),
         });
     };
     let mut watcher = Watcher::new(Deadlines::default());

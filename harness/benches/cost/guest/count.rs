@@ -1,7 +1,7 @@
-//! A plugin of QEMU's TCG (API version 1: docs/devel/tcg-plugins.rst) that counts the instructions
-//! which the guest executes at user-space addresses, into a file that the bench maps too. Counting
-//! is compiled into the translated code; the guest cannot notice. No standard library, so that it
-//! loads next to whatever C library that QEMU runs with.
+//! A plugin of QEMU's TCG (docs/devel/tcg-plugins.rst; API version 2, which QEMU 8.2 and later
+//! take) that counts the instructions which the guest executes at user-space addresses, into a file
+//! that the bench maps too. The guest cannot notice. No standard library, so that it loads next to
+//! whatever C library that QEMU runs with.
 
 #![no_std]
 
@@ -9,8 +9,8 @@ use core::{arch::asm, ffi::c_char, ptr};
 
 /// User space of x86-64 ends here.
 const USER_END: u64 = 1 << 47;
-/// `enum qemu_plugin_op`: QEMU_PLUGIN_INLINE_ADD_U64.
-const ADD_U64: u32 = 0;
+/// `enum qemu_plugin_cb_flags`: QEMU_PLUGIN_CB_NO_REGS.
+const NO_REGS: u32 = 0;
 
 const SYS_OPEN: u64 = 2;
 const SYS_MMAP: u64 = 9;
@@ -21,7 +21,7 @@ const MAP_SHARED: u64 = 1;
 /// What QEMU looks for: the API that this is written for.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
-pub static qemu_plugin_version: i32 = 1;
+pub static qemu_plugin_version: i32 = 2;
 
 /// Where the count is; written once, before the guest runs.
 static mut COUNT: *mut u64 = ptr::null_mut();
@@ -40,7 +40,12 @@ unsafe extern "C" {
     fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
     fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
     fn qemu_plugin_insn_vaddr(insn: *const Insn) -> u64;
-    fn qemu_plugin_register_vcpu_insn_exec_inline(insn: *mut Insn, op: u32, at: *mut u64, by: u64);
+    fn qemu_plugin_register_vcpu_insn_exec_cb(
+        insn: *mut Insn,
+        cb: unsafe extern "C" fn(u32, *mut u64),
+        flags: u32,
+        data: *mut u64,
+    );
 }
 
 unsafe fn syscall(number: u64, a: [u64; 6]) -> i64 {
@@ -55,13 +60,19 @@ unsafe fn syscall(number: u64, a: [u64; 6]) -> i64 {
     returned
 }
 
+/// The guest has one CPU, so nobody else counts at the same time.
+unsafe extern "C" fn executed(_vcpu: u32, count: *mut u64) {
+    // SAFETY: COUNT, mapped for good.
+    unsafe { count.write_volatile(count.read_volatile() + 1) };
+}
+
 unsafe extern "C" fn translated(_id: u64, tb: *mut Tb) {
     // SAFETY: QEMU hands over a block that is valid during this call.
     unsafe {
         for i in 0..qemu_plugin_tb_n_insns(tb) {
             let insn = qemu_plugin_tb_get_insn(tb, i);
             if qemu_plugin_insn_vaddr(insn) < USER_END {
-                qemu_plugin_register_vcpu_insn_exec_inline(insn, ADD_U64, COUNT, 1);
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, NO_REGS, COUNT);
             }
         }
     }
