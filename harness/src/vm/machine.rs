@@ -125,6 +125,12 @@ impl Machine {
         }
     }
 
+    /// The process's id; none once it has ended.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// CPU seconds the process has used so far; 0 once it is gone.
     #[must_use]
     pub fn cpu_seconds(&self) -> f64 {
@@ -186,8 +192,9 @@ fn in_child(inherited: &[RawFd], cpu: usize, parent: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// utime + stime of a process: fields 14 and 15 of proc_pid_stat(5).
-fn cpu_seconds(pid: u32) -> Option<f64> {
+/// utime + stime of a process in seconds: fields 14 and 15 of proc_pid_stat(5).
+#[must_use]
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
