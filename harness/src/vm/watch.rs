@@ -31,6 +31,18 @@ pub struct Deadlines {
     pub report: Duration,
 }
 
+impl Deadlines {
+    /// The same for everything: tests provoke a hang and do not want to wait for minutes.
+    #[must_use]
+    pub fn all(each: Duration) -> Deadlines {
+        Deadlines {
+            boot: each,
+            phase: each,
+            report: each,
+        }
+    }
+}
+
 impl Default for Deadlines {
     fn default() -> Deadlines {
         Deadlines {
