@@ -3,7 +3,12 @@
 use crate::scenario::{KernelRef, Overrides, parse_kernel};
 use crate::units::parse_bytes;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
-use std::{convert::Infallible, num::{NonZeroU32, NonZeroUsize}, path::PathBuf, str::FromStr};
+use std::{
+    convert::Infallible,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    str::FromStr,
+};
 
 const AFTER_LONG_HELP: &str = include_str!("after_help.txt");
 

@@ -348,7 +348,10 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
         .map(|(_, cell)| PlannedCell {
             cell: cell.key.to_string(),
             inputs: cell.inputs,
-            state: match (&cell.settled, cell.inputs.and_then(|i| cache.get(&i).ok().flatten())) {
+            state: match (
+                &cell.settled,
+                cell.inputs.and_then(|i| cache.get(&i).ok().flatten()),
+            ) {
                 (Some(outcome), _) => outcome.word(),
                 (None, Some(_)) => "cached",
                 (None, None) => "to measure",

@@ -10,6 +10,9 @@ mod qemu;
 mod scheduler;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use cache::CellCache;
 pub use event::{Event, Guest};
 pub use executor::{Checkpointed, Executor, Watch};

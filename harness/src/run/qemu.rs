@@ -69,9 +69,7 @@ impl Executor for Qemu {
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
                     RETRY,
-                    &format!(
-                        "no progress in phase `{phase}` for {after_s:.0} s; tried once more"
-                    ),
+                    &format!("no progress in phase `{phase}` for {after_s:.0} s; tried once more"),
                 );
                 self.boot_and_save(machine, cpu, &watch).await?
             }

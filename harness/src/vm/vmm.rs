@@ -57,8 +57,10 @@ impl Vmm {
         } else {
             let path = PathBuf::from(which);
             if !is_file(&path) {
-                return Err(Error::input(format!("--qemu {which}: there is no such file"))
-                    .hint("leave --qemu out to use the locked QEMU, or name an executable"));
+                return Err(
+                    Error::input(format!("--qemu {which}: there is no such file"))
+                        .hint("leave --qemu out to use the locked QEMU, or name an executable"),
+                );
             }
             (path, "path")
         };
