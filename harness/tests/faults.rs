@@ -99,12 +99,15 @@ impl Running {
     }
 
     /// Its exit code, when it has ended, and all it said.
-    fn end(mut self) -> (Option<i32>, String) {
-        for line in self.said.by_ref().lines() {
-            self.lines.push(line.expect("a line"));
-        }
-        let status = self.child.wait().expect("its end");
-        let said = self.lines.join("\n");
+    fn end(self) -> (Option<i32>, String) {
+        let Running {
+            mut child,
+            said,
+            mut lines,
+        } = self;
+        lines.extend(said.lines().map(|line| line.expect("a line")));
+        let status = child.wait().expect("its end");
+        let said = lines.join("\n");
         println!("{said}\n=> {status}");
         (status.code(), said)
     }

@@ -47,7 +47,12 @@ impl CellCache {
         };
         let altered = || Error::fetch(format!("the cached cell {} was altered", inputs.short()));
         let text = fs::read(dir.join(FILE)).map_err(|e| altered().because(e))?;
-        let sum = fs::read_to_string(dir.join(SUM)).map_err(|e| altered().because(e))?;
+        let sum = match fs::read_to_string(dir.join(SUM)) {
+            Ok(sum) => sum,
+            // Of a version that wrote none.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(altered().because(e)),
+        };
         if sum.trim() != Sha256::of(&text).to_string() {
             return Err(altered());
         }

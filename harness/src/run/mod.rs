@@ -8,6 +8,7 @@ mod hosts;
 mod intact;
 mod qemu;
 mod scheduler;
+mod staging;
 mod verify;
 
 #[cfg(test)]

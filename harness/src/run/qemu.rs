@@ -4,6 +4,7 @@ use super::{
     event::{REBUILD, RETRY},
     executor::{Checkpointed, Executor, Watch},
     intact::intact,
+    staging::{move_files, staging},
 };
 use crate::{
     digest::Sha256,
@@ -19,8 +20,7 @@ use crate::{
 use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, StopBy};
 use serde_json::json;
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -289,24 +289,6 @@ impl Qemu {
             }),
         }
     }
-}
-
-/// A directory on the store's file system, removed when dropped.
-fn staging(store: &Store) -> Result<tempfile::TempDir> {
-    let root = store.root();
-    tempfile::Builder::new()
-        .prefix(".checkpoint-")
-        .tempdir_in(root)
-        .map_err(|e| Error::io("making a directory in", root, e))
-}
-
-fn move_files(from: &Path, to: &Path) -> Result<()> {
-    for entry in fs::read_dir(from).map_err(|e| Error::io("reading", from, e))? {
-        let entry = entry.map_err(|e| Error::io("reading", from, e))?;
-        let target = to.join(entry.file_name());
-        fs::rename(entry.path(), &target).map_err(|e| Error::io("moving to", &target, e))?;
-    }
-    Ok(())
 }
 
 async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
