@@ -155,7 +155,9 @@ impl Provision<'_> {
             tools: &tools,
             tools_key: tree_key(&provided.entry.files),
             agent,
-            agent_sha256: hash(agent)?,
+            agent_sha256: hash(agent).map_err(|e| {
+                e.hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")
+            })?,
         };
         let mut kernels = Vec::new();
         for kernel in &scenario.kernels {

@@ -3,7 +3,12 @@
 use crate::scenario::{KernelRef, Overrides, parse_kernel};
 use crate::units::parse_bytes;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
-use std::{convert::Infallible, num::NonZeroUsize, path::PathBuf, str::FromStr};
+use std::{
+    convert::Infallible,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    str::FromStr,
+};
 
 const AFTER_LONG_HELP: &str = include_str!("after_help.txt");
 
@@ -183,6 +188,9 @@ pub struct MeasureArgs {
     /// Stop at the first cell that is not measured, instead of going on with the others
     #[arg(long = "fail-fast", action = ArgAction::SetFalse)]
     pub keep_going: bool,
+    /// How long each phase of a guest may take, in seconds of the host's clock
+    #[arg(long, value_name = "SECONDS", env = "DIORAMA_DEADLINE", hide = true)]
+    pub deadline: Option<NonZeroU32>,
     /// Plain lines instead of progress bars
     #[arg(long)]
     pub plain: bool,

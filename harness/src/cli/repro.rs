@@ -29,6 +29,7 @@ use std::{
     io::{self, IsTerminal as _},
     path::Path,
     rc::Rc,
+    time::Duration,
 };
 
 /// Whether a run ends with a comparison and a verdict.
@@ -107,7 +108,9 @@ async fn execute(
         vmm,
         store: context.store.clone(),
         vsock: Vsock::open(None)?,
-        deadlines: Deadlines::default(),
+        deadlines: measure.deadline.map_or_else(Deadlines::default, |s| {
+            Deadlines::all(Duration::from_secs(s.get().into()))
+        }),
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
     };
@@ -130,7 +133,7 @@ async fn execute(
                 Outcome::Measured(_) | Outcome::NotRun { .. }
             )
         {
-            stopper.send_replace(Stop::Soon("a cell was not measured (--fail-fast)"));
+            Stop::Soon("a cell was not measured (--fail-fast)").raise(&stopper);
         }
     };
     let finished = run::perform(
@@ -345,7 +348,10 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
         .map(|(_, cell)| PlannedCell {
             cell: cell.key.to_string(),
             inputs: cell.inputs,
-            state: match (&cell.settled, cell.inputs.and_then(|i| cache.get(&i))) {
+            state: match (
+                &cell.settled,
+                cell.inputs.and_then(|i| cache.get(&i).ok().flatten()),
+            ) {
                 (Some(outcome), _) => outcome.word(),
                 (None, Some(_)) => "cached",
                 (None, None) => "to measure",

@@ -36,7 +36,7 @@ pub fn listen() -> Result<watch::Sender<Stop>> {
                 _ = terminate.recv() => Stop::Now(TERMINATED),
                 _ = hangup.recv() => Stop::Now(HUNG_UP),
             };
-            sender.send_replace(next);
+            next.raise(&sender);
         }
     });
     Ok(stop)

@@ -1,6 +1,7 @@
 //! What a person sees while a run goes on: one collapsing line per guest on a terminal, one plain
 //! line per fact elsewhere. Everything goes to standard error; standard output is for results.
 
+use super::signals;
 use crate::{
     lock::LockedFile,
     record::Outcome,
@@ -129,9 +130,6 @@ impl Ui {
                 if let Some((bar, _)) = self.guests.get(guest) {
                     bar.set_message(format!("{phase} {detail}"));
                 }
-                if phase == "retry" {
-                    self.line(&format!("{guest}: trying once more: {detail}"));
-                }
             }
             Event::CheckpointReady {
                 kernel,
@@ -203,7 +201,13 @@ impl Ui {
                     self.line(&format!("{cell}: differs: {difference}"));
                 }
             }
-            Event::Stopping { why } => self.line(&format!("stopping: {why}")),
+            Event::Stopping { why, guests } => {
+                let mut text = format!("stopping: {why}; {guests}");
+                if *why == signals::INTERRUPTED && !guests.contains("ended") {
+                    text.push_str(" (once more ends them)");
+                }
+                self.line(&text);
+            }
             Event::RunFinished { measured, cells } => {
                 if let Some(bar) = self.overall.take() {
                     bar.finish_and_clear();

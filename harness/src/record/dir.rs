@@ -102,7 +102,8 @@ impl RunDir {
     /// When it cannot be written.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<PathBuf> {
         let path = self.path.join(name);
-        if let Some(parent) = path.parent() {
+        // A run directory that went away is not made again: half a record would look like one.
+        if let Some(parent) = path.parent().filter(|parent| *parent != self.path) {
             fs::create_dir_all(parent).map_err(|e| Error::io("creating", parent, e))?;
         }
         write_atomically(&path, contents)?;

@@ -85,6 +85,8 @@ pub enum Event {
     Stopping {
         /// By what.
         why: String,
+        /// What becomes of the guests that run.
+        guests: &'static str,
     },
     /// The run is over.
     RunFinished {
@@ -93,6 +95,26 @@ pub enum Event {
         /// All cells.
         cells: usize,
     },
+}
+
+/// A host-side step in [`Event::Progress`]: something cached was altered and is made anew.
+pub(super) const REBUILD: &str = "rebuild";
+
+/// A host-side step in [`Event::Progress`]: a guest is tried once more.
+pub(super) const RETRY: &str = "retry";
+
+impl Event {
+    /// What a reader of the results must know of this event, besides its outcome.
+    pub(super) fn noteworthy(&self) -> Option<String> {
+        match self {
+            Event::Progress {
+                guest,
+                phase,
+                detail,
+            } if phase == REBUILD || phase == RETRY => Some(format!("{guest}: {detail}")),
+            _ => None,
+        }
+    }
 }
 
 /// Which guest.

@@ -5,9 +5,14 @@ mod cache;
 mod event;
 mod executor;
 mod hosts;
+mod intact;
 mod qemu;
 mod scheduler;
+mod staging;
 mod verify;
+
+#[cfg(test)]
+mod tests;
 
 pub use cache::CellCache;
 pub use event::{Event, Guest};
@@ -74,7 +79,15 @@ pub async fn perform<E: Executor>(
     let mut before = BTreeMap::new();
     for (k, kernel) in plan.kernels.iter().enumerate() {
         for (c, cell) in kernel.cells.iter().enumerate() {
-            let cached = cell.inputs.and_then(|inputs| cache.get(&inputs));
+            let cached = match cell.inputs.map(|inputs| cache.get(&inputs)) {
+                None => None,
+                Some(Ok(cached)) => cached,
+                Some(Err(error)) => {
+                    let text = format!("{}: {error}; it is measured again", cell.key);
+                    recorder.notes.push(text);
+                    None
+                }
+            };
             let at = recorder.index(k, c);
             match (cell.settled.clone(), cached, known) {
                 (Some(outcome), _, _) => recorder.cells[at] = recorder.result(at, outcome),
@@ -132,7 +145,11 @@ pub async fn perform<E: Executor>(
             recorder.tell(event);
             recorder.save();
         } else {
+            let note = event.noteworthy();
             recorder.tell(event);
+            if let Some(text) = note {
+                recorder.note(text);
+            }
         }
     };
     scheduler::run(
@@ -260,8 +277,7 @@ impl<'a> Recorder<'a> {
     fn check(&mut self, written: Result<()>) {
         if let Err(error) = written {
             self.failed = Some(error);
-            self.stop
-                .send_replace(Stop::Soon("the record cannot be written"));
+            Stop::Soon("the record cannot be written").raise(self.stop);
         }
     }
 

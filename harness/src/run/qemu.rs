@@ -1,7 +1,13 @@
 //! The real executor: boots, checkpoints and cells in QEMU.
 
-use super::executor::{Checkpointed, Executor, Watch};
+use super::{
+    event::{REBUILD, RETRY},
+    executor::{Checkpointed, Executor, Watch},
+    intact::intact,
+    staging::{move_files, staging},
+};
 use crate::{
+    digest::Sha256,
     error::{Error, Result},
     plan::{CellPlan, KernelPlan, Machine as MachinePlan},
     record::{HostSide, Measured, MemoryDigests, Outcome},
@@ -14,8 +20,7 @@ use crate::{
 use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, StopBy};
 use serde_json::json;
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -55,7 +60,7 @@ impl Executor for Qemu {
         let machine = machine_of(kernel)?;
         let began = Instant::now();
         if !self.fresh_checkpoints
-            && let Some(found) = self.saved(machine).await
+            && let Some(found) = self.saved(machine, &watch).await
         {
             return Ok(checkpointed(found, true, began));
         }
@@ -63,8 +68,8 @@ impl Executor for Qemu {
             // One cold boot in several hundred hangs without explanation: one retry, and it shows.
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
-                    "retry",
-                    &format!("no progress in phase `{phase}` for {after_s:.0} s"),
+                    RETRY,
+                    &format!("no progress in phase `{phase}` for {after_s:.0} s; tried once more"),
                 );
                 self.boot_and_save(machine, cpu, &watch).await?
             }
@@ -89,13 +94,14 @@ impl Executor for Qemu {
 }
 
 impl Qemu {
-    async fn saved(&self, plan: &MachinePlan) -> Option<Checkpoint> {
+    async fn saved(&self, plan: &MachinePlan, watch: &Watch) -> Option<Checkpoint> {
         let dir = self.store.derived(CHECKPOINTS, &plan.checkpoint)?;
         let opened = blocking("checking a checkpoint", move || Checkpoint::open(&dir));
         match opened.await {
             Ok(checkpoint) => Some(checkpoint),
-            Err(_) => {
+            Err(error) => {
                 // In doubt: rebuilt. A checkpoint is a cache, and costs one boot.
+                watch(REBUILD, &format!("{error}; it is made anew"));
                 let _ = self.store.forget(CHECKPOINTS, &plan.checkpoint);
                 None
             }
@@ -109,6 +115,7 @@ impl Qemu {
         watch: &Watch,
     ) -> Step<Checkpoint> {
         let began = Instant::now();
+        self.check(&plan.spec).await?;
         let mut machine = self.boot(&plan.spec, NO_JOB, cpu).await?;
         let mut watcher = Watcher::new(self.deadlines);
         watcher
@@ -130,6 +137,18 @@ impl Qemu {
         let saved = saved.await.map_err(|e| failed("saving the checkpoint", &e));
         machine.end().await;
         saved
+    }
+
+    /// Whether the files a guest boots from are still those that its digest names: what the disk
+    /// did to them since must not become a figure.
+    async fn check(&self, spec: &Spec) -> Step<()> {
+        let doing = "checking what the guest boots from";
+        let (store, spec) = (self.store.clone(), spec.clone());
+        let checked = blocking(doing, move || {
+            intact(&store, &spec.kernel, &spec.kernel_sha256)?;
+            intact(&store, &spec.initramfs, &spec.initramfs_sha256)
+        });
+        checked.await.map_err(|e| failed(doing, &e))
     }
 
     async fn boot(&self, spec: &Spec, job: &[u8], cpu: usize) -> Step<Machine> {
@@ -162,6 +181,7 @@ impl Qemu {
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
+                self.check(&plan.spec).await?;
                 let mut machine = self.boot(&plan.spec, &job, cpu).await?;
                 watcher
                     .until(&mut machine, Handover::Ready, true, watch)
@@ -173,6 +193,7 @@ impl Qemu {
                 (machine, Some(memory))
             }
             (None, StopBy::None) => {
+                self.check(&plan.spec).await?;
                 let initramfs = self.initramfs_with(plan, cell)?;
                 let spec = Spec {
                     initramfs,
@@ -216,7 +237,7 @@ impl Qemu {
     /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
     /// by the cell's digest.
     fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Step<PathBuf> {
-        let key = crate::digest::Sha256::of_value(&(plan.checkpoint, &cell.job));
+        let key = Sha256::of_value(&(plan.checkpoint, &cell.job));
         self.store
             .derive("initramfs-with-job", &key, |dir| {
                 let path = dir.join(crate::image::INITRAMFS);
@@ -268,24 +289,6 @@ impl Qemu {
             }),
         }
     }
-}
-
-/// A directory on the store's file system, removed when dropped.
-fn staging(store: &Store) -> Result<tempfile::TempDir> {
-    let root = store.root();
-    tempfile::Builder::new()
-        .prefix(".checkpoint-")
-        .tempdir_in(root)
-        .map_err(|e| Error::io("making a directory in", root, e))
-}
-
-fn move_files(from: &Path, to: &Path) -> Result<()> {
-    for entry in fs::read_dir(from).map_err(|e| Error::io("reading", from, e))? {
-        let entry = entry.map_err(|e| Error::io("reading", from, e))?;
-        let target = to.join(entry.file_name());
-        fs::rename(entry.path(), &target).map_err(|e| Error::io("moving to", &target, e))?;
-    }
-    Ok(())
 }
 
 async fn gone(machine: &mut Machine, watcher: &mut Watcher) {

@@ -32,6 +32,25 @@ pub enum Stop {
     Now(&'static str),
 }
 
+impl Stop {
+    /// Tells a run to stop, at least this far. What was asked before stays, with its reason, unless
+    /// this is more urgent: a failing disk must not call a SIGTERM off.
+    pub fn raise(self, sender: &watch::Sender<Stop>) {
+        let urgency = |stop: &Stop| match stop {
+            Stop::No => 0,
+            Stop::Soon(_) => 1,
+            Stop::Now(_) => 2,
+        };
+        sender.send_if_modified(|current| {
+            let more = urgency(&self) > urgency(current);
+            if more {
+                *current = self;
+            }
+            more
+        });
+    }
+}
+
 /// How a plan is run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -101,9 +120,11 @@ pub async fn run<E: Executor>(
     let mut free = options.cpus.clone();
     let mut running: JoinSet<(usize, Done<E::Checkpoint>)> = JoinSet::new();
     let (progress, mut progressed) = mpsc::unbounded_channel::<Event>();
-    let mut told = Stop::No;
+    // A run may have been told to stop before it got here: that is no change any more.
+    let mut told = *stop.borrow_and_update();
+    announce(told, &mut sink);
 
-    loop {
+    while !matches!(told, Stop::Now(_)) {
         while told == Stop::No
             && let Some(cpu) = free.last().copied()
             && let Some(task) = next(&states, &waiting, &started)
@@ -150,9 +171,7 @@ pub async fn run<E: Executor>(
             Some(event) = progressed.recv() => sink(event),
             changed = stop.changed(), if told < Stop::Now("") => {
                 told = if changed.is_ok() { *stop.borrow() } else { Stop::Now("the harness ended") };
-                if let Stop::Soon(why) | Stop::Now(why) = told {
-                    sink(Event::Stopping { why: why.to_owned() });
-                }
+                announce(told, &mut sink);
                 if let Stop::Now(_) = told {
                     break;
                 }
@@ -182,6 +201,18 @@ pub async fn run<E: Executor>(
     };
     for (kernel, cell) in waiting {
         finish(&plan, kernel, cell, finished.clone(), &mut sink);
+    }
+}
+
+fn announce(told: Stop, sink: &mut impl FnMut(Event)) {
+    if let Stop::Soon(why) | Stop::Now(why) = told {
+        sink(Event::Stopping {
+            why: why.to_owned(),
+            guests: match told {
+                Stop::Now(_) => "running guests are ended",
+                _ => "running guests may finish",
+            },
+        });
     }
 }
 

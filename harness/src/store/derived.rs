@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Takes the final name away first, so that no half-removed directory ever has it.
-    pub(super) fn remove_entry(&self, path: &Path) -> Result<()> {
+    pub(crate) fn remove_entry(&self, path: &Path) -> Result<()> {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
             return Ok(());
         };

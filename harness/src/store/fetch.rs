@@ -386,6 +386,16 @@ impl Reasons {
                 .because(why.join("; "))
                 .hint("resolve it afresh with `diorama lock --update`");
             Missing::Gone(error)
+        } else if self.0.iter().any(|(_, f)| matches!(f, Failure::Gone(_))) {
+            // Not known to have vanished everywhere: replacing it is for a person to decide.
+            let error = Error::fetch(format!(
+                "{what}: a mirror no longer has it, and others did not answer"
+            ))
+            .because(why.join("; "))
+            .hint(
+                "try again later, or lock what the archive has now: `diorama lock --update NAME`",
+            );
+            Missing::Failed(error)
         } else {
             let error = Error::fetch(what).because(why.join("; ")).hint(
                 "check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",

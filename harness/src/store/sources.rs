@@ -99,8 +99,13 @@ impl Sources {
     /// Base URLs of an archive's mirrors, in the order to try them, without a trailing slash.
     ///
     /// # Errors
-    /// When the lock names an archive that is not known.
+    /// When the lock names an archive that is not known, or there is no mirror at all.
     pub fn mirrors(&self, archive: &str) -> Result<&[String]> {
+        if self.mirrors.is_empty() {
+            return Err(Error::fetch("nothing may be downloaded (--offline)").hint(
+                "run `diorama fetch` for this scenario with a network, or leave --offline out",
+            ));
+        }
         self.mirrors.get(archive).map(Vec::as_slice).ok_or_else(|| {
             let known: Vec<_> = self.mirrors.keys().map(String::as_str).collect();
             Error::input(format!(
@@ -187,6 +192,17 @@ mod tests {
         error: DIORAMA_SNAPSHOT: `snapshot.debian.org` is not an HTTP URL
           next: write DIORAMA_SNAPSHOT=http://mirror.example/debian
         ");
+    }
+
+    #[test]
+    fn offline_says_so_and_does_not_blame_the_lock() {
+        let sources = Sources::only(BTreeMap::new(), Vec::new());
+        let error = sources.mirrors("debian").unwrap_err();
+        insta::assert_snapshot!(error.render(), @r"
+        error: nothing may be downloaded (--offline)
+          next: run `diorama fetch` for this scenario with a network, or leave --offline out
+        ");
+        assert_eq!(error.exit(), crate::error::Exit::Fetch);
     }
 
     #[test]

@@ -55,7 +55,14 @@ impl Vmm {
         let (program, origin) = if which == "system" {
             (on_path("qemu-system-x86_64")?, "system")
         } else {
-            (PathBuf::from(which), "path")
+            let path = PathBuf::from(which);
+            if !is_file(&path) {
+                return Err(
+                    Error::input(format!("--qemu {which}: there is no such file"))
+                        .hint("leave --qemu out to use the locked QEMU, or name an executable"),
+                );
+            }
+            (path, "path")
         };
         let version = version(Command::new(&program), &program.display().to_string())?;
         let file = File::open(&program).map_err(|e| Error::io("opening", &program, e))?;
@@ -108,7 +115,10 @@ fn version(mut command: Command, name: &str) -> Result<String> {
         _ => Err(Error::host(format!(
             "{name} --version gave {} and said: {}",
             output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
+            match String::from_utf8_lossy(&output.stderr).trim() {
+                "" => "nothing",
+                said => said,
+            }
         ))
         .hint("name a working QEMU with --qemu PATH")),
     }

@@ -11,6 +11,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// Lines of a console that go into an outcome.
 const CONSOLE_LINES: usize = 30;
 
+/// How the kernel's own words for a fault begin (kernel/panic.c, arch/x86/kernel/dumpstack.c).
+const FAULTS: [&str; 3] = ["BUG: ", "Oops: ", "Kernel panic - not syncing: "];
+
 /// Where a guest hands over to the harness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handover {
@@ -29,6 +32,18 @@ pub struct Deadlines {
     pub phase: Duration,
     /// From the hot-plug of the vsock device to the report.
     pub report: Duration,
+}
+
+impl Deadlines {
+    /// The same for everything: tests provoke a hang and do not want to wait for minutes.
+    #[must_use]
+    pub fn all(each: Duration) -> Deadlines {
+        Deadlines {
+            boot: each,
+            phase: each,
+            report: each,
+        }
+    }
 }
 
 impl Default for Deadlines {
@@ -190,7 +205,9 @@ impl Watcher {
     fn ended(&self, machine: &mut Machine) -> Outcome {
         let lines = console_tail(machine);
         let said = machine.said();
-        let why = match lines.iter().rev().find_map(|l| panic_message(l)) {
+        // Of the whole console: the panic's own line is above a long backtrace.
+        let text = machine.console.text();
+        let why = match text.lines().rev().find_map(panic_message) {
             Some(message) => format!("kernel panic in phase `{}`: {message}", self.phase),
             None if said.is_empty() => {
                 format!("the guest ended by itself in phase `{}`", self.phase)
@@ -222,14 +239,48 @@ pub fn fault(machine: &Machine, why: String) -> Outcome {
 /// The console's last lines.
 #[must_use]
 pub fn console_tail(machine: &Machine) -> Vec<String> {
-    let text = machine.console.text();
+    excerpt(&machine.console.text())
+}
+
+/// The last lines; the first line that names a fault stands above them if it is further up.
+fn excerpt(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text
         .lines()
         .map(str::trim_end)
         .filter(|l| !l.is_empty())
         .collect();
-    lines[lines.len().saturating_sub(CONSOLE_LINES)..]
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    let from = lines.len().saturating_sub(CONSOLE_LINES);
+    let named = |line: &&str| FAULTS.iter().any(|words| line.contains(words));
+    let mut excerpt = Vec::new();
+    if let Some(at) = lines[..from].iter().position(named) {
+        excerpt.push(lines[at].to_owned());
+        if from - at > 1 {
+            excerpt.push(format!("[{} lines left out]", from - at - 1));
+        }
+    }
+    excerpt.extend(lines[from..].iter().map(ToString::to_string));
+    excerpt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panic of 7.2 has a backtrace of more than 30 lines below its own.
+    #[test]
+    fn an_excerpt_keeps_the_line_that_names_the_fault() {
+        let panic = "[    1.0] Kernel panic - not syncing: Attempted to kill init!";
+        let mut text = format!("booting\n{panic}\n");
+        for i in 0..40 {
+            text.push_str(&format!("frame {i}\n"));
+        }
+        let lines = excerpt(&text);
+        assert_eq!(lines.len(), CONSOLE_LINES + 2);
+        assert_eq!(
+            [&lines[0], &lines[1], &lines[2]],
+            [panic, "[10 lines left out]", "frame 10"]
+        );
+        assert_eq!(panic_message(panic), Some("Attempted to kill init!"));
+        assert_eq!(excerpt("a\n\nb\n"), ["a", "b"]);
+    }
 }

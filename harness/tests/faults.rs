@@ -1,0 +1,398 @@
+//! Faults, with real guests: each has its own message and exit code, costs its own cells only, and
+//! loses nothing that was measured.
+
+mod common;
+
+use common::{Lab, text};
+use diorama::{digest::Sha256, store::Store};
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Whatever is awaited comes sooner, also on a loaded host.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The cache that the program uses in tests.
+fn store() -> Store {
+    let root = Store::default_root(|name| std::env::var(name).ok()).expect("a cache directory");
+    Store::open(root).expect("the cache")
+}
+
+/// Selects two cells of one kernel under a command line of this test's own, and makes sure that
+/// they are not known.
+fn unknown_cells<'a>(lab: &Lab, word: &'a str) -> Vec<&'a str> {
+    let select = vec!["smoke", "--only-kernel", "7.2", "--cmdline", word];
+    let mut words = vec!["plan", "--json"];
+    words.extend(&select);
+    let output = lab.diorama().args(&words).output().expect("a plan");
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("the plan as JSON");
+    let cells = plan.as_array().expect("cells");
+    assert_eq!(cells.len(), 2, "{plan}");
+    for cell in cells {
+        let inputs: Sha256 = serde_json::from_value(cell["inputs"].clone()).expect("inputs");
+        store().forget("cell", &inputs).expect("forgotten");
+    }
+    select
+}
+
+/// The program, running, with its standard error read line by line.
+struct Running {
+    child: Child,
+    said: BufReader<ChildStderr>,
+    lines: Vec<String>,
+}
+
+impl Running {
+    fn start(lab: &Lab, select: &[&str]) -> Running {
+        let mut child = lab
+            .diorama()
+            .args(["run", "--plain", "--jobs", "1"])
+            .args(select)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("diorama starts");
+        let said = BufReader::new(child.stderr.take().expect("its standard error"));
+        Running {
+            child,
+            said,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Reads on until a line has these words.
+    fn until(&mut self, words: &str) {
+        loop {
+            let mut line = String::new();
+            let read = self.said.read_line(&mut line).expect("a line");
+            assert_ne!(read, 0, "ended before `{words}`: {:?}", self.lines);
+            self.lines.push(line.trim_end().to_owned());
+            if line.contains(words) {
+                return;
+            }
+        }
+    }
+
+    /// Its children that are QEMU, once there are some.
+    fn guests(&self) -> Vec<u32> {
+        let began = Instant::now();
+        loop {
+            let children: Vec<u32> = children_of(self.child.id());
+            if !children.is_empty() {
+                return children;
+            }
+            assert!(began.elapsed() < PATIENCE, "no guest: {:?}", self.lines);
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("signalled");
+    }
+
+    /// Its exit code, when it has ended, and all it said.
+    fn end(self) -> (Option<i32>, String) {
+        let Running {
+            mut child,
+            said,
+            mut lines,
+        } = self;
+        lines.extend(said.lines().map(|line| line.expect("a line")));
+        let status = child.wait().expect("its end");
+        let said = lines.join("\n");
+        println!("{said}\n=> {status}");
+        (status.code(), said)
+    }
+}
+
+/// State and parent of a process: fields 3 and 4 of proc_pid_stat(5).
+fn state(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?))
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("/proc");
+    processes
+        .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| state(*pid).is_some_and(|(_, of)| of == parent))
+        .collect()
+}
+
+/// A zombie whose new parent has not looked yet runs no more.
+fn runs(pid: u32) -> bool {
+    state(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+}
+
+fn assert_gone(guests: &[u32], within: Duration) {
+    let began = Instant::now();
+    while guests.iter().any(|pid| runs(*pid)) {
+        assert!(began.elapsed() < within, "still there: {guests:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn latest(lab: &Lab) -> Value {
+    let text = fs::read(lab.results().join("latest/results.json")).expect("results.json");
+    serde_json::from_slice(&text).expect("a whole record")
+}
+
+/// What each cell is, in plan order.
+fn outcomes(results: &Value) -> Vec<String> {
+    let cells = results["cells"].as_array().expect("cells");
+    cells
+        .iter()
+        .map(|c| c["outcome"]["is"].as_str().expect("a word").to_owned())
+        .collect()
+}
+
+#[test]
+fn sigint_lets_the_guest_finish_and_the_same_command_measures_the_rest() {
+    let Some(lab) = Lab::open("sigint_lets_the_guest_finish") else {
+        return;
+    };
+    let select = unknown_cells(&lab, "fault=sigint");
+    let mut run = Running::start(&lab, &select);
+    // The first cell starts as soon as its checkpoint is there.
+    run.until("7.2: ");
+    run.signal(rustix::process::Signal::INT);
+    let (code, said) = run.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("stopping: interrupted (SIGINT)"), "{said}");
+    assert!(said.contains("next: run the same command again"), "{said}");
+    assert_eq!(outcomes(&latest(&lab)), ["measured", "not-run"]);
+
+    let resumed = lab.measure(&select, 0);
+    let origins: Vec<&Value> = resumed["cells"]
+        .as_array()
+        .expect("cells")
+        .iter()
+        .map(|c| &c["origin"])
+        .collect();
+    assert_eq!(origins, ["cached", "measured"]);
+}
+
+#[test]
+fn a_second_sigint_and_sigterm_end_guests_at_once() {
+    let Some(lab) = Lab::open("a_second_sigint_and_sigterm_end_guests_at_once") else {
+        return;
+    };
+    use rustix::process::Signal;
+    let select = unknown_cells(&lab, "fault=now");
+    for (signals, exit) in [
+        (&[Signal::INT, Signal::INT][..], 130),
+        (&[Signal::TERM], 143),
+    ] {
+        let run = Running::start(&lab, &select);
+        let guests = run.guests();
+        for signal in signals {
+            run.signal(*signal);
+            // Two at once would be one.
+            thread::sleep(Duration::from_millis(300));
+        }
+        let (code, said) = run.end();
+        assert_eq!(code, Some(exit), "{said}");
+        assert!(said.contains("running guests are ended"), "{said}");
+        assert_gone(&guests, Duration::from_secs(2));
+        assert_eq!(outcomes(&latest(&lab)), ["not-run", "not-run"]);
+    }
+}
+
+#[test]
+fn kill_9_of_the_harness_leaves_no_guest_and_a_whole_record() {
+    let Some(lab) = Lab::open("kill_9_of_the_harness_leaves_no_guest") else {
+        return;
+    };
+    let select = unknown_cells(&lab, "fault=kill");
+    let mut run = Running::start(&lab, &select);
+    run.until("measured in");
+    let guests = run.guests();
+    run.signal(rustix::process::Signal::KILL);
+    assert_gone(&guests, Duration::from_secs(2));
+    let (code, _) = run.end();
+    assert_eq!(code, None, "killed");
+    assert_eq!(outcomes(&latest(&lab)), ["measured", "not-run"]);
+    let resumed = lab.measure(&select, 0);
+    assert_eq!(resumed["cells"][0]["origin"], "cached");
+}
+
+#[test]
+fn a_guest_panic_is_named_with_the_console_s_last_lines() {
+    let Some(lab) = Lab::open("a_guest_panic_is_named") else {
+        return;
+    };
+    let results = lab.measure(&["smoke", "--cmdline", "rdinit=/nonexistent"], 5);
+    assert_eq!(outcomes(&results), ["guest-fault"; 4]);
+    for cell in results["cells"].as_array().expect("cells") {
+        let why = cell["outcome"]["why"].as_str().expect("why");
+        let expected = "kernel panic in phase `boot`: VFS: Unable to mount root fs";
+        assert!(why.starts_with(expected), "{why}");
+        let console = cell["outcome"]["console"].to_string();
+        assert!(console.contains("Kernel panic - not syncing"), "{console}");
+    }
+}
+
+/// A static executable of a few instructions (ELF64, one loadable segment).
+fn executable(path: &Path, code: &[u8]) -> PathBuf {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    let size = HEADERS + code.len() as u64;
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let u16s = |v: &mut Vec<u8>, n: &[u16]| n.iter().for_each(|n| v.extend(n.to_le_bytes()));
+    let u32s = |v: &mut Vec<u8>, n: &[u32]| n.iter().for_each(|n| v.extend(n.to_le_bytes()));
+    let u64s = |v: &mut Vec<u8>, n: &[u64]| n.iter().for_each(|n| v.extend(n.to_le_bytes()));
+    // ET_EXEC, EM_X86_64, version 1; entry, program headers, no section headers.
+    u16s(&mut elf, &[2, 62]);
+    u32s(&mut elf, &[1]);
+    u64s(&mut elf, &[BASE + HEADERS, 64, 0]);
+    u32s(&mut elf, &[0]);
+    u16s(&mut elf, &[64, 56, 1, 64, 0, 0]);
+    // PT_LOAD, read and execute, the whole file.
+    u32s(&mut elf, &[1, 5]);
+    u64s(&mut elf, &[0, BASE, BASE, size, size, 0x1000]);
+    elf.extend(code);
+    fs::write(path, elf).expect("an executable");
+    path.to_owned()
+}
+
+#[test]
+fn an_agent_that_ends_and_one_that_hangs_are_told_apart() {
+    let Some(lab) = Lab::open("an_agent_that_ends_and_one_that_hangs") else {
+        return;
+    };
+    let select = ["smoke", "--only-kernel", "7.2", "--agent"];
+    // mov edi, 3; mov eax, 60 (exit); syscall
+    let code = [0xbf, 3, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+    let ends = executable(&lab.results().join("ends"), &code);
+    let mut words = select.to_vec();
+    words.push(ends.to_str().expect("UTF-8"));
+    let results = lab.measure(&words, 5);
+    assert_eq!(outcomes(&results), ["guest-fault"; 2]);
+    let why = results["cells"][0]["outcome"]["why"].to_string();
+    assert!(why.contains("Attempted to kill init"), "{why}");
+
+    // jmp to itself
+    let hangs = executable(&lab.results().join("hangs"), &[0xeb, 0xfe]);
+    let mut words = select.to_vec();
+    words.extend([hangs.to_str().expect("UTF-8"), "--deadline", "10"]);
+    let results = lab.measure(&words, 5);
+    assert_eq!(outcomes(&results), ["timed-out"; 2]);
+    assert_eq!(results["cells"][0]["outcome"]["phase"], "boot");
+    let notes = results["notes"].to_string();
+    assert!(notes.contains("tried once more"), "{notes}");
+}
+
+#[test]
+fn a_failed_mkfs_gives_its_own_words_and_costs_no_other_cell() {
+    let Some(lab) = Lab::open("a_failed_mkfs_gives_its_own_words") else {
+        return;
+    };
+    let scenario = fs::read_to_string(lab.root().join("scenarios/smoke.toml"))
+        .expect("the smoke scenario")
+        .replace(
+            "[filesystems.ext4]",
+            "[filesystems.ext4]\n[filesystems.bad]\nkind = \"ext4\"\nmkfs = [\"-O\", \"no_such_feature\"]",
+        );
+    let path = lab.results().join("mkfs.toml");
+    fs::write(&path, scenario).expect("the scenario, written");
+    let path = path.to_str().expect("UTF-8");
+    let results = lab.measure(&[path, "--only-kernel", "7.2", "--workload", "write-4k"], 5);
+    assert_eq!(outcomes(&results), ["measured", "guest-fault"]);
+    let why = results["cells"][1]["outcome"]["why"].to_string();
+    assert!(why.contains("Invalid filesystem option set"), "{why}");
+    assert!(why.contains("in phase `format`"), "{why}");
+}
+
+/// Flips one byte in the middle of a file.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).expect("a cached file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(path).expect("removed");
+    fs::write(path, bytes).expect("written back");
+}
+
+#[test]
+fn an_altered_checkpoint_and_an_altered_cell_are_made_anew_and_said_to_be() {
+    let Some(lab) = Lab::open("an_altered_checkpoint_and_an_altered_cell") else {
+        return;
+    };
+    let select = unknown_cells(&lab, "fault=altered");
+    let before = lab.measure(&select, 0);
+    let manifest = fs::read(lab.results().join("latest/manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let entry = |kind: &str, digest: &Value| {
+        let digest = digest.as_str().expect("a digest");
+        store().root().join("derived").join(kind).join(digest)
+    };
+    flip(&entry("checkpoint", &manifest["kernels"][0]["checkpoint"]).join("devices.bin"));
+    flip(&entry("cell", &before["cells"][0]["inputs"]).join("cell.json"));
+
+    let after = lab.measure(&select, 0);
+    let notes = after["notes"].to_string();
+    assert!(
+        notes.contains("was altered; it is measured again"),
+        "{notes}"
+    );
+    assert!(notes.contains("was altered; it is made anew"), "{notes}");
+    assert_eq!(after["cells"][0]["origin"], "measured");
+    assert_eq!(after["cells"][1]["origin"], "cached");
+    assert_eq!(common::digits(&before), common::digits(&after));
+}
+
+#[test]
+fn two_harnesses_at_once_measure_the_same() {
+    let Some(lab) = Lab::open("two_harnesses_at_once_measure_the_same") else {
+        return;
+    };
+    let select = unknown_cells(&lab, "fault=two");
+    let results = thread::scope(|scope| {
+        let one = scope.spawn(|| lab.measure(&select, 0));
+        let two = scope.spawn(|| lab.measure(&select, 0));
+        [one.join().expect("one"), two.join().expect("two")]
+    });
+    assert_eq!(common::digits(&results[0]), common::digits(&results[1]));
+}
+
+#[test]
+fn bad_input_and_an_unwritable_place_have_their_own_exit_codes() {
+    let Some(lab) = Lab::open("bad_input_and_an_unwritable_place") else {
+        return;
+    };
+    let smoke = fs::read_to_string(lab.root().join("scenarios/smoke.toml")).expect("smoke");
+    let path = lab.results().join("bad.toml");
+    for (from, to, message) in [
+        ("baseline =", "basline =", "did you mean `baseline`?"),
+        (
+            "\"6.12\", \"7.2\"",
+            "\"6.99\", \"7.2\"",
+            "`6.99` is not in the lock",
+        ),
+        (
+            "\"6.12\", \"7.2\"",
+            "\"6.12\", \"6.12\", \"7.2\"",
+            "is there already",
+        ),
+        ("bs = \"4k\"", "bs = \"3k\"", "is not a block size"),
+    ] {
+        fs::write(&path, smoke.replacen(from, to, 1)).expect("written");
+        let output = lab.run(&["plan", path.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output).contains(message), "{}", text(&output));
+    }
+    let output = lab.run(&["plan", "smoke", "--cache", "/proc/nowhere"]);
+    assert_eq!(output.status.code(), Some(4));
+    let said = text(&output);
+    assert!(said.contains("creating /proc/nowhere"), "{said}");
+    assert!(said.contains("next: set DIORAMA_CACHE"), "{said}");
+}
