@@ -1,7 +1,7 @@
 //! From the kernel's hand-over to a guest that is ready for its checkpoint.
 
 use crate::{
-    debugcon,
+    clock, debugcon,
     engine::libaio,
     fail::{Fail, Result},
     quiet, sys,
@@ -68,7 +68,6 @@ pub fn prepare(boot: &Boot) -> Result<BootFacts> {
     debugcon::enter(Phase::Modules, boot.modules.len().to_string());
     let modules = load(&boot.modules)?;
     mount("configfs", CONFIGFS, "CONFIG_CONFIGFS_FS")?;
-    check_filesystems(&boot.filesystems)?;
     if fs::metadata(NULLB).is_err() {
         return Err(Fail::unsupported(
             format!("the kernel has no null_blk ({NULLB} is missing)"),
@@ -76,6 +75,8 @@ pub fn prepare(boot: &Boot) -> Result<BootFacts> {
         ));
     }
     libaio::probe()?;
+    clock::check()?;
+    check_report_route(&boot.late_modules)?;
     let facts = facts(modules)?;
     debugcon::enter(Phase::Quiet, "");
     Ok(BootFacts {
@@ -126,15 +127,60 @@ pub fn load(modules: &[Module]) -> Result<Vec<String>> {
     Ok(loaded)
 }
 
-fn check_filesystems(wanted: &[FsKind]) -> Result<()> {
-    let known = sys::read("/proc/filesystems")?;
-    match wanted.iter().find(|k| !knows_filesystem(&known, k.name())) {
-        None => Ok(()),
-        Some(kind) => Err(Fail::unsupported(
-            format!("the kernel has no {} (see /proc/filesystems)", kind.name()),
-            &[filesystem_option(*kind)],
-        )),
+/// Checks that the kernel knows a file system, before anything is made for it.
+///
+/// # Errors
+/// When it does not.
+pub fn check_filesystem(kind: FsKind) -> Result<()> {
+    if knows_filesystem(&sys::read("/proc/filesystems")?, kind.name()) {
+        return Ok(());
     }
+    Err(Fail::unsupported(
+        format!("the kernel has no {} (see /proc/filesystems)", kind.name()),
+        &[filesystem_option(kind)],
+    ))
+}
+
+/// Drivers that carry the report: a module's name, where the driver shows once it is there (with
+/// or without a device), and the option that builds it.
+const REPORT_ROUTE: [(&str, &str, &str); 3] = [
+    (
+        "pciehp",
+        "/sys/bus/pci_express/drivers/pciehp",
+        "CONFIG_HOTPLUG_PCI_PCIE",
+    ),
+    (
+        "virtio_pci",
+        "/sys/bus/pci/drivers/virtio-pci",
+        "CONFIG_VIRTIO_PCI",
+    ),
+    (
+        "vmw_vsock_virtio_transport",
+        "/sys/bus/virtio/drivers/vmw_vsock_virtio_transport",
+        "CONFIG_VIRTIO_VSOCKETS",
+    ),
+];
+
+/// A report that cannot get out is better known before the measurement than after it.
+fn check_report_route(late: &[Module]) -> Result<()> {
+    let lost: Vec<(&str, &str)> = REPORT_ROUTE
+        .iter()
+        .filter(|(name, path, _)| {
+            late.iter().all(|module| module.name != *name) && fs::metadata(path).is_err()
+        })
+        .map(|(name, _, option)| (*name, *option))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let (names, options): (Vec<&str>, Vec<&str>) = lost.into_iter().unzip();
+    Err(Fail::unsupported(
+        format!(
+            "the kernel has no {}, by which results get out",
+            names.join(", ")
+        ),
+        &options,
+    ))
 }
 
 /// The option that builds a file system.

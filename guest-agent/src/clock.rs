@@ -1,5 +1,6 @@
 //! The guest's monotonic clock, and waiting by it.
 
+use crate::fail::{Fail, Result};
 use std::time::Duration;
 
 /// Nanoseconds of CLOCK_MONOTONIC. Through the vDSO, which static glibc uses since 2.31: no system
@@ -13,6 +14,29 @@ pub fn now() -> u64 {
     // SAFETY: `t` is valid for writing; CLOCK_MONOTONIC always exists, so the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
     t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
+}
+
+/// Whether timers end by the clock or by the tick only.
+///
+/// # Errors
+/// When it is by the tick: the model device's latency would be a whole tick.
+pub fn check() -> Result<()> {
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: as in `now`.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC, &mut t) };
+    if (t.tv_sec, t.tv_nsec) == (0, 1) {
+        return Ok(());
+    }
+    Err(Fail::unsupported(
+        format!(
+            "the kernel's timers are as coarse as its tick ({} ns)",
+            t.tv_nsec
+        ),
+        &["CONFIG_HIGH_RES_TIMERS"],
+    ))
 }
 
 /// Makes sleeps end when they should: by default the kernel may lengthen each by 50 us.

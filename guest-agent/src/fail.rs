@@ -1,6 +1,6 @@
 //! The agent's one error type; it becomes a [`wire::Failure`] when it leaves the guest.
 
-use diorama_wire::{Failure, FailureKind, Phase};
+use diorama_wire::{Failure, FailureKind, Phase, Progress};
 use std::{fmt::Display, io};
 
 /// The agent's result. The error is boxed because it is large and rare.
@@ -60,6 +60,20 @@ impl Fail {
         self
     }
 
+    /// Whether the kernel lacks something.
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == FailureKind::Unsupported
+    }
+
+    /// The failure as a line of progress, for a guest that cannot report it otherwise.
+    pub fn into_progress(self) -> Progress {
+        if self.is_unsupported() {
+            Progress::Lacks(self.config, self.what)
+        } else {
+            Progress::Fatal(self.what)
+        }
+    }
+
     /// The failure as it travels, with the phase in which it happened.
     pub fn into_wire(self, phase: Phase) -> Failure {
         Failure {
@@ -89,6 +103,15 @@ mod tests {
     fn only_the_last_lines_of_an_output_travel() {
         assert_eq!(last_lines("a\n\nb\n  \nc\n", 2), "b\nc");
         assert_eq!(last_lines("", 2), "");
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_gets_out_by_the_one_way_line_too() {
+        let fail = Fail::unsupported("no devtmpfs", &["CONFIG_DEVTMPFS"]);
+        let line = fail.into_progress().to_string();
+        assert_eq!(line, "@LACKS CONFIG_DEVTMPFS no devtmpfs");
+        let line = Fail::step("mount: no").into_progress().to_string();
+        assert_eq!(line, "@FATAL mount: no");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reading the job, and one cell from its device to its report.
 
 use crate::{
+    boot,
     counters::Counters,
     debugcon, device,
     engine::libaio::Libaio,
@@ -79,7 +80,8 @@ fn check(job: &Job) -> Result<(), String> {
 ///
 /// # Errors
 /// The first step that fails.
-pub fn run(job: &Job, boot: BootFacts) -> Result<CellReport> {
+pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
+    boot::check_filesystem(job.filesystem.kind)?;
     debugcon::enter(Phase::Device, "");
     let device = device::make(&job.device)?;
     debugcon::enter(Phase::Format, job.filesystem.kind.name());
@@ -109,7 +111,7 @@ pub fn run(job: &Job, boot: BootFacts) -> Result<CellReport> {
     let verified_blocks = verify(&file, &job.workload, &sequence)?;
     Ok(CellReport {
         cell: job.cell.clone(),
-        boot,
+        boot: facts,
         device: device.facts,
         filesystem: FilesystemFacts {
             kind: job.filesystem.kind.name().to_owned(),

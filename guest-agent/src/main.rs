@@ -40,17 +40,23 @@ fn main() -> ! {
     // PID 1 must not end: the kernel would panic, with less to say.
     std::panic::set_hook(Box::new(|info| stop::fatal(format!("agent panic: {info}"))));
     if let Err(e) = boot::mount_kernel_filesystems() {
-        stop::fatal(e.to_string());
+        stop::give_up(*e);
     }
     clock::sleep_exactly();
     debugcon::enter(Phase::Start, env!("CARGO_PKG_VERSION"));
-    let boot = boot::read().unwrap_or_else(|e| stop::fatal(e.to_string()));
+    let boot = boot::read().unwrap_or_else(|e| stop::give_up(*e));
     if let Err(e) = stop::check(boot.stop_by) {
-        stop::fatal(e.to_string());
+        stop::give_up(*e);
     }
 
-    // A kernel that lacks something still becomes ready: its cells say what is missing.
-    let ready = in_phase(boot::prepare(&boot));
+    // What every cell needs and the kernel lacks is said at once, by the way that needs nothing:
+    // it may be the way of the report that is missing. Any other failure waits for the cells.
+    let ready = in_phase(boot::prepare(&boot).map_err(|e| {
+        if e.is_unsupported() {
+            stop::give_up(*e);
+        }
+        e
+    }));
     debugcon::say(&Progress::Ready);
     stop::hand_over(boot.stop_by);
 
@@ -63,10 +69,10 @@ fn main() -> ! {
 
     debugcon::enter(Phase::Report, "");
     if let Err(e) = vsock::deliver(&boot.late_modules, &outcome) {
-        stop::fatal(match &outcome {
-            Message::Failed(f) => format!("{e}; what was to be reported: {}", f.what),
-            _ => e.to_string(),
-        });
+        match &outcome {
+            Message::Failed(f) => stop::fatal(format!("{e}; what was to be reported: {}", f.what)),
+            _ => stop::give_up(*e),
+        }
     }
     stop::power_off()
 }

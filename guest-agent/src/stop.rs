@@ -17,7 +17,11 @@ pub fn check(by: StopBy) -> Result<()> {
         StopBy::None => Ok(()),
         StopBy::Pvpanic => Ports::open().map(drop).map_err(|e| {
             Fail::unsupported(
-                format!("iopl(3), to stop the machine by port {PVPANIC_PORT:#x}: {e}"),
+                format!(
+                    "the kernel does not let user space use I/O ports (iopl(3): {e}), so the guest \
+                     cannot stop itself; with the build's .config beside the image, as \
+                     config-RELEASE, that is known in time and the guest is booted once per cell"
+                ),
                 &["CONFIG_X86_IOPL_IOPERM"],
             )
         }),
@@ -86,6 +90,12 @@ extern "C" fn leave(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc:
     if next == JUMP_TO_ITSELF {
         *rip += JUMP_TO_ITSELF.len() as libc::greg_t;
     }
+}
+
+/// Says what failed, or what the kernel lacks, and powers off.
+pub fn give_up(fail: Fail) -> ! {
+    debugcon::say(&fail.into_progress());
+    power_off()
 }
 
 /// Says why, and powers off.

@@ -15,8 +15,6 @@ pub struct Boot {
     pub late_modules: Vec<Module>,
     /// How the guest hands over at the checkpoint and after the measurement.
     pub stop_by: StopBy,
-    /// File systems the kernel must know once the modules are loaded.
-    pub filesystems: Vec<FsKind>,
 }
 
 /// A kernel module in the initramfs.

@@ -78,6 +78,9 @@ pub enum Progress {
     Done,
     /// The agent cannot go on and could not report over vsock: its own words, on one line.
     Fatal(String),
+    /// The kernel lacks something that every cell needs, and the agent ends: CONFIG_ options that
+    /// provide it, and what it is, on one line.
+    Lacks(Vec<String>, String),
 }
 
 impl fmt::Display for Progress {
@@ -88,6 +91,14 @@ impl fmt::Display for Progress {
             Progress::Ready => f.write_str("@READY"),
             Progress::Done => f.write_str("@DONE"),
             Progress::Fatal(why) => write!(f, "@FATAL {}", why.replace('\n', "; ")),
+            Progress::Lacks(config, what) => {
+                write!(
+                    f,
+                    "@LACKS {} {}",
+                    config.join(","),
+                    what.replace('\n', "; ")
+                )
+            }
         }
     }
 }
@@ -102,6 +113,10 @@ impl Progress {
             "READY" => Some(Progress::Ready),
             "DONE" => Some(Progress::Done),
             "FATAL" => Some(Progress::Fatal(detail.to_owned())),
+            "LACKS" => detail.split_once(' ').map(|(config, what)| {
+                let options = config.split(',').filter(|option| !option.is_empty());
+                Progress::Lacks(options.map(str::to_owned).collect(), what.to_owned())
+            }),
             _ => word
                 .parse()
                 .ok()
@@ -122,6 +137,8 @@ mod tests {
             Progress::Ready,
             Progress::Done,
             Progress::Fatal("no such device".into()),
+            Progress::Lacks(vec!["CONFIG_A".into(), "CONFIG_B".into()], "no a".into()),
+            Progress::Lacks(vec![], "what no option names".into()),
         ];
         for line in lines {
             assert_eq!(Progress::parse(&line.to_string()), Some(line));

@@ -121,7 +121,6 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
         } else {
             StopBy::None
         },
-        filesystems,
     };
     archive.file(BOOT_PATH, 0o644, json(&boot)?);
 

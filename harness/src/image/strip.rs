@@ -127,11 +127,14 @@ fn section_symbols(builder: &mut Builder<'_>) -> Result<BTreeMap<usize, SymbolId
 }
 
 #[cfg(test)]
+mod meaning;
+
+#[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use meaning::{assert_same_meaning, meaning};
     use object::{
-        BinaryFormat, Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget,
-        SymbolFlags, SymbolKind, SymbolScope,
+        BinaryFormat, Object, ObjectSymbol, RelocationFlags, SymbolFlags, SymbolKind, SymbolScope,
         write::{self, Relocation, StandardSection, Symbol, SymbolSection},
     };
 
@@ -190,58 +193,6 @@ pub(super) mod tests {
         let mut bytes = file.write().unwrap();
         bytes.extend(b"signature~Module signature appended~\n");
         bytes
-    }
-
-    /// What every relocation of a module means: where it is, what it does, and what it points at,
-    /// as a section's name or an undefined symbol's, with the offset.
-    fn meaning(module: &[u8]) -> Vec<(String, u64, String, String, i64)> {
-        let file = object::File::parse(module).unwrap();
-        let mut all = Vec::new();
-        for section in file.sections() {
-            for (offset, relocation) in section.relocations() {
-                let RelocationTarget::Symbol(index) = relocation.target() else {
-                    continue;
-                };
-                let symbol = file.symbol_by_index(index).unwrap();
-                let (target, value) = match symbol.section_index() {
-                    Some(index) => {
-                        let section = file.section_by_index(index).unwrap();
-                        (section.name().unwrap().to_owned(), symbol.address() as i64)
-                    }
-                    None => (format!("symbol {}", symbol.name().unwrap()), 0),
-                };
-                all.push((
-                    section.name().unwrap().to_owned(),
-                    offset,
-                    format!("{:?}", relocation.flags()),
-                    target,
-                    relocation.addend() + value,
-                ));
-            }
-        }
-        all.retain(|(section, ..)| !section.starts_with(".debug"));
-        all
-    }
-
-    /// Asserts that stripping changed neither a byte of what is loaded nor a relocation.
-    pub(in crate::image) fn assert_same_meaning(module: &[u8], small: &[u8]) {
-        assert_eq!(meaning(module), meaning(small));
-        let loaded = |bytes: &[u8]| -> Vec<(String, u64, Vec<u8>)> {
-            let file = object::File::parse(bytes).unwrap();
-            file.sections()
-                .filter(|section| {
-                    let object::SectionFlags::Elf { sh_flags, .. } = section.flags() else {
-                        return false;
-                    };
-                    sh_flags.contains(elf::SHF_ALLOC)
-                })
-                .map(|section| {
-                    let name = section.name().unwrap().to_owned();
-                    (name, section.align(), section.data().unwrap().to_vec())
-                })
-                .collect()
-        };
-        assert_eq!(loaded(module), loaded(small));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     store::Store,
     vm::{
         Checkpoint, Deadlines, HOTPLUG_BUS, Handover, Machine, Spec, Start, Vmm, Watcher, blocking,
-        console_tail, fault, memory::GuestRam, vsock::Vsock,
+        console_tail, memory::GuestRam, vsock::Vsock,
     },
 };
 use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, StopBy};
@@ -283,10 +283,9 @@ impl Qemu {
                 "taking the report",
                 &Error::internal("the agent said hello twice"),
             )),
-            Err(error) => Err(match watcher.fatal() {
-                Some(why) => fault(machine, format!("the agent gave up: {why}")),
-                None => failed("taking the report", &error),
-            }),
+            Err(error) => Err(watcher
+                .gave_up(machine)
+                .unwrap_or_else(|| failed("taking the report", &error))),
         }
     }
 }
@@ -295,7 +294,7 @@ async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;
         watcher.read_lines(machine, &|_, _| {});
-        if watcher.fatal().is_some() || machine.ended().is_some() {
+        if watcher.gave_up(machine).is_some() || machine.ended().is_some() {
             return;
         }
     }

@@ -102,8 +102,8 @@ impl Watcher {
         let mut paused = false;
         loop {
             self.read_lines(machine, tell);
-            if let Some(Progress::Fatal(why)) = &self.last {
-                return Err(fault(machine, format!("the agent gave up: {why}")));
+            if let Some(outcome) = self.gave_up(machine) {
+                return Err(outcome);
             }
             if self.last.as_ref() == Some(&wanted) && (paused || !stops) {
                 return Ok(());
@@ -155,11 +155,15 @@ impl Watcher {
         }
     }
 
-    /// What the agent said when it gave up without being able to report.
+    /// What comes of an agent that gave up without being able to report.
     #[must_use]
-    pub fn fatal(&self) -> Option<&str> {
+    pub fn gave_up(&self, machine: &Machine) -> Option<Outcome> {
         match &self.last {
-            Some(Progress::Fatal(why)) => Some(why),
+            Some(Progress::Fatal(why)) => Some(fault(machine, format!("the agent gave up: {why}"))),
+            Some(Progress::Lacks(config, what)) => Some(Outcome::Unsupported {
+                why: what.clone(),
+                config: config.clone(),
+            }),
             _ => None,
         }
     }
@@ -203,11 +207,24 @@ impl Watcher {
 
     /// QEMU shut down or ended by itself: the guest crashed, or QEMU did.
     fn ended(&self, machine: &mut Machine) -> Outcome {
+        // Its last words may have come in the same moment.
+        if let Some(outcome) = self.gave_up(machine) {
+            return outcome;
+        }
         let lines = console_tail(machine);
-        let said = machine.said();
         // Of the whole console: the panic's own line is above a long backtrace.
         let text = machine.console.text();
-        let why = match text.lines().rev().find_map(panic_message) {
+        let panicked = text.lines().rev().find_map(panic_message);
+        if let Some((message, option)) = panicked.and_then(|m| Some((m, lacking(m)?)))
+            && self.phase == "boot"
+        {
+            return Outcome::Unsupported {
+                why: format!("the kernel does not start the agent: {message}"),
+                config: vec![option.to_owned()],
+            };
+        }
+        let said = machine.said();
+        let why = match panicked {
             Some(message) => format!("kernel panic in phase `{}`: {message}", self.phase),
             None if said.is_empty() => {
                 format!("the guest ended by itself in phase `{}`", self.phase)
@@ -225,6 +242,17 @@ impl Watcher {
 fn panic_message(line: &str) -> Option<&str> {
     line.split_once("Kernel panic - not syncing: ")
         .map(|(_, message)| message.trim())
+}
+
+/// The option without which a kernel that boots panics like this before the agent's first line.
+fn lacking(panic: &str) -> Option<&'static str> {
+    let known = [
+        ("VFS: Unable to mount root fs", "CONFIG_BLK_DEV_INITRD"),
+        ("Requested init /init failed", "CONFIG_BINFMT_ELF"),
+        ("No working init found", "CONFIG_BINFMT_ELF"),
+    ];
+    let found = known.iter().find(|(start, _)| panic.starts_with(start));
+    found.map(|(_, option)| *option)
 }
 
 /// A guest fault with the console's last lines.

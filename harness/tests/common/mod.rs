@@ -5,7 +5,12 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+use diorama::{
+    provision::Project,
+    store::{NoProgress, Sources, Store},
+};
 use std::{
+    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -75,6 +80,21 @@ impl Lab {
         command
     }
 
+    /// The unpacked packages of a kernel or a tool set, out of the cache alone.
+    #[must_use]
+    pub fn tree(&self, which: Tree<'_>) -> PathBuf {
+        let root = Store::default_root(|name| env::var(name).ok()).expect("the cache's place");
+        let store = Store::open(root).expect("the cache");
+        let project = Project::open(&self.root).expect("the locks");
+        let (lock, name) = match which {
+            Tree::Kernel(name) => (&project.kernels, name),
+            Tree::Tools(name) => (&project.images, name),
+        };
+        let files = &lock.entry(name).expect("the entry").files;
+        let nowhere = Sources::only(BTreeMap::new(), Vec::new());
+        (store.tree(files, &nowhere, &NoProgress)).expect("what `diorama fetch smoke` unpacked")
+    }
+
     /// Runs the program; its output is shown when the test fails.
     pub fn run(&self, words: &[&str]) -> Output {
         let output = self.diorama().args(words).output().expect("diorama starts");
@@ -100,6 +120,15 @@ impl Lab {
     }
 }
 
+/// An entry of one of the two locks.
+#[derive(Clone, Copy, Debug)]
+pub enum Tree<'a> {
+    /// Of kernels/lock.toml
+    Kernel(&'a str),
+    /// Of images/lock.toml
+    Tools(&'a str),
+}
+
 /// Both streams of an output.
 #[must_use]
 pub fn text(output: &Output) -> String {
@@ -113,9 +142,7 @@ pub fn text(output: &Output) -> String {
 /// Cell name -> everything the guest reported, and its memory's digests: all that must be equal
 /// when inputs are equal.
 #[must_use]
-pub fn digits(
-    results: &serde_json::Value,
-) -> std::collections::BTreeMap<String, serde_json::Value> {
+pub fn digits(results: &serde_json::Value) -> BTreeMap<String, serde_json::Value> {
     let cells = results["cells"].as_array().expect("cells");
     cells
         .iter()

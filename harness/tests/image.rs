@@ -1,0 +1,88 @@
+//! The guest's image out of real inputs: the locked kernels' modules, the locked C library.
+
+mod common;
+
+#[path = "../src/image/strip/meaning.rs"]
+mod meaning;
+
+use common::{Lab, Tree};
+use diorama::{
+    image::{
+        Needs, needs,
+        strip::strip,
+        sysroot::{agent_build, agent_fetch, agent_path},
+    },
+    kernel,
+};
+use diorama_wire::FsKind;
+use std::{fs, path::Path};
+
+/// Every module that a real kernel needs keeps the meaning of every relocation when it is
+/// stripped, and every kernel has what both file systems need.
+#[test]
+fn real_kernels_keep_every_relocation() {
+    let Some(lab) = Lab::open("real_kernels_keep_every_relocation") else {
+        return;
+    };
+    for name in ["6.12", "7.2"] {
+        let out = lab.results().join(name);
+        let tree = lab.tree(Tree::Kernel(name));
+        let kernel = kernel::prepare_package(&tree, &out).expect("a kernel");
+        assert_eq!(kernel.boot, kernel::Boot::Pvh);
+        let needs = Needs {
+            filesystems: vec![FsKind::Ext4, FsKind::Xfs],
+        };
+        let plan = needs::plan(&needs, &kernel);
+        assert_eq!(plan.missing, []);
+        let modules = kernel.modules.as_deref().expect("modules");
+        assert!(plan.early.iter().any(|module| module == "xfs"));
+        for module in plan.early.iter().chain(&plan.late) {
+            let bytes = fs::read(modules.join(format!("{module}.ko"))).expect("a module");
+            let small = strip(&bytes).expect("a module that can be stripped");
+            assert!(small.len() < bytes.len(), "{module}");
+            meaning::assert_same_meaning(&bytes, &small);
+        }
+    }
+}
+
+/// Two workspaces, two target directories and two copies of the sysroot give one program.
+#[test]
+fn the_agent_is_the_same_wherever_it_is_built() {
+    let Some(lab) = Lab::open("the_agent_is_the_same_wherever_it_is_built") else {
+        return;
+    };
+    let tree = lab.tree(Tree::Tools("agent-sysroot"));
+    let mut agents = Vec::new();
+    for place in ["a", "b c/deeper"] {
+        let place = lab.results().join(place);
+        let copy = place.join("workspace");
+        fs::create_dir_all(&copy).expect("a directory");
+        for part in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+            fs::copy(lab.root().join(part), copy.join(part)).expect("a file");
+        }
+        for part in ["wire", "guest-agent", "harness", "xtask"] {
+            copy_tree(&lab.root().join(part), &copy.join(part));
+        }
+        let sysroot = place.join("sysroot");
+        copy_tree(&tree.join("usr/lib"), &sysroot.join("usr/lib"));
+        let target = place.join("target");
+        assert!(agent_fetch(&copy).status().expect("cargo").success());
+        let mut build = agent_build(&sysroot, &copy, &target).expect("a sysroot");
+        assert!(build.status().expect("cargo").success());
+        agents.push(fs::read(agent_path(&target)).expect("the agent"));
+    }
+    assert!(agents[0] == agents[1], "the two builds differ");
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &to);
+        } else if entry.path().is_file() {
+            fs::copy(entry.path(), to).expect("a file");
+        }
+    }
+}

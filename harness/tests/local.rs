@@ -1,0 +1,147 @@
+//! Kernels of one's own. A distribution's kernel, taken out of its packages and given as a file and
+//! a directory, stands in for one.
+
+mod common;
+
+use common::{Lab, Tree, digits};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// bzImage and modules of a locked kernel.
+fn stock(lab: &Lab, name: &str) -> (PathBuf, PathBuf) {
+    let tree = lab.tree(Tree::Kernel(name));
+    let image = only(&tree.join("boot"), "vmlinuz-");
+    (image, only(&tree.join("usr/lib/modules"), ""))
+}
+
+fn only(dir: &Path, prefix: &str) -> PathBuf {
+    let mut found = fs::read_dir(dir)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            (path.file_name()).is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        });
+    let one = found.next().expect("an entry of that name");
+    assert_eq!(found.next(), None);
+    one
+}
+
+fn argument(name: &str, image: &Path, modules: &Path) -> String {
+    format!("{name}={},modules={}", image.display(), modules.display())
+}
+
+/// The same build gives the same digits, whatever way it comes. The name is as long as the locked
+/// kernel's: the job holds it, and its length is an input.
+#[test]
+fn a_local_kernel_gives_the_digits_of_the_locked_one() {
+    let Some(lab) = Lab::open("a_local_kernel_gives_the_digits_of_the_locked_one") else {
+        return;
+    };
+    let (image, modules) = stock(&lab, "6.12");
+    let results = lab.measure(
+        &[
+            "smoke",
+            "--kernel",
+            &argument("mine", &image, &modules),
+            "--baseline",
+            "6.12",
+            "--only-kernel",
+            "mine",
+            "--workload",
+            "write-4k",
+            "--fresh",
+        ],
+        0,
+    );
+    let kernels = results["kernels"].as_array().expect("kernels");
+    let record = |name: &str| {
+        let mut found = kernels.iter().filter(|kernel| kernel["name"] == name);
+        found.next().unwrap_or_else(|| panic!("no kernel {name}"))
+    };
+    for part in ["release", "image", "initramfs"] {
+        assert!(record("mine")[part].is_string(), "{part}");
+        assert_eq!(record("mine")[part], record("6.12")[part], "{part}");
+    }
+    let mut exact = digits(&results);
+    assert_eq!(exact.len(), 2);
+    let mut guest = |cell: &str| {
+        let mut all = exact.remove(cell).expect("a cell");
+        assert_eq!(all["guest"]["cell"], cell);
+        all["guest"]["cell"].take();
+        (all["guest"].take(), all["memory"]["checkpoint"].take())
+    };
+    assert_eq!(guest("mine/ext4/write-4k"), guest("6.12/ext4/write-4k"));
+}
+
+/// A copy of a module directory without one module.
+fn without(modules: &Path, lost: &str, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(modules).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().expect("a type").is_dir() {
+            without(&from, lost, &to);
+        } else if !entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("{lost}.ko"))
+        {
+            fs::copy(&from, &to).expect("a file");
+        }
+    }
+}
+
+/// What is missing is known from the configuration and the module directory, before any boot.
+#[test]
+fn a_module_that_is_missing_is_named_with_its_option_and_nothing_boots() {
+    let test = "a_module_that_is_missing_is_named_with_its_option_and_nothing_boots";
+    let Some(lab) = Lab::open(test) else { return };
+    let (image, modules) = stock(&lab, "6.12");
+    let scenario = fs::read_to_string(lab.root().join("scenarios/smoke.toml"))
+        .expect("the smoke scenario")
+        .replace(
+            "[filesystems.ext4]",
+            "[filesystems.ext4]\n\n[filesystems.xfs]",
+        );
+    let path = lab.results().join("both.toml");
+    fs::write(&path, scenario).expect("the scenario, written");
+    let path = path.to_str().expect("UTF-8");
+    for (module, filesystem, option) in [
+        ("null_blk", "ext4", "CONFIG_BLK_DEV_NULL_BLK"),
+        ("xfs", "xfs", "CONFIG_XFS_FS"),
+    ] {
+        let dir = lab.results().join(module);
+        without(&modules, module, &dir);
+        let kernel = argument("mine", &image, &dir);
+        let results = lab.measure(
+            &[
+                path,
+                "--kernel",
+                &kernel,
+                "--baseline",
+                "mine",
+                "--only-kernel",
+                "mine",
+                "--filesystem",
+                filesystem,
+            ],
+            INCOMPLETE,
+        );
+        let cells = results["cells"].as_array().expect("cells");
+        assert_eq!(cells.len(), 2);
+        for cell in cells {
+            let outcome = &cell["outcome"];
+            assert_eq!(outcome["is"], "unsupported", "{outcome}");
+            assert_eq!(outcome["config"], serde_json::json!([option]));
+            let why = outcome["why"].as_str().expect("words");
+            let said = format!("{option}=m, but the module {module} was not found");
+            assert!(why.contains(&said), "{why}");
+            assert!(cell["inputs"].is_null(), "planned to run: {cell}");
+        }
+    }
+}
+
+/// `Exit::Incomplete`: some cell has no figures.
+const INCOMPLETE: i32 = 5;
