@@ -16,7 +16,7 @@ cargo xtask VERB [ARGUMENTS]
   nightly               what takes too long for `test`: the whole default scenario, twice
 
 Any other verb is one of diorama's own: run, compare, report, plan, kernels, lock, fetch, doctor,
-cache, completions. `cargo xtask help VERB` explains it.";
+cache, completions. `cargo xtask VERB --help` explains it.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);

@@ -16,7 +16,7 @@ pub struct Ratio {
     pub low: f64,
     /// Largest value over the baseline's smallest.
     pub high: f64,
-    /// Whether the two figures' ranges overlap, so that the ratio cannot be told from 1: `~`.
+    /// Whether the two figures' ranges overlap, so that the ratio cannot be told from 1.
     pub within_noise: bool,
 }
 
@@ -30,6 +30,14 @@ impl Ratio {
             high: figure.max / baseline.min,
             within_noise: figure.overlaps(baseline),
         })
+    }
+
+    /// Whether no difference is claimed, which reports mark `~`: the ranges overlap, or the medians
+    /// are closer than [`RESOLUTION`].
+    #[must_use]
+    pub fn is_no_difference(&self) -> bool {
+        // Relative to the larger of the two, as in `judge`.
+        self.within_noise || (self.value - 1.0).abs() < RESOLUTION * self.value.max(1.0)
     }
 }
 
@@ -192,6 +200,20 @@ mod tests {
                     other => other,
                 };
                 assert_eq!(exact(Metric::Iops, &y, &x), mirrored, "{a} {b} {spread}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_marked_exactly_where_the_verdict_claims_no_difference() {
+        for value in [0.8, 0.9949, 0.996, 0.9998, 1.0, 1.0002, 1.004, 1.0051, 1.2] {
+            for spread in [0.0, 0.001, 0.1] {
+                let x = figure(value * (1.0 - spread), value, value * (1.0 + spread));
+                let one = figure(1.0, 1.0, 1.0);
+                let word = exact(Metric::Iops, &x, &one);
+                let claimed = word == "regressed" || word == "improved";
+                let ratio = Ratio::of(&x, &one).unwrap();
+                assert_eq!(ratio.is_no_difference(), !claimed, "{value} {spread}");
             }
         }
     }

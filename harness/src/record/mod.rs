@@ -212,3 +212,69 @@ pub struct HostSide {
     /// Whether the cell started from a checkpoint.
     pub checkpoint: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::fixture;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    const PAGE: &str = include_str!("../../../docs/results.md");
+
+    fn keys(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    found.insert(key.clone());
+                    keys(value, found);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|v| keys(v, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_documented_fields_are_those_of_a_record() {
+        let results = serde_json::to_value(fixture::results()).unwrap();
+        let failures = serde_json::to_value(fixture::with_failures()).unwrap();
+        let mut found = BTreeSet::new();
+        keys(&results, &mut found);
+        keys(&failures, &mut found);
+        let documented = |key: &str| {
+            [format!("`{key}`"), format!("`{key}[]`")]
+                .iter()
+                .any(|quoted| PAGE.contains(quoted))
+        };
+        // Selectors of claims, named in the page's words.
+        let missing: Vec<_> = found
+            .iter()
+            .filter(|key| !documented(key) && !["filesystems", "workloads"].contains(&key.as_str()))
+            .collect();
+        assert!(missing.is_empty(), "docs/results.md lacks {missing:?}");
+        for row in PAGE.lines().filter(|l| l.starts_with("| `")) {
+            let name = row.split('`').nth(1).unwrap_or_default();
+            let of_cells = PAGE.find(row) < PAGE.find("## manifest.json");
+            let known = found.contains(name.trim_end_matches("[]")) || is_outcome(name);
+            assert!(known || !of_cells, "a record has no `{name}`: {row}");
+        }
+    }
+
+    fn is_outcome(word: &str) -> bool {
+        let example = serde_json::json!({
+            "is": word, "why": "", "console": [], "phase": "", "after_s": 1.0, "config": [],
+            "stage": "",
+        });
+        word == "measured" || serde_json::from_value::<Outcome>(example).is_ok()
+    }
+
+    #[test]
+    fn the_documented_cell_is_one() {
+        let examples: Vec<&str> = PAGE.split("```json\n").skip(1).collect();
+        let cell = examples[0].split("```").next().unwrap_or_default();
+        let cell: CellResult = serde_json::from_str(cell).unwrap();
+        let measured = cell.outcome.measured().unwrap();
+        assert_eq!(measured.guest.repetitions.len(), 1);
+    }
+}

@@ -116,7 +116,7 @@ impl Bars {
             width,
             upright,
             top,
-            pale: ratios.iter().any(|r| r.within_noise),
+            pale: ratios.iter().any(Ratio::is_no_difference),
             whiskers: ratios.iter().any(|r| visible(r, top)),
         }
     }
@@ -274,7 +274,7 @@ fn axis(svg: &mut Svg, bars: &Bars, foot: f64) {
 fn bar(svg: &mut Svg, bars: &Bars, x: f64, foot: f64, position: usize, ratio: &Ratio) {
     let (height, color) = (bars.height(ratio.value), color(position));
     let (left, width) = (x + bars.width * 0.04, bars.width * 0.92);
-    if ratio.within_noise {
+    if ratio.is_no_difference() {
         pale(svg, left, foot - height, width, height, color);
     } else {
         svg.rect(left, foot - height, width, height, color, edge(position));

@@ -15,8 +15,8 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
         "Rates count the I/Os completed in a repetition's window; costs per I/O are counters of the \
          whole guest over the span that ends when the last of the window's I/Os was reaped."
             .to_owned(),
-        "A ratio compares medians on the same file system and workload, and is marked ~ when the \
-         two ranges overlap, which is no difference."
+        "A ratio compares medians on the same file system and workload, and is marked ~, no \
+         difference, when the two ranges overlap or the medians are within 0.5%."
             .to_owned(),
     ];
     let (first, last) = if lane.is_exact() {

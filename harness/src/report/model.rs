@@ -117,7 +117,7 @@ impl Report {
                 .count(),
             notes,
             method: method::sentences(first),
-            replay: format!("diorama repro {} --verify", first.scenario.name),
+            replay: format!("cargo xtask repro {} --verify", first.scenario.name),
             comparison,
         }
     }

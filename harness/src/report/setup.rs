@@ -3,7 +3,7 @@
 use crate::{
     compare::Comparison,
     record::{Outcome, Results},
-    scenario::{Device, Scenario, WorkloadSpec},
+    scenario::{Device, WorkloadSpec},
     units::{show_bytes, show_nanos},
 };
 use diorama_wire::{Bound, Engine, Rw};
@@ -37,10 +37,21 @@ pub(super) fn of(runs: &[&Results], comparison: &Comparison) -> Vec<(String, Str
         );
     }
     if let Some(first) = runs.first() {
-        describe(&first.scenario, &mut add);
+        describe(first, &mut add);
     }
     add("evidence", evidence(runs));
     setup
+}
+
+/// The mkfs command line of a file system, as its measured cells report it. It is the same for
+/// every kernel.
+fn made(results: &Results, filesystem: &str) -> Option<String> {
+    let mut cells = results
+        .cells
+        .iter()
+        .filter(|c| c.key.filesystem == filesystem);
+    let measured = cells.find_map(|c| c.outcome.measured())?;
+    Some(measured.guest.filesystem.mkfs.join(" "))
 }
 
 /// Why the I/O was what it claims to be, counted over the measured cells of all runs.
@@ -68,7 +79,8 @@ fn evidence(runs: &[&Results]) -> String {
     )
 }
 
-fn describe(scenario: &Scenario, add: &mut dyn FnMut(&str, String)) {
+fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
+    let scenario = &results.scenario;
     if scenario.lane.device == Device::Model {
         let m = &scenario.model;
         let bandwidth = m
@@ -89,12 +101,7 @@ fn describe(scenario: &Scenario, add: &mut dyn FnMut(&str, String)) {
         );
     }
     for fs in &scenario.filesystems {
-        let mut value = fs.kind.name().to_owned();
-        if fs.mkfs.is_empty() {
-            value.push_str(", made with what the oldest kernel knows");
-        } else {
-            value.push_str(&format!(", mkfs {}", fs.mkfs.join(" ")));
-        }
+        let mut value = made(results, &fs.name).unwrap_or_else(|| fs.kind.name().to_owned());
         if !fs.mount_options.is_empty() {
             value.push_str(&format!(", mounted with {}", fs.mount_options));
         }

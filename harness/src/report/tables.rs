@@ -5,16 +5,31 @@ use super::{
     table::{Entry, Group, Row, Table, Tone, number, thousands},
 };
 use crate::{
-    compare::{Cell, Figure, Subject, Verdict},
+    compare::{Cell, Figure, RESOLUTION, Subject, Verdict},
     scenario::{Clock, Lane, Metric},
 };
 
-/// Every table, in the order of reading.
+/// What stands where a kernel has no such counter.
+const NOT_PROVIDED: &str = "n/a";
+
+/// Every table, in a document's order: the ratios, then what explains them.
 pub(super) fn all(report: &Report) -> Vec<Table> {
-    let mut tables = vec![
+    let mut tables = ratios(report);
+    tables.extend(details(report));
+    tables
+}
+
+/// The mail's two tables.
+pub(super) fn ratios(report: &Report) -> Vec<Table> {
+    vec![
         relative(report, Metric::Iops),
         relative(report, Metric::TotalIo),
-    ];
+    ]
+}
+
+/// Absolute figures, and the cost per I/O.
+pub(super) fn details(report: &Report) -> Vec<Table> {
+    let mut tables = Vec::new();
     for lane in report.comparison.lanes() {
         tables.push(absolute(report, lane, Metric::Iops));
         tables.push(absolute(report, lane, Metric::TotalIo));
@@ -26,7 +41,16 @@ pub(super) fn all(report: &Report) -> Vec<Table> {
 
 /// A table of ratios to the baseline: kernels down, workloads across.
 pub(super) fn relative(report: &Report, metric: Metric) -> Table {
-    let mut footnotes = vec!["~ no difference: the two figures' ranges overlap.".to_owned()];
+    let groups = groups(report, &report.comparison.workloads, |subject, cell, _| {
+        ratio(subject, cell, metric)
+    });
+    let mut footnotes = Vec::new();
+    if any(&groups, |e| e.mark.is_some()) {
+        footnotes.push(format!(
+            "~ no difference: the two ranges overlap, or the medians are within {}%.",
+            100.0 * RESOLUTION
+        ));
+    }
     footnotes.extend(kernel_footnotes(report));
     if metric == Metric::Iops {
         footnotes.extend(report.cached_note());
@@ -40,11 +64,14 @@ pub(super) fn relative(report: &Report, metric: Metric) -> Table {
         caption: report.lane.to_string(),
         corner: "kernel".into(),
         columns: report.comparison.workloads.clone(),
-        groups: groups(report, &report.comparison.workloads, |subject, cell, _| {
-            ratio(subject, cell, metric)
-        }),
+        groups,
         footnotes,
     }
+}
+
+fn any(groups: &[Group], is: impl Fn(&Entry) -> bool) -> bool {
+    let mut rows = groups.iter().flat_map(|g| &g.rows);
+    rows.any(|row| row.entries.iter().any(&is))
 }
 
 /// A table of medians with their ranges, of the runs in one lane.
@@ -56,7 +83,7 @@ fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
     let n = report.comparison.cells.iter();
     let n = n.filter_map(|c| c.figures.get(&metric)).map(|f| f.n).max();
     let mut footnotes = vec![format!(
-        "median of {} repetitions, with [smallest to largest], or ± the larger of the two distances.",
+        "median of {} repetitions [smallest to largest]; ± is the larger of the two distances.",
         n.unwrap_or(0)
     )];
     footnotes.extend(kernel_footnotes(report));
@@ -90,32 +117,46 @@ fn costs(report: &Report, lane: Lane, workload: &str) -> Table {
     let mut columns = vec!["IOPS ratio".to_owned()];
     columns.extend(COSTS.iter().map(|m| m.facts().short.to_owned()));
     let time = match lane.clock {
-        Clock::Instructions => "busy, user and system in ns, which are instructions in this lane",
-        Clock::Wall => "busy, user and system in ns of CPU time",
+        Clock::Instructions => "times in ns: instructions, in this lane",
+        Clock::Wall => "times in ns of CPU time",
     };
-    let mut footnotes = vec![
-        "user: the engine's own code; system: kernel and interrupts; kworker: times a kworker \
-         was put on the CPU."
-            .into(),
-        "n/a: this kernel does not provide the counter.".into(),
-    ];
-    footnotes.extend(kernel_footnotes(report));
     let names = vec![workload.to_owned(); columns.len()];
+    let groups = groups_in(report, lane, &names, |subject, cell, column| {
+        match column.checked_sub(1) {
+            None => ratio(subject, cell, Metric::Iops),
+            Some(i) => measured(cell, |cell| {
+                let figure = cell.figures.get(&COSTS[i])?;
+                let decimals = COSTS[i].facts().decimals;
+                Some(Entry::plain(number(figure.median, decimals)))
+            }),
+        }
+    });
+    let mut footnotes = Vec::new();
+    // One explanation is enough: it stands below the last of these tables.
+    if report
+        .comparison
+        .workloads
+        .last()
+        .is_some_and(|w| w == workload)
+    {
+        footnotes.push(
+            "busy: the CPU was not idle; user: the engine's own code; system: the rest (kernel and \
+             interrupts); ctx sw, irqs: of the whole guest; kworker: times one was put on the CPU."
+                .to_owned(),
+        );
+    }
+    if any(&groups, |e| e.text == NOT_PROVIDED) {
+        footnotes.push(format!(
+            "{NOT_PROVIDED}: this kernel does not provide the counter."
+        ));
+    }
+    footnotes.extend(kernel_footnotes(report));
     Table {
         title: format!("Cost per I/O, {workload}"),
         caption: format!("{lane}; {time}"),
         corner: "kernel".into(),
         columns,
-        groups: groups_in(report, lane, &names, |subject, cell, column| {
-            match column.checked_sub(1) {
-                None => ratio(subject, cell, Metric::Iops),
-                Some(i) => measured(cell, |cell| {
-                    let figure = cell.figures.get(&COSTS[i])?;
-                    let decimals = COSTS[i].facts().decimals;
-                    Some(Entry::plain(number(figure.median, decimals)))
-                }),
-            }
-        }),
+        groups,
         footnotes,
     }
 }
@@ -191,7 +232,7 @@ fn measured(cell: Option<&Cell>, entry: impl Fn(&Cell) -> Option<Entry>) -> Entr
         None => loud("no such cell"),
         Some(cell) => match &cell.failure {
             Some(failure) => loud(failure.word),
-            None => entry(cell).unwrap_or_else(|| Entry::plain("n/a").toned(Tone::Quiet)),
+            None => entry(cell).unwrap_or_else(|| Entry::plain(NOT_PROVIDED).toned(Tone::Quiet)),
         },
     }
 }
@@ -206,7 +247,7 @@ fn ratio(subject: &Subject, cell: Option<&Cell>, metric: Metric) -> Entry {
             return Some(match against.verdict {
                 Verdict::Fixed => loud("no baseline (fixed)"),
                 Verdict::Incomparable { .. } => loud("incomparable"),
-                _ => Entry::plain("n/a").toned(Tone::Quiet),
+                _ => Entry::plain(NOT_PROVIDED).toned(Tone::Quiet),
             });
         };
         let tone = match against.verdict {
@@ -215,7 +256,7 @@ fn ratio(subject: &Subject, cell: Option<&Cell>, metric: Metric) -> Entry {
             _ => Tone::Quiet,
         };
         let mut entry = Entry::plain(format!("{:.3}", ratio.value)).toned(tone);
-        entry.mark = ratio.within_noise.then_some('~');
+        entry.mark = ratio.is_no_difference().then_some('~');
         Some(entry)
     })
 }

@@ -1,4 +1,4 @@
-//! The terminal: aligned tables, the verdict last, where the eye ends up.
+//! The terminal: aligned tables; the ratios and the verdict last, where the eye ends up.
 
 use super::{
     Report, Style,
@@ -18,7 +18,10 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     for alarm in report.alarms() {
         out.line(&format!("! {alarm}"), LOUD);
     }
-    for table in tables::all(report) {
+    for table in tables::details(report)
+        .into_iter()
+        .chain(tables::ratios(report))
+    {
         out.line("", "");
         self::table(&mut out, &table, style.width);
     }
