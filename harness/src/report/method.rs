@@ -12,8 +12,8 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
              beginning at another phase of the guest's timer tick and of the device's bandwidth period; \
              its figure is the median, and the smallest and largest value stand beside it."
         ),
-        "Rates count the I/Os completed in a repetition's window; costs per I/O are counters of the \
-         whole guest over the span that ends when the last of the window's I/Os was reaped."
+        "Rates count the I/Os reaped in a repetition's window; costs per I/O are counters of the \
+         whole guest until the last of the window's I/Os was reaped."
             .to_owned(),
         "A ratio compares medians on the same file system and workload, and is marked ~, no \
          difference, when the two ranges overlap or the medians are within 0.5%."
