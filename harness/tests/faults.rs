@@ -193,7 +193,9 @@ fn a_second_sigint_and_sigterm_end_guests_at_once() {
         (&[Signal::INT, Signal::INT][..], 130),
         (&[Signal::TERM], 143),
     ] {
-        let run = Running::start(&lab, &select);
+        let mut run = Running::start(&lab, &select);
+        // Before that its child is QEMU telling its version.
+        run.until("boot 7.2");
         let guests = run.guests();
         for signal in signals {
             run.signal(*signal);
