@@ -14,6 +14,13 @@ use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, LatencyBucket, Phase, Repeti
 /// they take.
 const SLACK_NS: u64 = 300_000;
 
+/// A device that is short of bandwidth runs dry in every period. One stall by itself is none of
+/// that: the preparation, or whatever ran before, may have left the device dry.
+const PERIODIC: u32 = 2;
+
+/// So long a warm-up sees at least [`PERIODIC`] stalls, if there are any, ns.
+const WATCH_NS: u64 = 4 * BANDWIDTH_PERIOD_NS;
+
 /// About how long one stretch of a window lasts that no bandwidth bounds, ns.
 const STRETCH_NS: u64 = 20_000_000;
 
@@ -94,15 +101,14 @@ impl<E: Engine> Bench<'_, E> {
         let mut span = self.engine.run(bound, &mut self.sequence, latency)?;
         let bounded = self.job.device.bandwidth_mib_s.is_some();
         let seen = span.end - span.start;
-        // A device that is short of bandwidth runs dry in every period: two are enough to see it.
-        if bounded && span.stall_end.is_none() && seen < 2 * BANDWIDTH_PERIOD_NS {
-            let more = Bound::Runtime(2 * BANDWIDTH_PERIOD_NS);
+        if bounded && span.stalls < PERIODIC && seen < WATCH_NS {
+            let more = Bound::Runtime(WATCH_NS);
             span = self.engine.run(more, &mut self.sequence, latency)?;
         }
         // The stall ended with the first completion after the refill, a device latency later.
         let refill = span
             .stall_end
-            .filter(|_| bounded)
+            .filter(|_| bounded && span.stalls >= PERIODIC)
             .map(|t| t - self.job.device.latency_ns);
         Ok(Warm { refill, slow_ns })
     }

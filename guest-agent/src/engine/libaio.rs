@@ -240,7 +240,7 @@ impl Libaio {
         }
         let (mut ios, mut window_ios, mut user_ns) = (0, 0, 0);
         // Filling the queue takes a millisecond by itself, and is no stall.
-        let (mut end, mut stall_end) = (clock::now(), 0);
+        let (mut end, mut stalls, mut stall_end) = (clock::now(), 0, 0);
         while in_flight > 0 {
             // SAFETY: `events` has room for REAP_MAX.
             let n = unsafe { io_getevents(context, 1, REAP_MAX as i64, events.as_mut_ptr()) };
@@ -252,6 +252,7 @@ impl Libaio {
             }
             let now = clock::now();
             if now - end > STALL_NS {
+                stalls += 1;
                 stall_end = now;
             }
             end = now;
@@ -287,6 +288,7 @@ impl Libaio {
             end,
             ios,
             user_ns,
+            stalls,
             stall_end: (stall_end != 0).then_some(stall_end),
         })
     }

@@ -34,7 +34,9 @@ pub struct Span {
     /// it: the few instructions between a clock read and its neighbouring system call, the first
     /// filling of the queue and its draining.
     pub user_ns: u64,
-    /// The reaping that ended the last stall of the device, if there was one.
+    /// Stalls of the device.
+    pub stalls: u32,
+    /// The reaping that ended the last of them, if there was one.
     pub stall_end: Option<u64>,
 }
 

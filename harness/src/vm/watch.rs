@@ -63,6 +63,8 @@ pub struct Watcher {
     read: [u64; 2],
     partial: [Vec<u8>; 2],
     last: Option<Progress>,
+    /// Handovers that the agent has announced so far.
+    passed: Vec<Progress>,
     phase: &'static str,
     since: Instant,
 }
@@ -76,6 +78,7 @@ impl Watcher {
             read: [0; 2],
             partial: [Vec::new(), Vec::new()],
             last: None,
+            passed: Vec::new(),
             phase: "boot",
             since: Instant::now(),
         }
@@ -105,7 +108,9 @@ impl Watcher {
             if let Some(outcome) = self.gave_up(machine) {
                 return Err(outcome);
             }
-            if self.last.as_ref() == Some(&wanted) && (paused || !stops) {
+            // A guest that cannot stop has gone on by the time its line is read.
+            let there = self.last.as_ref() == Some(&wanted) && paused;
+            if there || (!stops && self.passed.contains(&wanted)) {
                 return Ok(());
             }
             if paused {
@@ -150,6 +155,9 @@ impl Watcher {
                     self.phase = phase.name();
                 }
                 self.since = Instant::now();
+                if matches!(progress, Progress::Ready | Progress::Done) {
+                    self.passed.push(progress.clone());
+                }
                 self.last = Some(progress);
             }
         }
