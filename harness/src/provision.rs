@@ -31,7 +31,7 @@ pub const GUEST_TOOLS: &str = "guest-tools";
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// A checkout's data: declarations and locks.
 #[derive(Clone, Debug)]

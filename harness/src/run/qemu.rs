@@ -127,12 +127,15 @@ impl Qemu {
             let wall_s = began.elapsed().as_secs_f64();
             let staging = staging(&self.store)?;
             Checkpoint::save(&machine, staging.path(), memory, wall_s).await?;
+            // Opened before it is published: another harness may replace it at any moment.
+            let path = staging.path().to_owned();
+            let opened = blocking("checking a checkpoint", move || Checkpoint::open(&path)).await?;
             // In place of an older one, or of one in doubt.
             self.store.forget(CHECKPOINTS, &plan.checkpoint)?;
-            let dir = self.store.derive(CHECKPOINTS, &plan.checkpoint, |dir| {
+            self.store.derive(CHECKPOINTS, &plan.checkpoint, |dir| {
                 move_files(staging.path(), dir)
             })?;
-            blocking("checking a checkpoint", move || Checkpoint::open(&dir)).await
+            Ok(opened)
         };
         let saved = saved.await.map_err(|e| failed("saving the checkpoint", &e));
         machine.end().await;

@@ -255,7 +255,6 @@ fn panic_message(line: &str) -> Option<&str> {
 /// The option without which a kernel that boots panics like this before the agent's first line.
 fn lacking(panic: &str) -> Option<&'static str> {
     let known = [
-        ("VFS: Unable to mount root fs", "CONFIG_BLK_DEV_INITRD"),
         ("Requested init /init failed", "CONFIG_BINFMT_ELF"),
         ("No working init found", "CONFIG_BINFMT_ELF"),
     ];
