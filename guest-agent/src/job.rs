@@ -12,8 +12,8 @@ use crate::{
     schedule::Sequence,
 };
 use diorama_wire::{
-    BootFacts, CellReport, Engine, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH, Job, PROTOCOL,
-    Phase, Rw, StopBy, Workload,
+    BootFacts, CellReport, Engine, EngineFacts, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH,
+    Job, PROTOCOL, Phase, StopBy, Workload,
 };
 use std::fs;
 
@@ -95,6 +95,10 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
 
     let engine = match job.workload.engine {
         Engine::Libaio => Libaio::new(&file.file, &job.workload)?,
+        other => {
+            let what = format!("this agent has no engine {}", other.name());
+            return Err(Fail::protocol(what));
+        }
     };
     let mut bench = Bench {
         job,
@@ -119,6 +123,10 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
             mount_options,
             extents: file.extents,
         },
+        engine: EngineFacts {
+            name: job.workload.engine.name().to_owned(),
+            features: Vec::new(),
+        },
         repetitions,
         evidence: Evidence {
             o_direct,
@@ -132,9 +140,9 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
 
 /// Checks the whole file: as the preparation left it if the workload only read.
 fn verify(file: &Prepared, workload: &Workload, sequence: &Sequence) -> Result<u64> {
-    match workload.rw {
-        Rw::Write => file.verify(sequence),
-        Rw::Read => file.verify(&Sequence::new(
+    match workload.rw.writes() {
+        true => file.verify(sequence),
+        false => file.verify(&Sequence::new(
             workload.block_size.into(),
             workload.file_size,
         )),
@@ -159,11 +167,15 @@ mod tests {
 
     /// A job that passes, with one part replaced.
     fn job(from: &str, to: &str) -> String {
-        let json = r#"{"protocol":1,"cell":"c","device":{"size_mib":512,"block_size":512,
+        let json = r#"{"protocol":2,"cell":"c","device":{"size_mib":512,"block_size":512,
             "latency_ns":10000,"bandwidth_mib_s":null,"hw_queue_depth":1023,"submit_queues":1,
             "scheduler":"none"},"filesystem":{"kind":"ext4","mkfs":["/sbin/mkfs.ext4"],
-            "mount_options":""},"workload":{"engine":"libaio","rw":"write","block_size":4096,
-            "iodepth":64,"file_size":1048576,"bound":{"ios":100}},"measure":{"repetitions":5,
+            "mount_options":""},"workload":{"engine":"libaio","rw":"write","rwmixread":50,
+            "randseed":1,"block_size":4096,"iodepth":64,
+            "batch":{"submit":1,"complete_min":1,"complete_max":1},"numjobs":1,
+            "file_size":1048576,"layout":"written","sync":"none","fdatasync":0,
+            "io_uring":{"fixedbufs":false,"registerfiles":false,"hipri":false},
+            "bound":{"ios":100}},"measure":{"repetitions":5,
             "warmup_ios":0,"phase_step_ns":1}}"#;
         assert!(json.contains(from), "{from}");
         json.replacen(from, to, 1)
@@ -181,7 +193,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_value() {
-        insta::assert_snapshot!(refused("\"protocol\":1", "\"protocol\":9"), @"the job speaks protocol 9, this agent 1");
+        insta::assert_snapshot!(refused("\"protocol\":2", "\"protocol\":9"), @"the job speaks protocol 9, this agent 2");
         insta::assert_snapshot!(refused("\"block_size\":4096", "\"block_size\":1000"), @"the job of c: block_size 1000 is no multiple of the device's 512");
         insta::assert_snapshot!(refused("1048576", "1048577"), @"the job of c: file_size 1048577 is no multiple of block_size 4096");
         insta::assert_snapshot!(refused("\"iodepth\":64", "\"iodepth\":257"), @"the job of c: iodepth 257 does not fit a file of 256 blocks");

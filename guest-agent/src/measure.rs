@@ -192,6 +192,17 @@ impl<E: Engine> Bench<'_, E> {
             window_ns: total.window_ns,
             ios: total.window_ios,
             bytes: total.window_ios * block,
+            reads: if workload.rw.reads() {
+                total.window_ios
+            } else {
+                0
+            },
+            writes: if workload.rw.writes() {
+                total.window_ios
+            } else {
+                0
+            },
+            fsyncs: 0,
             span_ns: total.span_ns,
             span_ios: total.span_ios,
             latency: buckets(latency),

@@ -70,11 +70,16 @@ pub struct DiskStat {
 }
 
 impl DiskStat {
-    /// The requests of one direction.
+    /// The requests of a workload's direction; both for a mix.
     pub fn of(&self, rw: Rw) -> Requests {
-        match rw {
-            Rw::Read => self.read,
-            Rw::Write => self.write,
+        match (rw.reads(), rw.writes()) {
+            (true, false) => self.read,
+            (false, _) => self.write,
+            (true, true) => Requests {
+                ios: self.read.ios.wrapping_add(self.write.ios),
+                merges: self.read.merges.wrapping_add(self.write.merges),
+                sectors: self.read.sectors.wrapping_add(self.write.sectors),
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the host asks of the guest.
 
+use crate::Workload;
 use serde::{Deserialize, Serialize};
 
 /// What every cell of one kernel shares; read once, before the checkpoint.
@@ -109,52 +110,6 @@ pub struct Filesystem {
     pub mkfs: Vec<String>,
     /// Data of mount(2), comma separated; may be empty.
     pub mount_options: String,
-}
-
-/// The I/O engine, named as fio names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Engine {
-    /// io_submit(2) / io_getevents(2) by raw system calls.
-    Libaio,
-}
-
-/// The direction, named as fio names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rw {
-    /// Sequential reads.
-    Read,
-    /// Sequential overwrites.
-    Write,
-}
-
-/// One fio-like job: direct, sequential, one thread, wrapping at the end of the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Workload {
-    /// `ioengine`
-    pub engine: Engine,
-    /// `rw`
-    pub rw: Rw,
-    /// `bs`, in bytes.
-    pub block_size: u32,
-    /// `iodepth`
-    pub iodepth: u32,
-    /// `size` of the preallocated file, in bytes; a multiple of the block size.
-    pub file_size: u64,
-    /// When a repetition ends.
-    pub bound: Bound,
-}
-
-/// When a repetition ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Bound {
-    /// After this many nanoseconds of guest time (`time_based`, `runtime`).
-    Runtime(u64),
-    /// After this many I/Os (`number_ios`).
-    Ios(u64),
 }
 
 /// How often a cell is measured, and at which phases.

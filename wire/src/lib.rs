@@ -14,20 +14,19 @@ mod job;
 mod message;
 mod progress;
 mod report;
+mod workload;
 
-pub use job::{
-    Boot, Bound, Engine, Filesystem, FsKind, Job, Measure, ModelDevice, Module, Rw, StopBy,
-    Workload,
-};
+pub use job::{Boot, Filesystem, FsKind, Job, Measure, ModelDevice, Module, StopBy};
 pub use message::{Ack, FrameError, MAX_FRAME, Message, decode_frame, encode_frame};
 pub use progress::{Phase, Progress};
 pub use report::{
-    BootFacts, CellReport, DeviceFacts, Evidence, Failure, FailureKind, FilesystemFacts,
-    LatencyBucket, Repetition, SpinCheck,
+    BootFacts, CellReport, DeviceFacts, EngineFacts, Evidence, Failure, FailureKind,
+    FilesystemFacts, LatencyBucket, Repetition, SpinCheck,
 };
+pub use workload::{Batch, Bound, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 /// Version of everything in this crate. A harness and an agent that disagree do not talk.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The vsock port on which the host (CID 2) listens for the agent.
 pub const VSOCK_PORT: u32 = 5005;

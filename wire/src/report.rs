@@ -15,6 +15,8 @@ pub struct CellReport {
     pub device: DeviceFacts,
     /// The file system as made and mounted.
     pub filesystem: FilesystemFacts,
+    /// The I/O engine as this kernel offers it.
+    pub engine: EngineFacts,
     /// Every counted repetition, in order.
     pub repetitions: Vec<Repetition>,
     /// Why one may believe that the I/O was what it claims to be.
@@ -89,8 +91,20 @@ pub struct FilesystemFacts {
     pub mkfs: Vec<String>,
     /// Effective mount options, from /proc/mounts.
     pub mount_options: String,
-    /// Extents of the prepared file (FIEMAP), none of them unwritten.
+    /// Extents of the prepared files (FIEMAP), each as [`crate::Layout`] has it.
     pub extents: u32,
+}
+
+/// The I/O engine as this kernel offers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineFacts {
+    /// fio's name for it.
+    pub name: String,
+    /// What was probed, in the kernel's own words without their prefix, and what of it is used:
+    /// io_uring's set-up flags (`setup:...`), features (`feature:...`) and opcodes (`op:...`).
+    /// Empty for engines that have nothing to probe.
+    pub features: Vec<String>,
 }
 
 /// One bucket of a latency histogram.
@@ -123,6 +137,12 @@ pub struct Repetition {
     pub ios: u64,
     /// Bytes moved by those I/Os.
     pub bytes: u64,
+    /// How many of those I/Os were reads.
+    pub reads: u64,
+    /// How many of them were writes; with `reads` it makes `ios`.
+    pub writes: u64,
+    /// Calls of fdatasync(2) in the span, all threads.
+    pub fsyncs: u64,
     /// Length of the span, in nanoseconds of guest time.
     pub span_ns: u64,
     /// I/Os completed in the span (never fewer than `ios`).
@@ -137,12 +157,13 @@ pub struct Repetition {
     /// instruction clock. From the kernel's idle time (/proc/timer_list) or, from 7.1 on, from the
     /// time that tasks were on the CPU (/proc/schedstat); absent where the kernel has neither.
     pub busy_ns: Option<u64>,
-    /// Nanoseconds of the span spent in the engine's own user-space code between its system calls.
+    /// Nanoseconds of the span spent in the engine's own user-space code between its system calls,
+    /// summed over its threads.
     pub user_ns: u64,
     /// Times a kworker thread was put on the CPU in the span (third field of
     /// /proc/PID/schedstat), absent where the kernel has none.
     pub kworker_runs: Option<u64>,
-    /// Requests the block device completed in the span, in the workload's direction
+    /// Requests the block device completed in the span, in the workload's direction or directions
     /// (/sys/block/*/stat).
     pub device_ios: u64,
     /// 512-byte sectors of those requests.

@@ -63,6 +63,9 @@ fn repetition(index: u64, iops: f64, block_size: u32) -> wire::Repetition {
         window_ns: 200_000_000,
         ios,
         bytes: ios * u64::from(block_size),
+        reads: 0,
+        writes: ios,
+        fsyncs: 0,
         span_ns: 200_650_000,
         span_ios: ios + 64,
         latency: vec![wire::LatencyBucket {
@@ -119,6 +122,10 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 mount_options: "rw,relatime".into(),
                 extents: 1,
             },
+            engine: wire::EngineFacts {
+                name: "libaio".into(),
+                features: vec![],
+            },
             repetitions: (0..5).map(|i| repetition(i, iops, block_size)).collect(),
             evidence: wire::Evidence {
                 o_direct: true,
@@ -142,6 +149,9 @@ fn cell(kernel: usize, fs: usize, workload: usize) -> CellResult {
     let (name, rw, block_size) = WORKLOADS[workload];
     let mut measured = measured(IOPS[fs].1[kernel][workload], block_size);
     for r in &mut measured.guest.repetitions {
+        if rw == wire::Rw::Read {
+            std::mem::swap(&mut r.reads, &mut r.writes);
+        }
         // Up to 6.18 writes are completed by a workqueue.
         if rw == wire::Rw::Write && kernel < 4 {
             r.context_switches += 2 * r.span_ios;
@@ -182,14 +192,14 @@ fn scenario() -> Scenario {
     };
     let workload = |(name, rw, block_size): (&str, wire::Rw, u32)| WorkloadSpec {
         name: name.into(),
-        job: wire::Workload {
-            engine: wire::Engine::Libaio,
+        job: wire::Workload::new(
+            wire::Engine::Libaio,
             rw,
             block_size,
-            iodepth: 64,
-            file_size: 64 << 20,
-            bound: wire::Bound::Runtime(200_000_000),
-        },
+            64,
+            64 << 20,
+            wire::Bound::Runtime(200_000_000),
+        ),
     };
     let expect = |metric, relative, kernels: &[&str], workloads: &[&str], low, high| Expect {
         metric,

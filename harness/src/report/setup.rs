@@ -6,7 +6,7 @@ use crate::{
     scenario::{Device, WorkloadSpec},
     units::{show_bytes, show_nanos},
 };
-use diorama_wire::{Bound, Engine, Rw};
+use diorama_wire::Bound;
 
 /// Name and value of everything a reader needs to know of the setup. Scenario facts are those of
 /// the first run; a comparison says in its notes and verdicts where others differ.
@@ -136,19 +136,23 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
 
 fn job(workload: &WorkloadSpec) -> String {
     let job = &workload.job;
-    let engine = match job.engine {
-        Engine::Libaio => "libaio",
+    let engine = job.engine.name();
+    let rw = match (job.rw.reads(), job.rw.writes()) {
+        (true, true) => "reads and overwrites",
+        (true, false) => "reads",
+        (false, _) => "overwrites",
     };
-    let rw = match job.rw {
-        Rw::Read => "reads",
-        Rw::Write => "overwrites",
+    let order = if job.rw.is_random() {
+        "random"
+    } else {
+        "sequential"
     };
     let bound = match job.bound {
         Bound::Runtime(ns) => format!("{} per repetition", show_nanos(ns)),
         Bound::Ios(ios) => format!("{ios} I/Os per repetition"),
     };
     format!(
-        "sequential direct {rw} of {}, {engine}, iodepth {}, file of {}, {bound}",
+        "{order} direct {rw} of {}, {engine}, iodepth {}, file of {}, {bound}",
         show_bytes(job.block_size.into()),
         job.iodepth,
         show_bytes(job.file_size)

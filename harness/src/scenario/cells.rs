@@ -147,14 +147,7 @@ fn workload(
         file_size(size, &size_at, bs, iodepth, model, problems);
     }
     let bound = bound(raw, model, &key, problems);
-    Some(Workload {
-        engine: engine?,
-        rw: rw?,
-        block_size: bs?,
-        iodepth: iodepth?,
-        file_size: size?,
-        bound: bound?,
-    })
+    Some(Workload::new(engine?, rw?, bs?, iodepth?, size?, bound?))
 }
 
 /// A key that is missing, unless something is already said about it.
