@@ -21,12 +21,6 @@ const PERIODIC: u32 = 2;
 /// So long a warm-up sees at least [`PERIODIC`] stalls, if there are any, ns.
 const WATCH_NS: u64 = 4 * BANDWIDTH_PERIOD_NS;
 
-/// About how long one stretch of a window lasts that no bandwidth bounds, ns.
-const STRETCH_NS: u64 = 20_000_000;
-
-/// Between two of them, ns of spinning: shifts them against the tick.
-const STRETCH_GAP_NS: u64 = 277_000;
-
 /// What is measured, and with what.
 pub struct Bench<'a, E: Engine> {
     /// The job.
@@ -37,27 +31,6 @@ pub struct Bench<'a, E: Engine> {
     pub counters: Counters,
     /// The sequence of blocks, which runs on from one stretch to the next.
     pub sequence: Sequence,
-}
-
-/// The sums over a repetition's stretches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Total {
-    window_ns: u64,
-    window_ios: u64,
-    span_ns: u64,
-    span_ios: u64,
-    user_ns: u64,
-}
-
-impl Total {
-    fn add(&mut self, span: &Span) {
-        let span_ns = span.end - span.start;
-        self.window_ns += span.window_ns;
-        self.window_ios += span.window_ios;
-        self.span_ns += span_ns;
-        self.span_ios += span.ios;
-        self.user_ns += span.user_ns;
-    }
 }
 
 /// What the warm-up taught about the device.
@@ -115,105 +88,96 @@ impl<E: Engine> Bench<'_, E> {
 
     fn repetition(&mut self, index: u64, warm: &Warm, latency: &mut Latency) -> Result<Repetition> {
         latency.reset();
-        let delay = index * self.job.measure.phase_step_ns;
-        clock::spin_until(clock::now() + delay);
-        if let Some(edge) = warm.refill {
-            // Idle time is cheaper than spinning, so most of the wait is slept.
-            let ahead = warm.slow_ns + 2 * SLACK_NS;
-            clock::sleep_until(schedule::aligned_start(clock::now() + ahead, edge) - ahead);
-        }
+        // A window that the bandwidth bounds opens at a refill, any other at a phase of its own.
+        let phase_ns = match warm.refill {
+            Some(_) => 0,
+            None => index * self.job.measure.phase_step_ns % BANDWIDTH_PERIOD_NS,
+        };
+        let edge = warm.refill.unwrap_or(phase_ns);
+        // Idle time is cheaper than spinning, so most of the wait is slept.
+        let ahead = warm.slow_ns + 2 * SLACK_NS;
+        clock::sleep_until(schedule::aligned_start(clock::now() + ahead, edge) - ahead);
         let slow = self.counters.slow(Edge::Before)?;
-        let open = warm
-            .refill
-            .map(|edge| schedule::aligned_start(clock::now() + SLACK_NS, edge));
-        if let Some(open) = open {
-            clock::spin_until(open - SLACK_NS);
-        }
+        let open = schedule::aligned_start(clock::now() + SLACK_NS, edge);
+        clock::spin_until(open - SLACK_NS);
         let fast = self.counters.fast()?;
-        if let Some(open) = open {
-            clock::spin_until(open);
-        }
-        let total = self.stretches(warm, latency)?;
+        clock::spin_until(open);
+        let span = self.window(warm, latency)?;
         let after = (self.counters.fast()?, self.counters.slow(Edge::After)?);
-        self.summary(delay, &total, latency, &(fast, slow), &after)
+        self.summary(phase_ns, &span, latency, &(fast, slow), &after)
     }
 
-    /// A window that the device's bandwidth bounds is one stretch, of whole refills.
+    /// A window that the device's bandwidth bounds lasts whole refills.
     ///
-    /// Any other is made of several, each from an empty queue to the last reaping, and its rate is
-    /// that of all their I/Os over all their time: nothing is lost at a window's edges, where up to
-    /// a queue of I/Os would be paid for and not counted.
-    fn stretches(&mut self, warm: &Warm, latency: &mut Latency) -> Result<Total> {
-        let mut total = Total::default();
-        let bound = self.job.workload.bound;
-        let (Bound::Runtime(runtime), None) = (bound, warm.refill) else {
-            total.add(&self.engine.run(bound, &mut self.sequence, latency)?);
-            return Ok(total);
-        };
-        let count = (runtime / STRETCH_NS).max(1);
-        for i in 0..count {
-            if i > 0 {
-                clock::spin_until(clock::now() + STRETCH_GAP_NS);
+    /// Any other reaches from an empty queue to the last reaping: nothing is lost at its edges,
+    /// where up to a queue of I/Os would be paid for and not counted.
+    fn window(&mut self, warm: &Warm, latency: &mut Latency) -> Result<Span> {
+        let bound = match (self.job.workload.bound, warm.refill) {
+            (Bound::Runtime(ns), Some(_)) => {
+                Bound::Runtime(ns.next_multiple_of(BANDWIDTH_PERIOD_NS))
             }
-            let bound = Bound::Runtime(runtime / count);
-            let span = self.engine.run(bound, &mut self.sequence, latency)?;
-            total.add(&span.whole());
-        }
-        Ok(total)
+            (bound, _) => bound,
+        };
+        let span = self.engine.run(bound, &mut self.sequence, latency)?;
+        Ok(match warm.refill {
+            Some(_) => span,
+            None => span.whole(),
+        })
     }
 
     fn summary(
         &self,
-        phase_delay_ns: u64,
-        total: &Total,
+        phase_ns: u64,
+        span: &Span,
         latency: &Latency,
         (before, before_slow): &(Fast, Slow),
         (after, after_slow): &(Fast, Slow),
     ) -> Result<Repetition> {
         let workload = &self.job.workload;
         let block = u64::from(workload.block_size);
+        let span_ns = span.end - span.start;
         let device = after
             .disk
             .of(workload.rw)
             .since(before.disk.of(workload.rw));
         // The file system's own I/O may add to it, and requests may be merged; but whatever the
         // engine moved must have passed the device.
-        if device.sectors * 512 < total.span_ios * block
-            || device.ios + device.merges < total.span_ios
+        if device.sectors * 512 < span.ios * block
+            || device.ios + device.merges < span.ios
         {
             return Err(Fail::wrong(format!(
                 "{} I/Os of {block} bytes were reaped, but the device completed {} requests \
                  ({} merged) of {} sectors",
-                total.span_ios, device.ios, device.merges, device.sectors
+                span.ios, device.ios, device.merges, device.sectors
             )));
         }
         Ok(Repetition {
-            phase_delay_ns,
-            window_ns: total.window_ns,
-            ios: total.window_ios,
-            bytes: total.window_ios * block,
+            phase_ns,
+            window_ns: span.window_ns,
+            ios: span.window_ios,
+            bytes: span.window_ios * block,
             reads: if workload.rw.reads() {
-                total.window_ios
+                span.window_ios
             } else {
                 0
             },
             writes: if workload.rw.writes() {
-                total.window_ios
+                span.window_ios
             } else {
                 0
             },
             fsyncs: 0,
-            span_ns: total.span_ns,
-            span_ios: total.span_ios,
+            span_ns,
+            span_ios: span.ios,
             latency: buckets(latency),
             context_switches: after.stat.context_switches - before.stat.context_switches,
             interrupts: after.stat.interrupts - before.stat.interrupts,
-            // Between the readings and the stretches the agent is running, never idle.
+            // Between the readings and the window the agent is running, never idle.
             busy_ns: before_slow
                 .idle_ns
                 .zip(after_slow.idle_ns)
-                .map(|(before, after)| total.span_ns.saturating_sub(after.saturating_sub(before))),
-            user_ns: total.user_ns,
+                .map(|(before, after)| span_ns.saturating_sub(after.saturating_sub(before))),
+            user_ns: span.user_ns,
             kworker_runs: before_slow
                 .kworkers
                 .as_ref()

@@ -45,25 +45,8 @@ impl Sequence {
     }
 }
 
-/// The longest pause of [`hitch`], ns: a little more than one I/O takes.
-const LONGEST_HITCH_NS: u64 = 20_000;
-
-/// Which slot of the queue is filled late, and by how many ns, in a stretch that begins at this
-/// place of the sequence.
-///
-/// Without it every stretch fills its queue in the same rhythm. The multiplier is that of SplitMix64 (Steele, Lea, Flood 2014).
-pub fn hitch(sequence: &Sequence, slots: usize) -> (usize, u64) {
-    let mut mix = (sequence.offset ^ sequence.generation.rotate_left(32))
-        .wrapping_add(1)
-        .wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mix ^= mix >> 27;
-    mix = mix.wrapping_mul(0x94d0_49bb_1331_11eb);
-    let slot = usize::try_from((mix >> 32) % slots.max(1) as u64).unwrap_or(0);
-    (slot, (mix >> 8) % LONGEST_HITCH_NS)
-}
-
-/// When a window opens that shall begin just after a refill of the device's bandwidth: the first
-/// moment not before `earliest` that is a whole number of periods after `edge`.
+/// When a window opens that shall begin at a given phase of the device's bandwidth period: the first
+/// moment not before `earliest` that is a whole number of periods after `edge`, or before it.
 pub fn aligned_start(earliest: u64, edge: u64) -> u64 {
     let past = earliest.abs_diff(edge) % BANDWIDTH_PERIOD_NS;
     match (past, earliest > edge) {
@@ -100,19 +83,6 @@ mod tests {
             let computed: Vec<u64> = (0..5).map(|b| s.generation_of(b * block)).collect();
             assert_eq!(computed, file, "after {writes} writes");
         }
-    }
-
-    #[test]
-    fn stretches_hitch_at_many_slots_and_never_for_long() {
-        let mut slots = std::collections::BTreeSet::new();
-        let mut s = Sequence::new(4096, 32 << 20);
-        for _ in 0..200 {
-            let (slot, ns) = hitch(&s, 64);
-            assert!(slot < 64 && ns < LONGEST_HITCH_NS);
-            slots.insert(slot);
-            (0..977).for_each(|_| _ = s.next());
-        }
-        assert!(slots.len() > 50, "{slots:?}");
     }
 
     #[test]

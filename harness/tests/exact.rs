@@ -109,12 +109,9 @@ fn a_cell_does_not_depend_on_others_or_on_how_it_was_started() {
 }
 
 /// An input that should not matter moves digits a little; the figure must hardly notice.
-///
-/// The goal is half a percent, and all cells but one keep within a tenth of that. Writes on 6.12
-/// alternate between rhythms that lie 0.55% apart, and a median can fall on either of two of them.
 #[test]
-fn a_word_that_does_not_matter_moves_medians_by_less_than_one_percent() {
-    let test = "a_word_that_does_not_matter_moves_medians_by_less_than_one_percent";
+fn a_word_that_does_not_matter_moves_medians_by_less_than_half_a_percent() {
+    let test = "a_word_that_does_not_matter_moves_medians_by_less_than_half_a_percent";
     let Some(lab) = Lab::open(test) else { return };
     let words = [
         "",
@@ -152,7 +149,7 @@ fn a_word_that_does_not_matter_moves_medians_by_less_than_one_percent() {
     for (cell, medians) in medians {
         let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
         let most = medians.iter().copied().fold(0.0, f64::max);
-        assert!(most / least < 1.01, "{cell}: {medians:?}");
+        assert!(most / least < 1.005, "{cell}: {medians:?}");
     }
 }
 

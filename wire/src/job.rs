@@ -120,7 +120,7 @@ pub struct Measure {
     pub repetitions: u32,
     /// I/Os of the uncounted warm-up. 0 means one whole repetition, uncounted.
     pub warmup_ios: u64,
-    /// Repetition `i` starts after a busy delay of `i * phase_step_ns`, so that each meets the
-    /// guest's timer tick and the device's bandwidth period elsewhere.
+    /// Repetition `i` begins `i * phase_step_ns` into the bandwidth period of 20 ms of guest time,
+    /// modulo that period, so that each meets the guest's timer tick elsewhere.
     pub phase_step_ns: u64,
 }

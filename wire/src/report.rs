@@ -121,16 +121,17 @@ pub struct LatencyBucket {
 ///
 /// The *window* is what the rate is taken over, the *span* what the counters are taken over.
 ///
-/// * Where the device's bandwidth bounds the rate, the window is one stretch of the length asked
-///   for, from one refill of the bandwidth to another, and holds the I/Os reaped in it; the span
-///   reaches on until the last I/O submitted in it was reaped.
-/// * Elsewhere window and span are the same: stretches of about 20 ms, each from an empty queue
-///   until the last I/O submitted in it was reaped, summed.
+/// * Where the device's bandwidth bounds the rate, the window reaches from one refill of the
+///   bandwidth to another, at least as long as was asked for, and holds the I/Os reaped in it; the
+///   span reaches on until the last I/O submitted in it was reaped.
+/// * Elsewhere window and span are the same: from an empty queue until the last I/O that was
+///   submitted in the time asked for was reaped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repetition {
-    /// Length of the busy delay before it, in nanoseconds.
-    pub phase_delay_ns: u64,
+    /// Where in the device's bandwidth period (20 ms, whole ticks of the kernel's) the window opened,
+    /// in nanoseconds of guest time; 0 where it opened at a refill.
+    pub phase_ns: u64,
     /// Length of the window, in nanoseconds of guest time.
     pub window_ns: u64,
     /// I/Os reaped in the window.

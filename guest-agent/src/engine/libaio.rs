@@ -8,7 +8,7 @@ use crate::{
     clock,
     content::{self, Buffer},
     fail::{Fail, Result},
-    schedule::{self, Sequence},
+    schedule::Sequence,
     sys,
 };
 use diorama_wire::{Bound, Rw, Workload};
@@ -226,13 +226,9 @@ impl Libaio {
             Bound::Ios(n) => (u64::MAX, n),
         };
         let mut in_flight = 0;
-        let (late, pause) = schedule::hitch(sequence, self.slots.len());
         for slot in 0..self.slots.len() {
             if left == 0 {
                 break;
-            }
-            if slot == late {
-                clock::spin_until(clock::now() + pause);
             }
             self.submit::<WRITE>(slot, clock::now(), sequence)?;
             left -= 1;

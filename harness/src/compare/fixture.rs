@@ -59,7 +59,7 @@ fn repetition(index: u64, iops: f64, block_size: u32) -> wire::Repetition {
     let factor = 1.0 + [0.0, 0.8, -1.0, 0.4, -0.6][(index % 5) as usize] * scale;
     let ios = (iops * 0.2 * factor).round() as u64;
     wire::Repetition {
-        phase_delay_ns: index * 731_000,
+        phase_ns: index * 731_000,
         window_ns: 200_000_000,
         ios,
         bytes: ios * u64::from(block_size),

@@ -118,7 +118,7 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
     add(
         "repetitions",
         format!(
-            "{} after an uncounted warm-up of {warmup}; each begins {} later in its phase than the one before",
+            "{} after an uncounted warm-up of {warmup}; each begins {} later in the 20 ms period of the guest's clock than the one before, or at a refill",
             m.repetitions,
             show_nanos(m.phase_step_ns)
         ),

@@ -6,7 +6,7 @@ use super::problems::{At, Place, Problems};
 use super::resolve::{check_name, choice};
 use super::{FilesystemSpec, WorkloadSpec, defaults};
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
-use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Engine, FsKind, ModelDevice, Rw, Workload};
+use diorama_wire::{Bound, Engine, FsKind, ModelDevice, Rw, Workload};
 
 const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 const MAX_IOS: u64 = 1_000_000_000;
@@ -146,7 +146,7 @@ fn workload(
     if let (Some(bs), Some(size)) = (bs, size) {
         file_size(size, &size_at, bs, iodepth, model, problems);
     }
-    let bound = bound(raw, model, &key, problems);
+    let bound = bound(raw, &key, problems);
     Some(Workload::new(engine?, rw?, bs?, iodepth?, size?, bound?))
 }
 
@@ -222,7 +222,6 @@ fn file_size(
 
 fn bound(
     raw: &RawWorkload,
-    model: Option<&ModelDevice>,
     key: &impl Fn(&str) -> Place,
     problems: &mut Problems,
 ) -> Option<Bound> {
@@ -251,13 +250,6 @@ fn bound(
             if nanos == 0 || nanos > MAX_RUNTIME_NS {
                 let what = format!("{shown} is not a runtime");
                 problems.add(&runtime.at, what, "write a time of guest time up to 10m");
-                return None;
-            }
-            let quantised = model.is_some_and(|model| model.bandwidth_mib_s.is_some());
-            if quantised && !nanos.is_multiple_of(BANDWIDTH_PERIOD_NS) {
-                let what = format!("{shown} is not a whole number of bandwidth periods");
-                let next = "write a multiple of 20ms, or a bandwidth-bound figure is quantised";
-                problems.add(&runtime.at, what, next);
                 return None;
             }
             Some(Bound::Runtime(nanos))

@@ -22,8 +22,8 @@ pub const GUEST_MEMORY: &str = "1GiB";
 pub const REPETITIONS: u32 = 5;
 /// `[measure] warmup_ios`: one whole repetition.
 pub const WARMUP_IOS: u32 = 0;
-/// `[measure] phase_step`: its multiples meet the guest's tick (4 ms at HZ=250) and the drive
-/// model's period (20 ms) at another place each, for far more repetitions than anyone asks for.
+/// `[measure] phase_step`: its multiples meet the guest's tick (4 ms at HZ=250) at another place each,
+/// for far more repetitions than anyone asks for. Windows that open at a refill have no phase.
 pub const PHASE_STEP: &str = "731us";
 /// `[workloads.*] iodepth`: the report's.
 pub const IODEPTH: u32 = 64;

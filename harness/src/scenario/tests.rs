@@ -59,7 +59,7 @@ fn the_reports_scenario_is_the_reports_matrix() {
     assert_eq!(s.expect.len(), 5);
     let write = &s.workloads[3].job;
     assert_eq!((write.rw, write.block_size), (Rw::Write, 16 << 10));
-    assert_eq!(write.bound, Bound::Runtime(200_000_000));
+    assert_eq!(write.bound, Bound::Runtime(40_000_000));
     assert_eq!(write.file_size, 32 << 20);
     good(include_str!("../../../scenarios/smoke.toml"));
 }
@@ -108,7 +108,7 @@ rw = "randwrite"
 bs = "3k"
 iodepth = 4096
 size = "1GB"
-runtime = "50ms"
+runtime = "11m"
 [[expect]]
 metric = "iop"
 "#;
@@ -126,7 +126,7 @@ metric = "iop"
       s.toml:11:6: workloads.w.rw: `randwrite` is not one of the directions; known directions: read, write
       s.toml:12:6: workloads.w.bs: 3 KiB is not a block size; write a power of two from 512 to 16MiB
       s.toml:13:11: workloads.w.iodepth: is 4096; write a number from 1 to 1024
-      s.toml:15:11: workloads.w.runtime: 50 ms is not a whole number of bandwidth periods; write a multiple of 20ms, or a bandwidth-bound figure is quantised
+      s.toml:15:11: workloads.w.runtime: 660 s is not a runtime; write a time of guest time up to 10m
       s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
       s.toml:17:10: expect[1].metric: `iop` is not one of the metrics; did you mean `iops`? (known metrics: iops, total-io, context-switches-per-io, interrupts-per-io, busy-per-io, user-per-io, system-per-io, kworker-runs-per-io)
       s.toml: title: is missing; add title = "..", one line for a heading
@@ -215,7 +215,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
         wrong(bs, &with("number_ios = 1")),
         wrong(
             "runtime = \"100ms\"\n\n[workloads.read",
-            "runtime = \"50ms\"\n\n[workloads.read",
+            "runtime = \"11m\"\n\n[workloads.read",
         ),
         wrong(
             "runtime = \"100ms\"\n\n[workloads.read",
@@ -261,7 +261,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:20:8: workloads.write-4k.size: 128 KiB is less than what is in flight, 256 KiB; write at least bs * iodepth, or I/Os would overlap
     s.toml:20:8: workloads.write-4k.size: 385 MiB is more than 3/4 of the device, 512 MiB; write a smaller size or a larger model.size
     s.toml:20:14: workloads.write-4k.number_ios: is there besides runtime; keep one of runtime and number_ios
-    s.toml:20:11: workloads.write-4k.runtime: 50 ms is not a whole number of bandwidth periods; write a multiple of 20ms, or a bandwidth-bound figure is quantised
+    s.toml:20:11: workloads.write-4k.runtime: 660 s is not a runtime; write a time of guest time up to 10m
     s.toml:20:14: workloads.write-4k.number_ios: is 0; write a number from 1 to 1000000000
     s.toml:13:13: model.bandwidth: 440000000 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
     s.toml:13:13: model.bandwidth: 0 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
@@ -284,11 +284,10 @@ fn nonsense_quantities_are_refused_one_by_one() {
 }
 
 #[test]
-fn without_a_bandwidth_a_window_need_not_be_whole_periods() {
-    let text = changed("[measure]", "[model]\nbandwidth = \"none\"\n[measure]");
-    let s = good(&text.replace("\"100ms\"", "\"50ms\""));
-    assert_eq!(s.model.bandwidth_mib_s, None);
-    assert_eq!(s.workloads[0].job.bound, Bound::Runtime(50_000_000));
+fn a_window_need_not_be_whole_bandwidth_periods() {
+    let s = good(&changed("\"100ms\"", "\"5ms\""));
+    assert!(s.model.bandwidth_mib_s.is_some());
+    assert_eq!(s.workloads[0].job.bound, Bound::Runtime(5_000_000));
 }
 
 #[test]
