@@ -4,11 +4,12 @@ use crate::{
     clock,
     counters::{Counters, Edge, Fast, Slow, runs_between},
     debugcon,
-    engine::{Engine, LATENCY_MAX_NS, Latency, Span},
+    engine::{Engine, Span},
     fail::{Fail, Result},
-    schedule::{self, Sequence},
+    latency::Latency,
+    schedule,
 };
-use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, LatencyBucket, Phase, Repetition};
+use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, Layout, Phase, Repetition};
 
 /// Time for the cheap counters' reading and for a sleep's lateness, ns; about three times what
 /// they take.
@@ -29,8 +30,8 @@ pub struct Bench<'a, E: Engine> {
     pub engine: E,
     /// The counters, open.
     pub counters: Counters,
-    /// The sequence of blocks, which runs on from one stretch to the next.
-    pub sequence: Sequence,
+    /// Online CPUs of the guest.
+    pub cpus: u32,
 }
 
 /// What the warm-up taught about the device.
@@ -47,8 +48,7 @@ impl<E: Engine> Bench<'_, E> {
     /// # Errors
     /// The first stretch that fails or contradicts the device's own counters.
     pub fn run(&mut self) -> Result<Vec<Repetition>> {
-        let mut latency = Latency::new_with_bounds(1, LATENCY_MAX_NS, 2)
-            .map_err(|e| Fail::step(format!("make a histogram: {e}")))?;
+        let mut latency = Latency::new();
         debugcon::enter(Phase::Warmup, "");
         let warm = self.warm_up(&mut latency)?;
         let count = self.job.measure.repetitions;
@@ -67,16 +67,19 @@ impl<E: Engine> Bench<'_, E> {
         self.counters.slow(Edge::Before)?;
         let slow_ns = clock::now() - start;
         let workload = &self.job.workload;
+        // A layout that a repetition uses up has room for just one repetition.
+        let endless = workload.layout == Layout::Written;
         let bound = match self.job.measure.warmup_ios {
-            0 => workload.bound,
-            n => Bound::Ios(n),
+            n if n > 0 && endless => Bound::Ios(n),
+            _ => workload.bound,
         };
-        let mut span = self.engine.run(bound, &mut self.sequence, latency)?;
+        self.engine.rewind()?;
+        let mut span = self.engine.run(bound, latency)?;
         let bounded = self.job.device.bandwidth_mib_s.is_some();
         let seen = span.end - span.start;
-        if bounded && span.stalls < PERIODIC && seen < WATCH_NS {
+        if bounded && endless && span.stalls < PERIODIC && seen < WATCH_NS {
             let more = Bound::Runtime(WATCH_NS);
-            span = self.engine.run(more, &mut self.sequence, latency)?;
+            span = self.engine.run(more, latency)?;
         }
         // The stall ended with the first completion after the refill, a device latency later.
         let refill = span
@@ -88,6 +91,7 @@ impl<E: Engine> Bench<'_, E> {
 
     fn repetition(&mut self, index: u64, warm: &Warm, latency: &mut Latency) -> Result<Repetition> {
         latency.reset();
+        self.engine.rewind()?;
         // A window that the bandwidth bounds opens at a refill, any other at a phase of its own.
         let phase_ns = match warm.refill {
             Some(_) => 0,
@@ -118,7 +122,7 @@ impl<E: Engine> Bench<'_, E> {
             }
             (bound, _) => bound,
         };
-        let span = self.engine.run(bound, &mut self.sequence, latency)?;
+        let span = self.engine.run(bound, latency)?;
         Ok(match warm.refill {
             Some(_) => span,
             None => span.whole(),
@@ -142,9 +146,7 @@ impl<E: Engine> Bench<'_, E> {
             .since(before.disk.of(workload.rw));
         // The file system's own I/O may add to it, and requests may be merged; but whatever the
         // engine moved must have passed the device.
-        if device.sectors * 512 < span.ios * block
-            || device.ios + device.merges < span.ios
-        {
+        if device.sectors * 512 < span.ios * block || device.ios + device.merges < span.ios {
             return Err(Fail::wrong(format!(
                 "{} I/Os of {block} bytes were reaped, but the device completed {} requests \
                  ({} merged) of {} sectors",
@@ -156,25 +158,19 @@ impl<E: Engine> Bench<'_, E> {
             window_ns: span.window_ns,
             ios: span.window_ios,
             bytes: span.window_ios * block,
-            reads: if workload.rw.reads() {
-                span.window_ios
-            } else {
-                0
-            },
-            writes: if workload.rw.writes() {
-                span.window_ios
-            } else {
-                0
-            },
-            fsyncs: 0,
+            reads: span.window_reads,
+            writes: span.window_ios - span.window_reads,
+            fsyncs: span.fsyncs,
             span_ns,
             span_ios: span.ios,
-            latency: buckets(latency),
+            latency: latency.buckets(),
             context_switches: after.stat.context_switches - before.stat.context_switches,
             interrupts: after.stat.interrupts - before.stat.interrupts,
-            // Between the readings and the window the agent is running, never idle.
+            // Between the readings and the window the agent is running, never idle. Not so with
+            // threads, which are waited for, or with CPUs that it does not run on.
             busy_ns: before_slow
                 .idle_ns
+                .filter(|_| self.cpus == 1 && workload.numjobs == 1)
                 .zip(after_slow.idle_ns)
                 .map(|(before, after)| span_ns.saturating_sub(after.saturating_sub(before))),
             user_ns: span.user_ns,
@@ -187,15 +183,4 @@ impl<E: Engine> Bench<'_, E> {
             device_sectors: device.sectors,
         })
     }
-}
-
-/// The histogram's buckets that hold something.
-fn buckets(latency: &Latency) -> Vec<LatencyBucket> {
-    latency
-        .iter_recorded()
-        .map(|v| LatencyBucket {
-            up_to_ns: v.value_iterated_to(),
-            count: v.count_since_last_iteration(),
-        })
-        .collect()
 }
