@@ -69,7 +69,8 @@ impl<const WRITE: bool> Pattern for Sequential<WRITE> {
 
     fn written(&self, offset: u64) -> Option<u64> {
         let generation = self.sequence.generation_of(offset);
-        (WRITE && generation >= self.epoch).then_some(generation)
+        let ours = WRITE && self.sequence.holds(offset) && generation >= self.epoch;
+        ours.then_some(generation)
     }
 }
 
@@ -329,6 +330,10 @@ mod tests {
         sequential.restart();
         blocks(&mut sequential, 8);
         assert!((1..9).all(|b| sequential.written(b * 512).is_some()));
-        assert_eq!(sequential.written(0), None);
+        // Neither before its blocks nor behind them.
+        assert_eq!(
+            (sequential.written(0), sequential.written(9 * 512)),
+            (None, None)
+        );
     }
 }

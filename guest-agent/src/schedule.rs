@@ -38,6 +38,11 @@ impl Sequence {
         }
     }
 
+    /// Whether one of its blocks begins at `offset`, a multiple of their length.
+    pub fn holds(&self, offset: u64) -> bool {
+        (self.start..self.end).contains(&offset)
+    }
+
     /// The generation that the next write gives.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -57,9 +62,7 @@ impl Sequence {
 
     /// The generation that the block at `offset` has, if all of the sequence so far were writes.
     pub fn generation_of(&self, offset: u64) -> u64 {
-        if offset < self.start {
-            0
-        } else if offset < self.offset {
+        if offset < self.offset {
             self.generation
         } else {
             self.generation - 1
