@@ -9,7 +9,7 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
     let common = [
         format!(
             "After an uncounted warm-up every cell is measured {repetitions} times, each repetition \
-             beginning at another phase of the guest's timer tick and of the device's bandwidth period; \
+             beginning at another phase of the guest's timer tick, or at a refill of the device's bandwidth where that bounds the rate; \
              its figure is the median, and the smallest and largest value stand beside it."
         ),
         "Rates count the I/Os reaped in a repetition's window; costs per I/O are counters of the \
