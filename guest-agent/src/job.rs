@@ -51,7 +51,7 @@ fn parse(json: &[u8]) -> Result<Job> {
 pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     boot::check_filesystem(job.filesystem.kind)?;
     debugcon::enter(Phase::Device, "");
-    let device = device::make(&job.device)?;
+    let device = device::make(&job.device, job.workload.io_uring.hipri)?;
     debugcon::enter(Phase::Format, job.filesystem.kind.name());
     let mkfs = format::mkfs(&job.filesystem, &device)?;
     let mount_options = format::mount(&job.filesystem, &device)?;
