@@ -168,10 +168,8 @@ fn conclude(
         chart: Some("chart.svg".into()),
         ..Style::default()
     };
-    for (format, name) in REPORTS {
-        let bytes = report::render(&report, format, &style)?;
-        crate::record::write_atomically(&finished.dir.join(name), &bytes)?;
-    }
+    // What was measured is shown also where its reports cannot be written.
+    let written = write_reports(&report, &style, &finished.dir);
     if measure.json {
         print_json(results)?;
     } else if judge == Judge::Yes {
@@ -188,6 +186,7 @@ fn conclude(
             ui.line(&format!("  {cell}: {}", differences.join("; ")));
         }
     }
+    written.map_err(|e| e.while_(format!("writing the reports of run {}", results.run_id)))?;
     ui.line(&format!(
         "record: {} (report.md, chart.svg, chart.png, results.json)",
         finished.dir.display()
@@ -200,6 +199,14 @@ fn conclude(
         ui.line("next: run the same command again: what was measured is not measured twice");
     }
     Ok(exit)
+}
+
+fn write_reports(report: &Report, style: &Style, dir: &Path) -> Result<()> {
+    for (format, name) in REPORTS {
+        let bytes = report::render(report, format, style)?;
+        crate::record::write_atomically(&dir.join(name), &bytes)?;
+    }
+    Ok(())
 }
 
 fn exit(judge: Judge, report: &Report, finished: &Finished) -> Exit {

@@ -2,7 +2,7 @@
 
 use super::{
     event::{REBUILD, RETRY},
-    executor::{Checkpointed, Executor, Watch},
+    executor::{Booted, Checkpointed, Executor, Watch},
     intact::intact,
     staging::{move_files, staging},
 };
@@ -56,13 +56,13 @@ impl Executor for Qemu {
         kernel: &KernelPlan,
         cpu: usize,
         watch: Watch,
-    ) -> Step<Checkpointed<Rc<Checkpoint>>> {
+    ) -> Step<Booted<Rc<Checkpoint>>> {
         let machine = machine_of(kernel)?;
         let began = Instant::now();
         if !self.fresh_checkpoints
             && let Some(found) = self.saved(machine, &watch).await
         {
-            return Ok(checkpointed(found, true, began));
+            return Ok(Booted::Saved(checkpointed(found, true, began)));
         }
         let made = match self.boot_and_save(machine, cpu, &watch).await {
             // One cold boot in several hundred hangs without explanation: one retry, and it shows.
@@ -75,7 +75,10 @@ impl Executor for Qemu {
             }
             other => other?,
         };
-        Ok(checkpointed(made, false, began))
+        Ok(match made {
+            Ok(made) => Booted::Saved(checkpointed(made, false, began)),
+            Err(error) => Booted::NotSaved { why: words(&error) },
+        })
     }
 
     async fn cell(
@@ -108,12 +111,13 @@ impl Qemu {
         }
     }
 
+    /// Boots a guest to its checkpoint. The inner error is that of keeping it.
     async fn boot_and_save(
         &self,
         plan: &MachinePlan,
         cpu: usize,
         watch: &Watch,
-    ) -> Step<Checkpoint> {
+    ) -> Step<Result<Checkpoint>> {
         let began = Instant::now();
         self.check(&plan.spec).await?;
         let mut machine = self.boot(&plan.spec, NO_JOB, cpu).await?;
@@ -137,9 +141,9 @@ impl Qemu {
             })?;
             Ok(opened)
         };
-        let saved = saved.await.map_err(|e| failed("saving the checkpoint", &e));
+        let saved = saved.await;
         machine.end().await;
-        saved
+        Ok(saved)
     }
 
     /// Whether the files a guest boots from are still those that its digest names: what the disk
@@ -340,15 +344,17 @@ fn checkpointed(
 }
 
 fn failed(stage: &str, error: &Error) -> Outcome {
-    let text = error.render();
-    let why = text
-        .strip_prefix("error: ")
-        .unwrap_or(&text)
-        .replace("\n  ", "; ");
     Outcome::HarnessFailed {
         stage: stage.to_owned(),
-        why,
+        why: words(error),
     }
+}
+
+/// An error with its causes and its next step, in one line.
+fn words(error: &Error) -> String {
+    let text = error.render();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.replace("\n  ", "; ")
 }
 
 /// Each kind of the guest's failures is one outcome.
