@@ -209,6 +209,11 @@ fn a_guest_panic_is_named_with_the_console_s_last_lines() {
         let console = cell["outcome"]["console"].to_string();
         assert!(console.contains("Kernel panic - not syncing"), "{console}");
     }
+    for kernel in ["6.12", "7.2"] {
+        let log = format!("latest/console/boot-{kernel}.log");
+        let log = fs::read_to_string(lab.results().join(log)).expect("the whole console");
+        assert!(log.contains("Kernel panic - not syncing"), "{log}");
+    }
 }
 
 /// A static executable of a few instructions (ELF64, one loadable segment).

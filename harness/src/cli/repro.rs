@@ -18,7 +18,7 @@ use crate::{
     provision::{Provision, Provisioned},
     record::{Outcome, Results, RunDir},
     report::{self, Format, Report, Style},
-    run::{self, CellCache, Event, Finished, Known, Options, Qemu, Slots, Stop},
+    run::{self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop},
     scenario::{self, Lane, Scenario},
     vm::{Deadlines, Vmm, vsock::Vsock},
 };
@@ -75,6 +75,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
         execute(&context, plan, vmm, dir, notes, measure, &slots, &mut ui),
     )?;
     drop(local);
+    signals::run_is_over();
     // Blocking work of guests that were ended may still run; nobody waits for it.
     runtime.shutdown_background();
     let shrunk = context.store.shrink(run::CHECKPOINTS, CHECKPOINT_BYTES);
@@ -113,6 +114,7 @@ async fn execute(
         }),
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
+        consoles: Some(Consoles::in_run(dir.path())),
     };
     let timings = context.store.root().join("timings.json");
     let options = Options {

@@ -2,6 +2,7 @@
 //! everything is recorded as it happens.
 
 mod cache;
+mod consoles;
 mod event;
 mod executor;
 mod hosts;
@@ -15,6 +16,7 @@ mod verify;
 mod tests;
 
 pub use cache::CellCache;
+pub use consoles::Consoles;
 pub use event::{Event, Guest};
 pub use executor::{Booted, Checkpointed, Executor, Watch};
 pub use hosts::{Slots, slots};

@@ -1,6 +1,7 @@
 //! The real executor: boots, checkpoints and cells in QEMU.
 
 use super::{
+    consoles::{Consoles, Kept},
     event::{REBUILD, RETRY},
     executor::{Booted, Checkpointed, Executor, Watch},
     intact::intact,
@@ -41,6 +42,8 @@ pub struct Qemu {
     pub deadlines: Deadlines,
     /// Whether to make checkpoints afresh even where there are some.
     pub fresh_checkpoints: bool,
+    /// Where the guests' consoles are kept, if anywhere.
+    pub consoles: Option<Consoles>,
 }
 
 /// What a guest finds that is booted to its checkpoint.
@@ -64,14 +67,15 @@ impl Executor for Qemu {
         {
             return Ok(Booted::Saved(checkpointed(found, true, began)));
         }
-        let made = match self.boot_and_save(machine, cpu, &watch).await {
+        let name = &kernel.record.name;
+        let made = match self.boot_and_save(name, machine, cpu, &watch).await {
             // One cold boot in several hundred hangs without explanation: one retry, and it shows.
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
                     RETRY,
                     &format!("no progress in phase `{phase}` for {after_s:.0} s; tried once more"),
                 );
-                self.boot_and_save(machine, cpu, &watch).await?
+                self.boot_and_save(name, machine, cpu, &watch).await?
             }
             other => other?,
         };
@@ -114,6 +118,7 @@ impl Qemu {
     /// Boots a guest to its checkpoint. The inner error is that of keeping it.
     async fn boot_and_save(
         &self,
+        name: &str,
         plan: &MachinePlan,
         cpu: usize,
         watch: &Watch,
@@ -121,6 +126,7 @@ impl Qemu {
         let began = Instant::now();
         self.check(&plan.spec).await?;
         let mut machine = self.boot(&plan.spec, NO_JOB, cpu).await?;
+        let _console = self.keep_console(&format!("boot {name}"), &machine);
         let mut watcher = Watcher::new(self.deadlines);
         watcher
             .until(&mut machine, Handover::Ready, true, watch)
@@ -158,6 +164,12 @@ impl Qemu {
         checked.await.map_err(|e| failed(doing, &e))
     }
 
+    /// The console is written when what is returned is dropped: however the guest ends.
+    fn keep_console(&self, guest: &str, machine: &Machine) -> Option<Kept> {
+        let consoles = self.consoles.as_ref()?;
+        Some(consoles.keep(guest, machine.console.clone()))
+    }
+
     async fn boot(&self, spec: &Spec, job: &[u8], cpu: usize) -> Step<Machine> {
         let start = async {
             let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
@@ -179,17 +191,21 @@ impl Qemu {
         let job = serde_json::to_vec(&cell.job)
             .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
         let mut watcher = Watcher::new(self.deadlines);
+        let name = cell.key.to_string();
+        let console;
         let (mut machine, memory) = match (from, plan.stop_by) {
             (Some(checkpoint), _) => {
                 watch("restore", "");
                 let restored = checkpoint.restore(&self.vmm, &plan.spec, &job, cpu).await;
                 let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
+                console = self.keep_console(&name, &machine);
                 go_on(&machine).await?;
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
                 self.check(&plan.spec).await?;
                 let mut machine = self.boot(&plan.spec, &job, cpu).await?;
+                console = self.keep_console(&name, &machine);
                 watcher
                     .until(&mut machine, Handover::Ready, true, watch)
                     .await?;
@@ -206,7 +222,9 @@ impl Qemu {
                     initramfs,
                     ..plan.spec.clone()
                 };
-                (self.boot(&spec, NO_JOB, cpu).await?, None)
+                let machine = self.boot(&spec, NO_JOB, cpu).await?;
+                console = self.keep_console(&name, &machine);
+                (machine, None)
             }
         };
         let stops = plan.stop_by == StopBy::Pvpanic;
@@ -226,6 +244,7 @@ impl Qemu {
         let report = self.report(&mut machine, &mut watcher, stops).await;
         let cpu_s = machine.cpu_seconds();
         machine.end().await;
+        drop(console);
         Ok(Measured {
             guest: report?,
             memory: MemoryDigests {
