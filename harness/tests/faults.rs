@@ -3,8 +3,7 @@
 
 mod common;
 
-use common::{Lab, text};
-use diorama::{digest::Sha256, store::Store};
+use common::{Lab, outcomes, store, text, unknown_cells};
 use serde_json::Value;
 use std::{
     fs,
@@ -17,29 +16,6 @@ use std::{
 
 /// Whatever is awaited comes sooner, also on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(180);
-
-/// The cache that the program uses in tests.
-fn store() -> Store {
-    let root = Store::default_root(|name| std::env::var(name).ok()).expect("a cache directory");
-    Store::open(root).expect("the cache")
-}
-
-/// Selects two cells of one kernel under a command line of this test's own, and makes sure that
-/// they are not known.
-fn unknown_cells<'a>(lab: &Lab, word: &'a str) -> Vec<&'a str> {
-    let select = vec!["smoke", "--only-kernel", "7.2", "--cmdline", word];
-    let mut words = vec!["plan", "--json"];
-    words.extend(&select);
-    let output = lab.diorama().args(&words).output().expect("a plan");
-    let plan: Value = serde_json::from_slice(&output.stdout).expect("the plan as JSON");
-    let cells = plan.as_array().expect("cells");
-    assert_eq!(cells.len(), 2, "{plan}");
-    for cell in cells {
-        let inputs: Sha256 = serde_json::from_value(cell["inputs"].clone()).expect("inputs");
-        store().forget("cell", &inputs).expect("forgotten");
-    }
-    select
-}
 
 /// The program, running, with its standard error read line by line.
 struct Running {
@@ -147,15 +123,6 @@ fn latest(lab: &Lab) -> Value {
     serde_json::from_slice(&text).expect("a whole record")
 }
 
-/// What each cell is, in plan order.
-fn outcomes(results: &Value) -> Vec<String> {
-    let cells = results["cells"].as_array().expect("cells");
-    cells
-        .iter()
-        .map(|c| c["outcome"]["is"].as_str().expect("a word").to_owned())
-        .collect()
-}
-
 #[test]
 fn sigint_lets_the_guest_finish_and_the_same_command_measures_the_rest() {
     let Some(lab) = Lab::open("sigint_lets_the_guest_finish") else {
@@ -241,6 +208,11 @@ fn a_guest_panic_is_named_with_the_console_s_last_lines() {
         assert!(why.starts_with(expected), "{why}");
         let console = cell["outcome"]["console"].to_string();
         assert!(console.contains("Kernel panic - not syncing"), "{console}");
+    }
+    for kernel in ["6.12", "7.2"] {
+        let log = format!("latest/console/boot-{kernel}.log");
+        let log = fs::read_to_string(lab.results().join(log)).expect("the whole console");
+        assert!(log.contains("Kernel panic - not syncing"), "{log}");
     }
 }
 

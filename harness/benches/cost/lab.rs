@@ -6,7 +6,7 @@ use diorama::{
     plan::{CellPlan, KernelPlan, Machine as MachinePlan, Plan},
     provision::{Project, Provision},
     record::Outcome,
-    run::{Executor as _, Qemu},
+    run::{Booted, Executor as _, Qemu},
     scenario::{self, Overrides},
     store::{NoProgress, Sources, Store},
     vm::{Checkpoint, Deadlines, Handover, Machine, Vmm, Watcher, cpu_seconds, vsock::Vsock},
@@ -97,6 +97,7 @@ impl Lab {
                 vsock,
                 deadlines: Deadlines::default(),
                 fresh_checkpoints: false,
+                consoles: None,
             },
             cpu: slots.cpus[0],
             runtime,
@@ -128,7 +129,10 @@ impl Lab {
     pub async fn checkpoint(&self, kernel: &KernelPlan) -> Result<Rc<Checkpoint>> {
         let quiet = Box::new(|_: &str, _: &str| {});
         let made = self.qemu.checkpoint(kernel, self.cpu, quiet).await;
-        made.map(|c| c.handle).map_err(|o| ended(&o))
+        match made.map_err(|o| ended(&o))? {
+            Booted::Saved(checkpoint) => Ok(checkpoint.handle),
+            Booted::NotSaved { why } => Err(Error::host(why)),
+        }
     }
 
     /// Restores a cell, lets it go on and marks every phase until it is measured.

@@ -8,7 +8,7 @@ use crate::{
     provision::{AGENT_SYSROOT, Provision},
     store::FetchProgress,
 };
-use std::{path::PathBuf, process::Stdio};
+use std::{os::unix::process::CommandExt as _, path::PathBuf, process::Stdio};
 
 /// Builds it and returns the executable's path.
 ///
@@ -37,6 +37,15 @@ pub fn build(
         .map_or_else(|| context.root.join("target"), PathBuf::from);
     let target = target.join("guest");
     let mut command = image::sysroot::agent_build(&sysroot, &context.root, &target)?;
+    // SAFETY: the closure runs between fork and exec and makes one system call; it neither allocates
+    // nor takes locks.
+    unsafe {
+        // A build that nobody waits for any more ends: a signal may end this process alone.
+        command.pre_exec(|| {
+            let signal = Some(rustix::process::Signal::TERM);
+            rustix::process::set_parent_process_death_signal(signal).map_err(Into::into)
+        });
+    }
     let status = command
         .stdin(Stdio::null())
         .stdout(Stdio::from(std::io::stderr()))

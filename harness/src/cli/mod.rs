@@ -23,7 +23,7 @@ use std::{
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(cli) {
+    match signals::end_the_process().and_then(|()| dispatch(cli)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             let _ = writeln!(io::stderr(), "{}", error.render());

@@ -18,7 +18,7 @@ use crate::{
     provision::{Provision, Provisioned},
     record::{Outcome, Results, RunDir},
     report::{self, Format, Report, Style},
-    run::{self, CellCache, Event, Finished, Known, Options, Qemu, Slots, Stop},
+    run::{self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop},
     scenario::{self, Lane, Scenario},
     vm::{Deadlines, Vmm, vsock::Vsock},
 };
@@ -75,6 +75,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
         execute(&context, plan, vmm, dir, notes, measure, &slots, &mut ui),
     )?;
     drop(local);
+    signals::run_is_over();
     // Blocking work of guests that were ended may still run; nobody waits for it.
     runtime.shutdown_background();
     let shrunk = context.store.shrink(run::CHECKPOINTS, CHECKPOINT_BYTES);
@@ -113,6 +114,7 @@ async fn execute(
         }),
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
+        consoles: Some(Consoles::in_run(dir.path())),
     };
     let timings = context.store.root().join("timings.json");
     let options = Options {
@@ -168,10 +170,8 @@ fn conclude(
         chart: Some("chart.svg".into()),
         ..Style::default()
     };
-    for (format, name) in REPORTS {
-        let bytes = report::render(&report, format, &style)?;
-        crate::record::write_atomically(&finished.dir.join(name), &bytes)?;
-    }
+    // What was measured is shown also where its reports cannot be written.
+    let written = write_reports(&report, &style, &finished.dir);
     if measure.json {
         print_json(results)?;
     } else if judge == Judge::Yes {
@@ -188,6 +188,7 @@ fn conclude(
             ui.line(&format!("  {cell}: {}", differences.join("; ")));
         }
     }
+    written.map_err(|e| e.while_(format!("writing the reports of run {}", results.run_id)))?;
     ui.line(&format!(
         "record: {} (report.md, chart.svg, chart.png, results.json)",
         finished.dir.display()
@@ -200,6 +201,14 @@ fn conclude(
         ui.line("next: run the same command again: what was measured is not measured twice");
     }
     Ok(exit)
+}
+
+fn write_reports(report: &Report, style: &Style, dir: &Path) -> Result<()> {
+    for (format, name) in REPORTS {
+        let bytes = report::render(report, format, style)?;
+        crate::record::write_atomically(&dir.join(name), &bytes)?;
+    }
+    Ok(())
 }
 
 fn exit(judge: Judge, report: &Report, finished: &Finished) -> Exit {

@@ -1,12 +1,18 @@
-//! Two-stage stopping: the first SIGINT lets running guests finish, the second ends them; SIGTERM
-//! and SIGHUP end them at once. In every case the record is whole when the process ends.
+//! Signals. While guests run, stopping has two stages: the first SIGINT lets running guests finish,
+//! the second ends them; SIGTERM and SIGHUP end them at once. In every case the record is whole when
+//! the process ends. At any other time a signal ends the process at once, with a message: whatever
+//! the store holds is complete or a partial download, which the next command resumes.
 
 use crate::{
     error::{Error, Exit, Result},
     run::Stop,
 };
+use std::{
+    io::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -15,16 +21,75 @@ pub const INTERRUPTED: &str = "interrupted (SIGINT)";
 const TERMINATED: &str = "terminated (SIGTERM)";
 const HUNG_UP: &str = "hung up (SIGHUP)";
 
-/// Starts to listen for signals, in a tokio runtime.
+/// Whether a run listens, and decides what becomes of a signal.
+static RUN_LISTENS: AtomicBool = AtomicBool::new(false);
+
+fn install(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|e| Error::host("listening for signals").because(e))
+}
+
+/// From now on a signal ends the process, with a message and the documented exit code, unless a run
+/// listens.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn end_the_process() -> Result<()> {
+    let starting = |e| Error::host("starting to listen for signals").because(e);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(starting)?;
+    // Installed before this returns: a thread of its own may take its time to start.
+    let entered = runtime.enter();
+    let mut interrupt = install(SignalKind::interrupt())?;
+    let mut terminate = install(SignalKind::terminate())?;
+    let mut hangup = install(SignalKind::hangup())?;
+    drop(entered);
+    let listen = async move {
+        loop {
+            let stop = tokio::select! {
+                _ = interrupt.recv() => Stop::Now(INTERRUPTED),
+                _ = terminate.recv() => Stop::Now(TERMINATED),
+                _ = hangup.recv() => Stop::Now(HUNG_UP),
+            };
+            if !RUN_LISTENS.load(Ordering::SeqCst) {
+                end(stop);
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || runtime.block_on(listen))
+        .map_err(starting)?;
+    Ok(())
+}
+
+fn end(stop: Stop) {
+    if let (Stop::Now(why), Some(exit)) = (stop, exit(stop)) {
+        // On a line of its own, whatever progress is being drawn.
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nerror: {why}\n  next: run the same command again: a download goes on where it stopped"
+        );
+        std::process::exit(exit as i32);
+    }
+}
+
+/// No run listens any more.
+pub fn run_is_over() {
+    RUN_LISTENS.store(false, Ordering::SeqCst);
+}
+
+/// Starts to listen for a run's signals, in a tokio runtime.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn listen() -> Result<watch::Sender<Stop>> {
     let (stop, _) = watch::channel(Stop::No);
-    let install = |kind| signal(kind).map_err(|e| Error::host("listening for signals").because(e));
     let mut interrupt = install(SignalKind::interrupt())?;
     let mut terminate = install(SignalKind::terminate())?;
     let mut hangup = install(SignalKind::hangup())?;
+    RUN_LISTENS.store(true, Ordering::SeqCst);
     let sender = stop.clone();
     tokio::spawn(async move {
         loop {

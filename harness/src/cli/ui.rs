@@ -152,6 +152,13 @@ impl Ui {
                     )
                 });
             }
+            // The note that follows says it.
+            Event::CheckpointNotSaved { kernel, .. } => self.end(
+                &Guest::Boot {
+                    kernel: kernel.clone(),
+                },
+                true,
+            ),
             Event::CheckpointFailed {
                 kernel,
                 outcome,

@@ -58,6 +58,13 @@ pub enum Event {
         /// Digest of the guest's memory.
         memory: String,
     },
+    /// A kernel booted to its checkpoint, which could not be kept: its cells boot by themselves.
+    CheckpointNotSaved {
+        /// Which kernel.
+        kernel: String,
+        /// Why.
+        why: String,
+    },
     /// A kernel's checkpoint could not be made; its cells end with this outcome.
     CheckpointFailed {
         /// Which kernel.
@@ -112,6 +119,10 @@ impl Event {
                 phase,
                 detail,
             } if phase == REBUILD || phase == RETRY => Some(format!("{guest}: {detail}")),
+            Event::CheckpointNotSaved { kernel, why } => Some(format!(
+                "{kernel}: its checkpoint could not be kept, so each of its cells boots by itself; \
+                 that takes longer and gives the same digits ({why})"
+            )),
             _ => None,
         }
     }

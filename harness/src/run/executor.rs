@@ -23,6 +23,19 @@ pub struct Checkpointed<C> {
     pub memory: String,
 }
 
+/// What came of a boot to a checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Booted<C> {
+    /// Cells start from it.
+    Saved(Checkpointed<C>),
+    /// The guest got there, but its state could not be kept, on a full disk for one. That costs
+    /// time and no cell: each boots by itself.
+    NotSaved {
+        /// In words.
+        why: String,
+    },
+}
+
 /// Makes checkpoints and measures cells: [`super::Qemu`] for real, a script in tests.
 #[allow(async_fn_in_trait, reason = "every run stays on one thread")]
 pub trait Executor: 'static {
@@ -35,7 +48,7 @@ pub trait Executor: 'static {
         kernel: &KernelPlan,
         cpu: usize,
         watch: Watch,
-    ) -> Result<Checkpointed<Self::Checkpoint>, Outcome>;
+    ) -> Result<Booted<Self::Checkpoint>, Outcome>;
 
     /// Measures one cell, from a checkpoint or by a boot of its own.
     async fn cell(

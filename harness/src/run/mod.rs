@@ -2,6 +2,7 @@
 //! everything is recorded as it happens.
 
 mod cache;
+mod consoles;
 mod event;
 mod executor;
 mod hosts;
@@ -15,8 +16,9 @@ mod verify;
 mod tests;
 
 pub use cache::CellCache;
+pub use consoles::Consoles;
 pub use event::{Event, Guest};
-pub use executor::{Checkpointed, Executor, Watch};
+pub use executor::{Booted, Checkpointed, Executor, Watch};
 pub use hosts::{Slots, slots};
 pub use qemu::{CHECKPOINTS, Qemu};
 pub use scheduler::{Options, Stop};
@@ -132,6 +134,7 @@ pub async fn perform<E: Executor>(
                 // What was known stays when it differs: both are evidence, and the record has one.
                 let keep = verified.as_ref().is_none_or(Vec::is_empty);
                 if keep && let Err(error) = cache.put(inputs, measured) {
+                    recorder.uncached += 1;
                     recorder.note(format!("a cell could not be cached: {}", error.render()));
                 }
                 if let Some(differences) = verified {
@@ -189,6 +192,8 @@ struct Recorder<'a> {
     listen: &'a mut dyn FnMut(&Event),
     stop: &'a watch::Sender<Stop>,
     failed: Option<Error>,
+    /// Cells that were measured and could not be put into the cell cache.
+    uncached: usize,
 }
 
 impl<'a> Recorder<'a> {
@@ -222,6 +227,7 @@ impl<'a> Recorder<'a> {
             listen,
             stop,
             failed: None,
+            uncached: 0,
         }
     }
 
@@ -314,15 +320,27 @@ impl<'a> Recorder<'a> {
 
     fn finish(self) -> Result<(Results, PathBuf)> {
         let results = self.results();
-        match self.failed {
-            None => Ok((results, self.dir.path().to_owned())),
-            Some(error) => {
-                let hint = "what was measured is in the cell cache: make room, then run again and \
-                            it is taken from there";
-                Err(error
-                    .hint(hint)
-                    .while_(format!("recording run {}", results.run_id)))
-            }
-        }
+        let Some(error) = self.failed else {
+            return Ok((results, self.dir.path().to_owned()));
+        };
+        let measured = results
+            .cells
+            .iter()
+            .filter(|c| c.outcome.measured().is_some())
+            .count();
+        let hint = match (measured - self.uncached.min(measured), self.uncached) {
+            (0, 0) => "make room, then run the same command again".to_owned(),
+            (kept, 0) => format!(
+                "the {kept} cells measured so far are in the cell cache: make room, then run the \
+                 same command again, and they are taken from there"
+            ),
+            (kept, lost) => format!(
+                "make room for the cache as well: {kept} of the measured cells are in it, {lost} \
+                 are not and will be measured again"
+            ),
+        };
+        Err(error
+            .hint(hint)
+            .while_(format!("recording run {}", results.run_id)))
     }
 }

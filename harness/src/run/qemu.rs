@@ -1,8 +1,9 @@
 //! The real executor: boots, checkpoints and cells in QEMU.
 
 use super::{
+    consoles::{Consoles, Kept},
     event::{REBUILD, RETRY},
-    executor::{Checkpointed, Executor, Watch},
+    executor::{Booted, Checkpointed, Executor, Watch},
     intact::intact,
     staging::{move_files, staging},
 };
@@ -41,6 +42,8 @@ pub struct Qemu {
     pub deadlines: Deadlines,
     /// Whether to make checkpoints afresh even where there are some.
     pub fresh_checkpoints: bool,
+    /// Where the guests' consoles are kept, if anywhere.
+    pub consoles: Option<Consoles>,
 }
 
 /// What a guest finds that is booted to its checkpoint.
@@ -56,26 +59,30 @@ impl Executor for Qemu {
         kernel: &KernelPlan,
         cpu: usize,
         watch: Watch,
-    ) -> Step<Checkpointed<Rc<Checkpoint>>> {
+    ) -> Step<Booted<Rc<Checkpoint>>> {
         let machine = machine_of(kernel)?;
         let began = Instant::now();
         if !self.fresh_checkpoints
             && let Some(found) = self.saved(machine, &watch).await
         {
-            return Ok(checkpointed(found, true, began));
+            return Ok(Booted::Saved(checkpointed(found, true, began)));
         }
-        let made = match self.boot_and_save(machine, cpu, &watch).await {
+        let name = &kernel.record.name;
+        let made = match self.boot_and_save(name, machine, cpu, &watch).await {
             // One cold boot in several hundred hangs without explanation: one retry, and it shows.
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
                     RETRY,
                     &format!("no progress in phase `{phase}` for {after_s:.0} s; tried once more"),
                 );
-                self.boot_and_save(machine, cpu, &watch).await?
+                self.boot_and_save(name, machine, cpu, &watch).await?
             }
             other => other?,
         };
-        Ok(checkpointed(made, false, began))
+        Ok(match made {
+            Ok(made) => Booted::Saved(checkpointed(made, false, began)),
+            Err(error) => Booted::NotSaved { why: words(&error) },
+        })
     }
 
     async fn cell(
@@ -108,15 +115,18 @@ impl Qemu {
         }
     }
 
+    /// Boots a guest to its checkpoint. The inner error is that of keeping it.
     async fn boot_and_save(
         &self,
+        name: &str,
         plan: &MachinePlan,
         cpu: usize,
         watch: &Watch,
-    ) -> Step<Checkpoint> {
+    ) -> Step<Result<Checkpoint>> {
         let began = Instant::now();
         self.check(&plan.spec).await?;
         let mut machine = self.boot(&plan.spec, NO_JOB, cpu).await?;
+        let _console = self.keep_console(&format!("boot {name}"), &machine);
         let mut watcher = Watcher::new(self.deadlines);
         watcher
             .until(&mut machine, Handover::Ready, true, watch)
@@ -137,9 +147,9 @@ impl Qemu {
             })?;
             Ok(opened)
         };
-        let saved = saved.await.map_err(|e| failed("saving the checkpoint", &e));
+        let saved = saved.await;
         machine.end().await;
-        saved
+        Ok(saved)
     }
 
     /// Whether the files a guest boots from are still those that its digest names: what the disk
@@ -152,6 +162,12 @@ impl Qemu {
             intact(&store, &spec.initramfs, &spec.initramfs_sha256)
         });
         checked.await.map_err(|e| failed(doing, &e))
+    }
+
+    /// The console is written when what is returned is dropped: however the guest ends.
+    fn keep_console(&self, guest: &str, machine: &Machine) -> Option<Kept> {
+        let consoles = self.consoles.as_ref()?;
+        Some(consoles.keep(guest, machine.console.clone()))
     }
 
     async fn boot(&self, spec: &Spec, job: &[u8], cpu: usize) -> Step<Machine> {
@@ -175,17 +191,21 @@ impl Qemu {
         let job = serde_json::to_vec(&cell.job)
             .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
         let mut watcher = Watcher::new(self.deadlines);
+        let name = cell.key.to_string();
+        let console;
         let (mut machine, memory) = match (from, plan.stop_by) {
             (Some(checkpoint), _) => {
                 watch("restore", "");
                 let restored = checkpoint.restore(&self.vmm, &plan.spec, &job, cpu).await;
                 let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
+                console = self.keep_console(&name, &machine);
                 go_on(&machine).await?;
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
                 self.check(&plan.spec).await?;
                 let mut machine = self.boot(&plan.spec, &job, cpu).await?;
+                console = self.keep_console(&name, &machine);
                 watcher
                     .until(&mut machine, Handover::Ready, true, watch)
                     .await?;
@@ -202,7 +222,9 @@ impl Qemu {
                     initramfs,
                     ..plan.spec.clone()
                 };
-                (self.boot(&spec, NO_JOB, cpu).await?, None)
+                let machine = self.boot(&spec, NO_JOB, cpu).await?;
+                console = self.keep_console(&name, &machine);
+                (machine, None)
             }
         };
         let stops = plan.stop_by == StopBy::Pvpanic;
@@ -222,6 +244,7 @@ impl Qemu {
         let report = self.report(&mut machine, &mut watcher, stops).await;
         let cpu_s = machine.cpu_seconds();
         machine.end().await;
+        drop(console);
         Ok(Measured {
             guest: report?,
             memory: MemoryDigests {
@@ -340,15 +363,17 @@ fn checkpointed(
 }
 
 fn failed(stage: &str, error: &Error) -> Outcome {
-    let text = error.render();
-    let why = text
-        .strip_prefix("error: ")
-        .unwrap_or(&text)
-        .replace("\n  ", "; ");
     Outcome::HarnessFailed {
         stage: stage.to_owned(),
-        why,
+        why: words(error),
     }
+}
+
+/// An error with its causes and its next step, in one line.
+fn words(error: &Error) -> String {
+    let text = error.render();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.replace("\n  ", "; ")
 }
 
 /// Each kind of the guest's failures is one outcome.

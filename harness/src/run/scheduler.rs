@@ -5,7 +5,7 @@
 
 use super::{
     event::{Event, Guest},
-    executor::{Checkpointed, Executor, Watch},
+    executor::{Booted, Executor, Watch},
 };
 use crate::{
     plan::Plan,
@@ -71,7 +71,7 @@ enum Task {
 enum Done<C> {
     Boot {
         kernel: usize,
-        result: Result<Checkpointed<C>, Outcome>,
+        result: Result<Booted<C>, Outcome>,
     },
     Cell {
         kernel: usize,
@@ -289,7 +289,7 @@ fn settle<C>(
     match done {
         Done::Boot {
             kernel,
-            result: Ok(made),
+            result: Ok(Booted::Saved(made)),
         } => {
             sink(Event::CheckpointReady {
                 kernel: plan.kernels[kernel].record.name.clone(),
@@ -299,6 +299,16 @@ fn settle<C>(
                 memory: made.memory,
             });
             states[kernel] = State::There(made.handle);
+        }
+        Done::Boot {
+            kernel,
+            result: Ok(Booted::NotSaved { why }),
+        } => {
+            sink(Event::CheckpointNotSaved {
+                kernel: plan.kernels[kernel].record.name.clone(),
+                why,
+            });
+            states[kernel] = State::NotNeeded;
         }
         Done::Boot {
             kernel,

@@ -28,6 +28,8 @@ enum Act {
     Say(&'static str, &'static str),
     /// Works, after the run directory went away.
     Vanish,
+    /// Boots, but its checkpoint cannot be kept.
+    NotSaved(&'static str),
 }
 
 /// Plays a script: guest -> what it does; every other guest works.
@@ -48,6 +50,7 @@ impl Scripted {
             Some(Act::Stop(stop)) => stop.raise(&self.stop),
             Some(Act::Hang) => std::future::pending().await,
             Some(Act::Say(phase, detail)) => watch(phase, detail),
+            Some(Act::NotSaved(_)) => {}
             Some(Act::Vanish) => std::fs::remove_dir_all(&self.results).expect("removed"),
         }
         // Lets the scheduler see a stop before the guest's end.
@@ -64,16 +67,22 @@ impl Executor for Scripted {
         kernel: &KernelPlan,
         _cpu: usize,
         watch: Watch,
-    ) -> Result<Checkpointed<String>, Outcome> {
+    ) -> Result<Booted<String>, Outcome> {
         let name = kernel.record.name.clone();
-        self.act(format!("boot {name}"), &watch).await?;
-        Ok(Checkpointed {
+        let guest = format!("boot {name}");
+        self.act(guest.clone(), &watch).await?;
+        if let Some(Act::NotSaved(why)) = self.acts.get(&guest) {
+            return Ok(Booted::NotSaved {
+                why: (*why).to_owned(),
+            });
+        }
+        Ok(Booted::Saved(Checkpointed {
             memory: format!("memory of {name}"),
             handle: name,
             cached: false,
             wall_s: 5.0,
             cpu_s: 4.0,
-        })
+        }))
     }
 
     async fn cell(
@@ -84,10 +93,15 @@ impl Executor for Scripted {
         _cpu: usize,
         watch: Watch,
     ) -> Outcome {
+        let name = &kernel.record.name;
+        let saved = !matches!(
+            self.acts.get(&format!("boot {name}")),
+            Some(Act::NotSaved(_))
+        );
         assert_eq!(
             from,
-            Some(&kernel.record.name),
-            "from its kernel's checkpoint"
+            saved.then_some(name),
+            "from its kernel's checkpoint, if there is one"
         );
         match self.act(cell.key.to_string(), &watch).await {
             Ok(()) => Outcome::Measured(Box::new(fixture::measured(self.iops.get(), 4096))),
@@ -243,6 +257,9 @@ fn tell(events: &[Event]) -> String {
         }
         Event::GuestStarted { guest, cpu, .. } => format!("guest-started {guest} on {cpu}"),
         Event::CheckpointReady { kernel, .. } => format!("checkpoint-ready {kernel}"),
+        Event::CheckpointNotSaved { kernel, why } => {
+            format!("checkpoint-not-saved {kernel}: {why}")
+        }
         Event::CheckpointFailed { kernel, why, .. } => format!("checkpoint-failed {kernel}: {why}"),
         Event::RunStarted { cells, cached, .. } => {
             format!("run-started: {cells} cells, {cached} cached")
@@ -305,6 +322,24 @@ fn a_failed_boot_costs_its_own_cells_and_no_others() {
     ");
     assert_eq!(completed(&seen.events).len(), 4);
     assert_eq!(finished.stopped, Stop::No);
+}
+
+/// On a full disk a checkpoint cannot be saved, and nothing else is lost.
+#[test]
+fn a_checkpoint_that_cannot_be_kept_costs_no_cell_and_is_noted() {
+    let acts = [("boot 6.12", Act::NotSaved("writing ram.img; disk full"))];
+    let mut stage = Stage::new();
+    let seen = stage.run(&acts, Known::Use);
+    let finished = seen.finished.unwrap();
+    let results = on_disk(&finished);
+    assert!(results.cells.iter().all(|c| c.outcome.measured().is_some()));
+    insta::assert_snapshot!(results.notes.join("\n"), @"6.12: its checkpoint could not be kept, so each of its cells boots by itself; that takes longer and gives the same digits (writing ram.img; disk full)");
+    let events = tell(&seen.events);
+    assert!(
+        events.contains("checkpoint-not-saved 6.12: writing ram.img; disk full\nnote 6.12: "),
+        "{events}"
+    );
+    assert!(events.contains("checkpoint-ready 7.2"), "{events}");
 }
 
 #[test]

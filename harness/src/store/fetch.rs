@@ -5,6 +5,7 @@ use super::{
     flock::Flock,
     http::{self, Failure},
     partial::Partial,
+    reasons::Reasons,
     snapshot, sync_dir, touch,
 };
 use crate::{
@@ -29,7 +30,8 @@ const PARALLEL: usize = 4;
 /// Why a file is not in the store.
 #[derive(Debug)]
 pub(crate) enum Missing {
-    /// No mirror has it any more, and the snapshot archive does not have it or cannot be reached.
+    /// Every mirror that answers says that it has it no more, and the snapshot archive does not have
+    /// it or cannot be reached.
     Gone(Error),
     /// Anything else.
     Failed(Error),
@@ -233,7 +235,7 @@ impl Store {
                     Ok(()) => return Ok(()),
                     Err(failure) => {
                         progress.note(&format!("{}: {failure}", file.package));
-                        if matches!(failure, Failure::Transient(_)) {
+                        if matches!(failure, Failure::Transient(_) | Failure::Cut(_)) {
                             again.push(url.clone());
                         }
                         reasons.add(url, failure);
@@ -247,7 +249,7 @@ impl Store {
             std::thread::sleep(backoff);
             backoff *= 2;
         }
-        let gone = reasons.all_gone();
+        let gone = reasons.gone();
         // Indexes are not kept by package and version; everything else is.
         if !file.path.starts_with("dists/") {
             for base in sources.snapshots() {
@@ -289,7 +291,7 @@ impl Store {
                 part.restart()?;
             }
             if let Some(length) = answer.length.filter(|n| part.have + n != file.size) {
-                return Ok(Err(Failure::Refused(format!(
+                return Ok(Err(Failure::Wrong(format!(
                     "{url}: the file there has {} bytes, not {}",
                     part.have + length,
                     file.size
@@ -306,7 +308,7 @@ impl Store {
                     Ok(n) => n,
                     Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                     Err(e) => {
-                        return Ok(Err(Failure::Transient(format!(
+                        return Ok(Err(Failure::Cut(format!(
                             "{url}: cut short after {} of {} bytes ({e})",
                             part.have, file.size
                         ))));
@@ -316,7 +318,7 @@ impl Store {
                 progress.advanced(file, part.have.min(file.size));
             }
             if part.have < file.size {
-                return Ok(Err(Failure::Transient(format!(
+                return Ok(Err(Failure::Cut(format!(
                     "{url}: cut short after {} of {} bytes",
                     part.have, file.size
                 ))));
@@ -334,74 +336,33 @@ impl Store {
         );
         // Bytes of an earlier process may be to blame: then this source deserves a whole try.
         Ok(Err(if resumed_from > 0 {
-            Failure::Transient(what)
+            Failure::Cut(what)
         } else {
-            Failure::Refused(what)
+            Failure::Wrong(what)
         }))
     }
 }
 
-/// Whether a mirror serves the file with the size that the index says, without fetching it.
+/// Whether a mirror serves the file with the size that the index says, without fetching it. As in
+/// [`Store::fetch`], mirrors that do not answer do not count while another does.
 pub(crate) fn check_there(file: &LockedFile, sources: &Sources) -> Result<bool> {
     let mut unclear = None;
+    let mut answered = false;
     for base in sources.mirrors(&file.archive)? {
         match http::head(sources, &format!("{base}/{}", file.path)) {
             Ok(length) if length.is_none_or(|n| n == file.size) => return Ok(true),
-            Ok(_) | Err(Failure::Gone(_)) => {}
+            Ok(_) | Err(Failure::Gone(_)) => answered = true,
             Err(failure) => unclear = Some(failure),
         }
     }
     match unclear {
-        // One mirror's clear no is enough only if no other was out of reach.
-        Some(failure) => Err(
-            Error::fetch(format!("asking the mirrors for {}", file.path))
-                .because(failure)
-                .hint("check the network, the proxy variables, or set another mirror"),
-        ),
-        None => Ok(false),
-    }
-}
-
-/// The last failure of every source, in the order tried.
-#[derive(Default)]
-struct Reasons(Vec<(String, Failure)>);
-
-impl Reasons {
-    fn add(&mut self, source: String, failure: Failure) {
-        match self.0.iter_mut().find(|(s, _)| *s == source) {
-            Some((_, last)) => *last = failure,
-            None => self.0.push((source, failure)),
-        }
-    }
-
-    fn all_gone(&self) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|(_, f)| matches!(f, Failure::Gone(_)))
-    }
-
-    fn into_missing(self, file: &LockedFile, gone: bool) -> Missing {
-        let why: Vec<_> = self.0.iter().map(|(_, f)| f.to_string()).collect();
-        let what = format!("fetching {} {}", file.package, file.version);
-        if gone {
-            let error = Error::fetch(format!("{what}: it has vanished from the archive"))
-                .because(why.join("; "))
-                .hint("resolve it afresh with `diorama lock --update`");
-            Missing::Gone(error)
-        } else if self.0.iter().any(|(_, f)| matches!(f, Failure::Gone(_))) {
-            // Not known to have vanished everywhere: replacing it is for a person to decide.
-            let error = Error::fetch(format!(
-                "{what}: a mirror no longer has it, and others did not answer"
-            ))
-            .because(why.join("; "))
-            .hint(
-                "try again later, or lock what the archive has now: `diorama lock --update NAME`",
-            );
-            Missing::Failed(error)
-        } else {
-            let error = Error::fetch(what).because(why.join("; ")).hint(
-                "check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
-            );
-            Missing::Failed(error)
-        }
+        Some(failure) if !answered => Err(Error::fetch(format!(
+            "asking the mirrors for {}",
+            file.path
+        ))
+        .because(failure)
+        .hint("check the network, the proxy variables, or set another mirror")),
+        _ => Ok(false),
     }
 }
 

@@ -8,16 +8,25 @@ use std::{fmt, io::Read};
 pub enum Failure {
     /// The server is sure that it does not have it (404, 410).
     Gone(String),
-    /// May work later: no connection, time-out, 5xx, a download cut short.
+    /// May work later, and says nothing of the file: no connection, time-out, 5xx.
     Transient(String),
-    /// The server will not, or what it sent cannot be right: another mirror may.
+    /// It has the file, but the transfer ended early.
+    Cut(String),
+    /// The server will not: another mirror may.
     Refused(String),
+    /// What it sent under this name is another file.
+    Wrong(String),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Failure::Gone(why) | Failure::Transient(why) | Failure::Refused(why)) = self;
-        f.write_str(why)
+        match self {
+            Failure::Gone(why)
+            | Failure::Transient(why)
+            | Failure::Cut(why)
+            | Failure::Refused(why)
+            | Failure::Wrong(why) => f.write_str(why),
+        }
     }
 }
 

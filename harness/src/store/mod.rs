@@ -22,6 +22,7 @@ pub mod hermetic;
 pub(crate) mod http;
 mod partial;
 mod progress;
+mod reasons;
 mod snapshot;
 mod sources;
 mod tree;

@@ -176,6 +176,16 @@ impl Server {
         server
     }
 
+    /// Nobody listens there: connections are refused.
+    pub fn refusing() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Server {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            replies: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
     /// Changes one answer.
     pub fn set(&self, path: &str, reply: Reply) {
         self.replies.lock().unwrap().insert(path.to_owned(), reply);

@@ -204,15 +204,27 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
 
 /// A memfd that QEMU writes and the harness reads: it can never block the guest, and nothing of
 /// it is left behind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stream {
-    file: File,
+    file: Arc<File>,
 }
 
 impl Stream {
-    fn new(name: &str) -> io::Result<Stream> {
+    /// An empty one; the name is for those who look into /proc.
+    pub(crate) fn new(name: &str) -> io::Result<Stream> {
         let fd: OwnedFd = memfd_create(name, MemfdFlags::CLOEXEC)?;
-        Ok(Stream { file: fd.into() })
+        Ok(Stream {
+            file: Arc::new(fd.into()),
+        })
+    }
+
+    /// Writes at its end, as QEMU does.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    #[cfg(test)]
+    pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.len())
     }
 
     /// Bytes written so far.

@@ -13,7 +13,7 @@ mod watch;
 
 pub use checkpoint::{Checkpoint, Meta, blocking};
 pub use kvm::try_kvm;
-pub use machine::{Machine, cpu_seconds};
+pub use machine::{Machine, Stream, cpu_seconds};
 pub use spec::{CMDLINE, CPU, HOTPLUG_BUS, Identity, Spec, Start};
 pub use vmm::Vmm;
 pub use watch::{Deadlines, Handover, Watcher, console_tail, fault};

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use diorama::{
+    digest::Sha256,
     provision::Project,
     store::{NoProgress, Sources, Store},
 };
@@ -157,5 +158,40 @@ pub fn digits(results: &serde_json::Value) -> BTreeMap<String, serde_json::Value
             });
             (name, exact)
         })
+        .collect()
+}
+
+/// The cache that the program uses in tests.
+#[must_use]
+pub fn store() -> Store {
+    let root = Store::default_root(|name| env::var(name).ok()).expect("a cache directory");
+    Store::open(root).expect("the cache")
+}
+
+/// Selects two cells of one kernel under a command line of this test's own, and makes sure that
+/// they are not known.
+#[must_use]
+pub fn unknown_cells<'a>(lab: &Lab, word: &'a str) -> Vec<&'a str> {
+    let select = vec!["smoke", "--only-kernel", "7.2", "--cmdline", word];
+    let mut words = vec!["plan", "--json"];
+    words.extend(&select);
+    let output = lab.diorama().args(&words).output().expect("a plan");
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the plan as JSON");
+    let cells = plan.as_array().expect("cells");
+    assert_eq!(cells.len(), 2, "{plan}");
+    for cell in cells {
+        let inputs: Sha256 = serde_json::from_value(cell["inputs"].clone()).expect("inputs");
+        store().forget("cell", &inputs).expect("forgotten");
+    }
+    select
+}
+
+/// What each cell is, in plan order.
+#[must_use]
+pub fn outcomes(results: &serde_json::Value) -> Vec<String> {
+    let cells = results["cells"].as_array().expect("cells");
+    cells
+        .iter()
+        .map(|c| c["outcome"]["is"].as_str().expect("a word").to_owned())
         .collect()
 }

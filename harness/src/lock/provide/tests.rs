@@ -285,6 +285,41 @@ fn a_vanished_kernel_is_refused_or_resolved_afresh_and_said_so() {
     assert!(!again.as_locked, "still not the locked one");
 }
 
+/// Outside of the great mirrors' reach, some of the defaults and the snapshot archive may not be
+/// reachable. One mirror's word is enough then; without any it is the network's fault.
+#[test]
+fn a_vanished_kernel_is_resolved_afresh_also_where_the_last_resort_is_out_of_reach() {
+    let f = Fixture::new();
+    f.suite("one", NEVER, &[image("6.12.8-1", 8)]);
+    let (lock, _) = f.update(&Lock::default(), &["6.12"]).unwrap();
+    let entry = lock.entry("6.12").unwrap();
+    f.server.set(
+        "/pool/linux-image-6.12.1-cloud_6.12.8-1.deb",
+        Reply::Status(404),
+    );
+    f.suite("one", NEVER, &[image("6.12.9-1", 9)]);
+    let refusing = Server::refusing();
+    let declared = f.declared();
+    let ask = |mirrors: &[&Server], when| {
+        let sources = sources(mirrors, &[&refusing]);
+        provide(&f.store, &declared, entry, when, &sources, &NoProgress)
+    };
+    let provided = ask(&[&refusing, &f.server], WhenGone::Reresolve).unwrap();
+    assert!(!provided.as_locked);
+    assert_eq!(provided.entry.files[0].version, "6.12.9-1");
+
+    let error = ask(&[&refusing, &f.server], WhenGone::Fail).unwrap_err();
+    assert_eq!(error.exit(), Exit::Fetch);
+    let text = error.render();
+    assert!(text.contains("it has vanished from the archive"), "{text}");
+    assert!(text.contains("`diorama lock --update 6.12`"), "{text}");
+
+    let error = ask(&[&refusing], WhenGone::Reresolve).unwrap_err();
+    assert_eq!(error.exit(), Exit::Fetch);
+    let text = error.render();
+    assert!(text.contains("no mirror answers"), "{text}");
+}
+
 #[test]
 fn what_is_there_is_provided_as_locked_without_asking_for_an_index() {
     let f = Fixture::new();

@@ -90,6 +90,31 @@ fn a_truncated_download_is_resumed() {
     assert!(seen[1].starts_with("GET /pool/p.deb from ") && from > 0 && from <= 150_000);
 }
 
+/// A server that closes early every time: what has arrived is kept, and the next command goes on
+/// from there.
+#[test]
+fn a_transfer_that_ends_early_every_time_is_given_up_and_keeps_what_arrived() {
+    let (_dir, store) = store();
+    let file = locked("p", &bytes());
+    let short = server(Reply::Cut(bytes(), 20_000));
+    let error = fetch(&store, &file, &sources(&[&short], &[])).unwrap_err();
+    assert_eq!(error.exit(), crate::error::Exit::Fetch);
+    let text = plain(&error, &[&short]);
+    assert!(text.contains("the transfer ends early"), "{text}");
+    assert!(!store.file_path(&file.sha256).exists());
+    let kept = fs::metadata(store.partial_path(&file.sha256))
+        .unwrap()
+        .len();
+    assert!(kept > 0 && kept <= 80_000, "{kept}: one try and three more");
+
+    let whole = server(Reply::File(bytes()));
+    assert_eq!(
+        fetch(&store, &file, &sources(&[&whole], &[])).unwrap(),
+        bytes()
+    );
+    assert_eq!(whole.seen(), [format!("GET /pool/p.deb from {kept}")]);
+}
+
 #[test]
 fn what_a_killed_process_left_is_resumed() {
     let (_dir, store) = store();
@@ -161,7 +186,7 @@ fn a_busy_mirror_is_asked_again_and_not_for_ever() {
     let error = fetch(&store, &file, &sources(&[&down], &[])).unwrap_err();
     assert_eq!(down.seen().len(), 4, "one try and three more");
     insta::assert_snapshot!(plain(&error, &[&down]), @r"
-    error: fetching p 1.0+b1
+    error: fetching p 1.0+b1: no mirror answers
       because: http://server1/pool/p.deb: HTTP 503
       next: check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
     ");
@@ -231,10 +256,36 @@ fn gone_everywhere_is_told_from_not_reached() {
         matches!(ask(&[&empty], &[&down]), Missing::Gone(_)),
         "the snapshot is a last resort"
     );
-    assert!(matches!(
-        ask(&[&empty, &down], &[&empty]),
-        Missing::Failed(_)
-    ));
+    assert!(
+        matches!(ask(&[&empty, &down], &[&empty]), Missing::Gone(_)),
+        "a mirror that does not answer says nothing either way"
+    );
+    assert!(
+        matches!(ask(&[&empty], &[&Server::refusing()]), Missing::Gone(_)),
+        "nor does a last resort that cannot be reached"
+    );
+    assert!(
+        matches!(ask(&[&down], &[&empty]), Missing::Failed(_)),
+        "without any mirror's word it is the network"
+    );
+    let cut = server(Reply::Cut(bytes(), 0));
+    let Missing::Failed(error) = ask(&[&empty, &cut], &[]) else {
+        panic!("a mirror has it")
+    };
+    insta::assert_snapshot!(plain(&error, &[&empty, &cut]), @r"
+    error: fetching p 1.0+b1: the transfer ends early
+      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: cut short after 0 of 200000 bytes (Peer disconnected)
+      next: run the same command again: what has arrived is kept, and it goes on from there
+    ");
+    let other = server(Reply::File(vec![7; 200_000]));
+    let Missing::Failed(error) = ask(&[&empty, &other], &[]) else {
+        panic!("another file is never a reason to take a third")
+    };
+    insta::assert_snapshot!(plain(&error, &[&empty, &other]), @r"
+    error: fetching p 1.0+b1: what is served is not the locked file
+      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: sha256 is 8cfcba83dcfc, not e24bc62381f1
+      next: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
+    ");
 }
 
 #[test]
@@ -247,9 +298,9 @@ fn corrupt_bytes_are_refused_and_the_next_mirror_is_asked() {
     let error = fetch(&store, &file, &sources(&[&bad], &[])).unwrap_err();
     assert_eq!(error.exit(), crate::error::Exit::Fetch);
     insta::assert_snapshot!(plain(&error, &[&bad]), @r"
-    error: fetching p 1.0+b1
+    error: fetching p 1.0+b1: what is served is not the locked file
       because: http://server1/pool/p.deb: sha256 is d8679f548774, not e24bc62381f1
-      next: check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
+      next: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
     ");
     assert!(!store.file_path(&file.sha256).exists());
 
@@ -267,9 +318,9 @@ fn a_file_of_another_length_is_refused_before_it_is_read() {
     let page = server(Reply::File(b"<html>please log in</html>".to_vec()));
     let error = fetch(&store, &file, &sources(&[&page], &[])).unwrap_err();
     insta::assert_snapshot!(plain(&error, &[&page]), @r"
-    error: fetching p 1.0+b1
+    error: fetching p 1.0+b1: what is served is not the locked file
       because: http://server1/pool/p.deb: the file there has 26 bytes, not 200000
-      next: check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
+      next: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
     ");
 }
 

@@ -1,0 +1,62 @@
+//! Why a file could not be had from any source, and what follows from that.
+
+use super::{fetch::Missing, http::Failure};
+use crate::{error::Error, lock::LockedFile};
+
+/// The last failure of every source, in the order tried.
+#[derive(Default)]
+pub(super) struct Reasons(Vec<(String, Failure)>);
+
+impl Reasons {
+    /// Takes note of a failure.
+    pub(super) fn add(&mut self, source: String, failure: Failure) {
+        match self.0.iter_mut().find(|(s, _)| *s == source) {
+            Some((_, last)) => *last = failure,
+            None => self.0.push((source, failure)),
+        }
+    }
+
+    fn any(&self, what: impl Fn(&Failure) -> bool) -> bool {
+        self.0.iter().any(|(_, f)| what(f))
+    }
+
+    /// Whether the archive has it no more: a mirror is sure of it, and none has it or sent another
+    /// file in its place. A mirror that does not answer says nothing either way.
+    pub(super) fn gone(&self) -> bool {
+        self.any(|f| matches!(f, Failure::Gone(_)))
+            && !self.any(|f| matches!(f, Failure::Cut(_) | Failure::Wrong(_)))
+    }
+
+    /// What became of the file; `gone` as the mirrors alone said it.
+    pub(super) fn into_missing(self, file: &LockedFile, gone: bool) -> Missing {
+        let why: Vec<_> = self.0.iter().map(|(_, f)| f.to_string()).collect();
+        let what = format!("fetching {} {}", file.package, file.version);
+        let why = why.join("; ");
+        if gone {
+            let error = Error::fetch(format!("{what}: it has vanished from the archive"))
+                .because(why)
+                .hint("resolve it afresh with `diorama lock --update`");
+            return Missing::Gone(error);
+        }
+        let (what, hint) = if self.any(|f| matches!(f, Failure::Wrong(_))) {
+            // Never replaced unasked: a person has to say which of the two is to be trusted.
+            (
+                format!("{what}: what is served is not the locked file"),
+                "try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`",
+            )
+        } else if self.any(|f| matches!(f, Failure::Cut(_))) {
+            (
+                format!("{what}: the transfer ends early"),
+                "run the same command again: what has arrived is kept, and it goes on from there",
+            )
+        } else {
+            let refused = self.any(|f| matches!(f, Failure::Refused(_)));
+            let verb = if refused { "gives it" } else { "answers" };
+            (
+                format!("{what}: no mirror {verb}"),
+                "check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
+            )
+        };
+        Missing::Failed(Error::fetch(what).because(why).hint(hint))
+    }
+}
