@@ -1,6 +1,7 @@
 //! Comparison of measured cells (pure): figures, ratios to the baseline, verdicts, and whether a
 //! scenario's expectations held.
 
+pub mod agreement;
 mod cells;
 mod expect;
 mod figure;

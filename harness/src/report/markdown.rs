@@ -77,7 +77,7 @@ fn rows(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     lines.join("\n")
 }
 
-fn body(table: &Table) -> String {
+pub(super) fn body(table: &Table) -> String {
     let columns = table.columns.iter().map(|c| escape(c));
     let columns = columns.collect::<Vec<_>>().join(" | ");
     let mut lines = vec![

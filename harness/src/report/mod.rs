@@ -1,6 +1,7 @@
 //! Reports (pure): one [`Report`] value, built from results and their comparison, rendered by one
 //! file per format.
 
+mod agreement;
 mod chart;
 mod csv;
 mod json;
@@ -19,6 +20,7 @@ mod terminal;
 mod tests;
 
 use crate::error::Result;
+pub use agreement::{agreement_markdown, agreement_text};
 pub use model::{FailedCell, Kernel, Report};
 
 /// What a report can be rendered as.

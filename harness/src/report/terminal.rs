@@ -34,6 +34,19 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     out.text
 }
 
+/// Renders tables by themselves.
+pub(super) fn tables(tables: &[Table], style: &Style) -> String {
+    let mut out = Out {
+        text: String::new(),
+        color: style.color,
+    };
+    for table in tables {
+        out.line("", "");
+        self::table(&mut out, table, style.width);
+    }
+    out.text
+}
+
 /// Bold red.
 const LOUD: &str = "1;31";
 
