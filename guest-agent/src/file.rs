@@ -145,36 +145,51 @@ impl Prepared {
         Ok(flags & libc::c_long::from(libc::O_DIRECT) != 0)
     }
 
-    /// Pages of the file in the page cache (mincore(2) over a mapping of it).
+    /// Pages of the file in the page cache.
     ///
     /// # Errors
-    /// mmap(2)'s and mincore(2)'s.
+    /// As [`cached_pages`].
     pub fn cached_pages(&self) -> Result<u64> {
-        let len = usize::try_from(self.size)
-            .map_err(|_| Fail::protocol(format!("file_size {} is too large", self.size)))?;
-        let mut pages = vec![0u8; len.div_ceil(PAGE)];
-        // SAFETY: a new mapping, never accessed.
-        let map = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                len,
-                libc::PROT_READ,
-                libc::MAP_SHARED,
-                self.file.as_raw_fd(),
-                0,
-            )
-        };
-        if map == libc::MAP_FAILED {
-            return Err(Fail::os("mmap the file", &std::io::Error::last_os_error()));
-        }
-        // SAFETY: the mapping above, and one byte for each of its pages.
-        let returned = unsafe { libc::mincore(map, len, pages.as_mut_ptr()) };
-        let result = sys::check(returned.into());
-        // SAFETY: the mapping above, not used again.
-        unsafe { libc::munmap(map, len) };
-        result.map_err(|e| Fail::os("mincore the file", &e))?;
-        Ok(pages.iter().filter(|&&p| p & 1 != 0).count() as u64)
+        cached_pages(&self.file)
     }
+}
+
+/// Pages of a file in the page cache (mincore(2) over a mapping of it).
+///
+/// # Errors
+/// fstat(2)'s, mmap(2)'s and mincore(2)'s.
+pub fn cached_pages(file: &File) -> Result<u64> {
+    let size = file
+        .metadata()
+        .map_err(|e| Fail::os("fstat the file", &e))?
+        .len();
+    let len = usize::try_from(size)
+        .map_err(|_| Fail::protocol(format!("a file of {size} bytes is too large")))?;
+    if len == 0 {
+        return Ok(0);
+    }
+    let mut pages = vec![0u8; len.div_ceil(PAGE)];
+    // SAFETY: a new mapping, never accessed.
+    let map = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    if map == libc::MAP_FAILED {
+        return Err(Fail::os("mmap the file", &std::io::Error::last_os_error()));
+    }
+    // SAFETY: the mapping above, and one byte for each of its pages.
+    let returned = unsafe { libc::mincore(map, len, pages.as_mut_ptr()) };
+    let result = sys::check(returned.into());
+    // SAFETY: the mapping above, not used again.
+    unsafe { libc::munmap(map, len) };
+    result.map_err(|e| Fail::os("mincore the file", &e))?;
+    Ok(pages.iter().filter(|&&p| p & 1 != 0).count() as u64)
 }
 
 /// A page of x86-64, in bytes.

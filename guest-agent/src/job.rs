@@ -7,7 +7,7 @@ use crate::{
     engine::libaio::Libaio,
     fail::{Fail, Result},
     file::{self, Prepared},
-    format, fw_cfg,
+    fio, format, fw_cfg,
     measure::Bench,
     schedule::Sequence,
 };
@@ -87,7 +87,16 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     debugcon::enter(Phase::Format, job.filesystem.kind.name());
     let mkfs = format::mkfs(&job.filesystem, &device)?;
     let mount_options = format::mount(&job.filesystem, &device)?;
+    let made = FilesystemFacts {
+        kind: job.filesystem.kind.name().to_owned(),
+        mkfs,
+        mount_options,
+        extents: 0,
+    };
     debugcon::enter(Phase::Prepare, "");
+    if let Some(jobs) = &job.fio {
+        return fio::cell(job, jobs, device, made, facts);
+    }
     let file = file::prepare(&job.workload)?;
     let o_direct = file.is_direct()?;
     let cached_pages_before = file.cached_pages()?;
@@ -118,16 +127,15 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
         boot: facts,
         device: device.facts,
         filesystem: FilesystemFacts {
-            kind: job.filesystem.kind.name().to_owned(),
-            mkfs,
-            mount_options,
             extents: file.extents,
+            ..made
         },
         engine: EngineFacts {
             name: job.workload.engine.name().to_owned(),
             features: Vec::new(),
         },
         repetitions,
+        fio: None,
         evidence: Evidence {
             o_direct,
             cached_pages_before,

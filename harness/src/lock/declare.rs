@@ -43,6 +43,10 @@ pub struct Tools {
     pub packages: Vec<String>,
     /// Paths in these packages whose shared libraries are taken too; none means no dependencies.
     pub executables: Vec<String>,
+    /// Shared libraries that are not taken, although an executable is linked with them, nor what
+    /// they need: guests get stand-ins ([`crate::image::stand_in`]).
+    #[serde(default)]
+    pub stand_ins: Vec<String>,
 }
 
 /// A suite of an archive.
@@ -129,6 +133,13 @@ impl Declarations {
             .iter()
             .filter_map(|name| self.keys.get(name).cloned())
             .collect()
+    }
+
+    /// Libraries of a tool set that guests get stand-ins for.
+    #[must_use]
+    pub fn stand_ins(&self, name: &str) -> &[String] {
+        let tools = self.tools.iter().find(|t| t.name == name);
+        tools.map(|t| t.stand_ins.as_slice()).unwrap_or_default()
     }
 
     /// Every declared name: kernels, then tool sets.

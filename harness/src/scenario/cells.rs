@@ -1,12 +1,13 @@
 //! File systems and workloads of a scenario (pure).
 
+use super::fio::keys as fio;
 use super::machine::{bounded, quantity};
 use super::parse::{RawFilesystem, RawWorkload};
 use super::problems::{At, Place, Problems};
 use super::resolve::{check_name, choice};
 use super::{FilesystemSpec, WorkloadSpec, defaults};
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
-use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Engine, FsKind, ModelDevice, Rw, Workload};
+use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Engine, Fio, FsKind, ModelDevice, Rw, Workload};
 
 const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 const MAX_IOS: u64 = 1_000_000_000;
@@ -89,18 +90,35 @@ pub(super) fn workloads(
     let mut specs: Vec<WorkloadSpec> = Vec::new();
     for raw in raw {
         check_name(&raw.name, problems);
-        let Some(job) = workload(raw, model, problems) else {
+        let Some((job, fio)) = job(raw, model, problems) else {
             continue;
         };
-        if let Some(other) = specs.iter().find(|other| other.job == job) {
+        let same = |other: &&WorkloadSpec| (&other.job, &other.fio) == (&job, &fio);
+        if let Some(other) = specs.iter().find(same) {
             duplicate(&raw.name, &other.name, "workloads", problems);
         }
         specs.push(WorkloadSpec {
             name: raw.name.value.clone(),
             job,
+            fio,
         });
     }
     specs
+}
+
+/// A workload, and fio's job file where fio runs it.
+fn job(
+    raw: &RawWorkload,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<(Workload, Option<Fio>)> {
+    if let Some(file) = &raw.fio {
+        let (job, fio) = fio::from_file(file, model, problems)?;
+        return Some((job, Some(fio)));
+    }
+    let job = workload(raw, model, problems)?;
+    let fio = fio::via(raw, &job, problems)?;
+    Some((job, fio))
 }
 
 fn workload(

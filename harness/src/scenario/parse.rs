@@ -3,6 +3,7 @@
 //! The tree is walked by hand rather than deserialised, because a deserialiser stops at the first
 //! mistake and knows no near misses; here all mistakes are found, each with line and column.
 
+use super::fio::keys::JobFileText;
 use super::problems::{At, Place, Problems};
 use super::section::Section;
 use std::cell::RefCell;
@@ -77,6 +78,8 @@ pub(super) struct RawWorkload {
     pub(super) size: Option<At<String>>,
     pub(super) runtime: Option<At<String>>,
     pub(super) number_ios: Option<At<u64>>,
+    pub(super) via: Option<At<String>>,
+    pub(super) fio: Option<JobFileText>,
 }
 
 /// `[[expect]]`
@@ -247,6 +250,8 @@ fn workloads(top: &Section<'_, '_>) -> Vec<RawWorkload> {
         "size",
         "runtime",
         "number_ios",
+        "via",
+        "fio",
     ];
     let read = |(name, section): (At<String>, Section<'_, '_>)| RawWorkload {
         name,
@@ -257,6 +262,12 @@ fn workloads(top: &Section<'_, '_>) -> Vec<RawWorkload> {
         size: section.quantity("size"),
         runtime: section.text("runtime"),
         number_ios: section.whole("number_ios"),
+        via: section.text("via"),
+        fio: section.text("fio").map(|path| JobFileText {
+            path,
+            text: Err("nobody has read it".to_owned()),
+            beside: section.others("fio"),
+        }),
     };
     top.named("workloads", keys).into_iter().map(read).collect()
 }
