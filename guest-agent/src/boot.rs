@@ -2,7 +2,6 @@
 
 use crate::{
     clock, debugcon,
-    engine::libaio,
     fail::{Fail, Result},
     quiet, sys,
 };
@@ -74,7 +73,6 @@ pub fn prepare(boot: &Boot) -> Result<BootFacts> {
             &["CONFIG_BLK_DEV_NULL_BLK"],
         ));
     }
-    libaio::probe()?;
     clock::check()?;
     check_report_route(&boot.late_modules)?;
     let facts = facts(modules)?;

@@ -59,3 +59,25 @@ pub fn sleep_until(deadline: u64) {
         std::thread::sleep(Duration::from_nanos(left));
     }
 }
+
+/// Sleeps until the clock shows `deadline` exactly, however long the call takes to begin.
+pub fn sleep_until_exactly(deadline: u64) {
+    let until = libc::timespec {
+        tv_sec: (deadline / 1_000_000_000).cast_signed(),
+        tv_nsec: (deadline % 1_000_000_000).cast_signed(),
+    };
+    loop {
+        // SAFETY: a valid time, only read; no remainder is asked for.
+        let returned = unsafe {
+            libc::clock_nanosleep(
+                libc::CLOCK_MONOTONIC,
+                libc::TIMER_ABSTIME,
+                &until,
+                std::ptr::null_mut(),
+            )
+        };
+        if returned != libc::EINTR {
+            return;
+        }
+    }
+}

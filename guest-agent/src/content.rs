@@ -7,10 +7,7 @@
 //! buffer is made once and then stamped with two stores, and a block that is misplaced, torn,
 //! stale or never written is told apart.
 
-use crate::{
-    fail::{Fail, Result},
-    schedule::Sequence,
-};
+use crate::fail::{Fail, Result};
 use std::alloc::{self, Layout};
 
 /// Length of a block's header in bytes.
@@ -85,19 +82,18 @@ fn header(block: &[u8]) -> (u64, u64) {
     (word(0), word(8))
 }
 
-/// Checks consecutive blocks read from `offset` on, after `written` writes of the sequence.
+/// Checks that a block reads as zeros: allocated, and never written.
 ///
 /// # Errors
-/// The first wrong block's.
-pub fn check_all(blocks: &[u8], template: &[u8], offset: u64, sequence: &Sequence) -> Result<u64> {
-    let mut at = offset;
-    let mut checked = 0;
-    for block in blocks.chunks_exact(template.len()) {
-        check(block, template, at, sequence.generation_of(at))?;
-        at += template.len() as u64;
-        checked += 1;
+/// Says where it does not.
+pub fn check_zero(block: &[u8], offset: u64) -> Result<()> {
+    match block.iter().position(|&byte| byte != 0) {
+        None => Ok(()),
+        Some(at) => Err(Fail::wrong(format!(
+            "the block at offset {offset} was never written, but holds {:#04x} at its byte {at}",
+            block[at]
+        ))),
     }
-    Ok(checked)
 }
 
 /// A zeroed buffer whose address is a multiple of [`ALIGNMENT`]. Its pages are touched when it
@@ -185,6 +181,14 @@ mod tests {
             broken[bit / 8] ^= 1 << (bit % 8);
             assert!(check(&broken, &template, 8192, 3).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_block_that_was_never_written_holds_zeros() {
+        let mut block = vec![0; BLOCK];
+        check_zero(&block, 4096).unwrap();
+        block[7] = 1;
+        insta::assert_snapshot!(check_zero(&block, 4096).unwrap_err(), @"the block at offset 4096 was never written, but holds 0x01 at its byte 7");
     }
 
     #[test]

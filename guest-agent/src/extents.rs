@@ -42,8 +42,11 @@ const FS_IOC_FIEMAP: libc::Ioctl = 0xc020_660b;
 /// `FIEMAP_FLAG_SYNC`
 const FLAG_SYNC: u32 = 1;
 
-/// `FIEMAP_EXTENT_*` that a fully written, private, block-aligned extent must not have.
-const BAD: [(u32, &str); 9] = [
+/// `FIEMAP_EXTENT_UNWRITTEN`
+const UNWRITTEN: u32 = 0x800;
+
+/// `FIEMAP_EXTENT_*` that a private, block-aligned extent must not have.
+const BAD: [(u32, &str); 8] = [
     (0x2, "UNKNOWN"),
     (0x4, "DELALLOC"),
     (0x8, "ENCODED"),
@@ -51,7 +54,6 @@ const BAD: [(u32, &str); 9] = [
     (0x100, "NOT_ALIGNED"),
     (0x200, "DATA_INLINE"),
     (0x400, "DATA_TAIL"),
-    (0x800, "UNWRITTEN"),
     (0x2000, "SHARED"),
 ];
 
@@ -76,12 +78,22 @@ pub fn map(file: &File) -> Result<Vec<Extent>> {
     Ok(request.extents[..mapped].to_vec())
 }
 
-/// Checks that the extents cover `size` bytes without a hole and that each is plainly written;
-/// returns their number. Anything else hides the effect that is measured.
+/// Whether extents hold data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// They do.
+    Written,
+    /// They are allocated only.
+    Unwritten,
+}
+
+/// Checks that the extents cover `size` bytes without a hole, that there are none for a size of 0,
+/// and that each is plainly in this state; returns their number. Anything else hides the effect
+/// that is measured.
 ///
 /// # Errors
 /// Says which extent is wrong and how.
-pub fn audit(extents: &[Extent], size: u64) -> Result<u32, String> {
+pub fn audit(extents: &[Extent], size: u64, state: State) -> Result<u32, String> {
     let mut covered = 0;
     for extent in extents {
         if extent.logical != covered {
@@ -96,7 +108,20 @@ pub fn audit(extents: &[Extent], size: u64) -> Result<u32, String> {
                 extent.length
             ));
         }
+        if (extent.flags & UNWRITTEN != 0) != (state == State::Unwritten) {
+            let is = match state {
+                State::Written => "UNWRITTEN",
+                State::Unwritten => "not UNWRITTEN",
+            };
+            return Err(format!(
+                "the file's extent at {covered} ({} bytes) is {is}",
+                extent.length
+            ));
+        }
         covered += extent.length;
+    }
+    if size == 0 && covered > 0 {
+        return Err(format!("the empty file has {covered} bytes allocated"));
     }
     if covered < size {
         return Err(format!(
@@ -129,15 +154,27 @@ mod tests {
     #[test]
     fn a_whole_written_file_passes() {
         // 1 is FIEMAP_EXTENT_LAST, 0x1000 FIEMAP_EXTENT_MERGED.
-        assert_eq!(audit(&[extent(0, 8, 0x1000), extent(8, 8, 1)], 16), Ok(2));
+        assert_eq!(
+            audit(&[extent(0, 8, 0x1000), extent(8, 8, 1)], 16, State::Written),
+            Ok(2)
+        );
     }
 
     #[test]
     fn unwritten_extents_holes_and_short_maps_are_refused() {
-        let refused = |e: &[Extent]| audit(e, 16).unwrap_err();
+        let refused = |e: &[Extent]| audit(e, 16, State::Written).unwrap_err();
         insta::assert_snapshot!(refused(&[extent(0, 16, 0x801)]), @"the file's extent at 0 (16 bytes) is UNWRITTEN");
         insta::assert_snapshot!(refused(&[extent(0, 4, 0), extent(8, 8, 1)]), @"the file has a hole at 4: its next extent begins at 8");
         insta::assert_snapshot!(refused(&[extent(0, 8, 1)]), @"the file's 1 extents cover 8 of 16 bytes");
         insta::assert_snapshot!(refused(&[]), @"the file's 0 extents cover 0 of 16 bytes");
+    }
+    #[test]
+    fn an_allocated_file_must_be_unwritten_throughout_and_an_empty_one_hold_nothing() {
+        let whole = [extent(0, 16, 0x801)];
+        assert_eq!(audit(&whole, 16, State::Unwritten), Ok(1));
+        let mixed = [extent(0, 8, 0x800), extent(8, 8, 1)];
+        insta::assert_snapshot!(audit(&mixed, 16, State::Unwritten).unwrap_err(), @"the file's extent at 8 (8 bytes) is not UNWRITTEN");
+        assert_eq!(audit(&[], 0, State::Written), Ok(0));
+        insta::assert_snapshot!(audit(&[extent(0, 8, 1)], 0, State::Written).unwrap_err(), @"the empty file has 8 bytes allocated");
     }
 }

@@ -1,14 +1,14 @@
-//! The file under test: written whole with direct I/O, nothing of it cached, every extent mapped.
+//! The files under test, one for each thread: laid out as the workload wants them, nothing of them
+//! cached, every extent accounted for.
 
 use crate::{
     content::{self, Buffer},
-    extents,
+    extents::{self, State},
     fail::{Fail, Result},
     format::MOUNT_POINT,
-    schedule::Sequence,
     sys,
 };
-use diorama_wire::Workload;
+use diorama_wire::{Layout, Sync, Workload};
 use std::{
     fs::{File, OpenOptions},
     os::{
@@ -18,75 +18,182 @@ use std::{
     ptr,
 };
 
-/// Bytes of one transfer when the whole file is written or read, rounded to whole blocks.
+/// Bytes of one transfer when a whole file is written or read, rounded to whole blocks.
 const TRANSFER: usize = 1 << 20;
 
-/// The file, open for direct I/O.
+/// A page of x86-64, in bytes.
+const PAGE: usize = 4096;
+
+/// One thread's file, open for direct I/O.
 pub struct Prepared {
     /// The descriptor that the engine uses.
     pub file: File,
-    /// Its extents, none of them unwritten.
+    /// Its extents after the preparation.
     pub extents: u32,
+    path: String,
+    layout: Layout,
+    dsync: bool,
+    /// Length before a repetition, in bytes.
     size: u64,
     block: usize,
 }
 
-/// Creates and writes the file.
+/// Makes the files.
 ///
 /// # Errors
-/// When a step fails, or the file is not as it must be for the measurement to mean anything.
-pub fn prepare(workload: &Workload) -> Result<Prepared> {
-    let path = format!("{MOUNT_POINT}/file");
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
+/// When a step fails, or a file is not as it must be for the measurement to mean anything.
+pub fn prepare(workload: &Workload) -> Result<Vec<Prepared>> {
+    let mut files = (0..workload.numjobs)
+        .map(|thread| match thread {
+            0 => create(workload, "file"),
+            n => create(workload, &format!("file.{n}")),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    settle(&mut files)?;
+    Ok(files)
+}
+
+/// Makes one file of a given name as [`prepare`] does.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_named(workload: &Workload, name: &str) -> Result<Prepared> {
+    let mut files = [create(workload, name)?];
+    settle(&mut files)?;
+    let [file] = files;
+    Ok(file)
+}
+
+fn settle(files: &mut [Prepared]) -> Result<()> {
+    // Flushes what mkfs and mount left dirty, too.
+    sync();
+    for file in files {
+        file.forget_pages()?;
+        file.extents = file.audit()?;
+    }
+    Ok(())
+}
+
+fn create(workload: &Workload, name: &str) -> Result<Prepared> {
+    let path = format!("{MOUNT_POINT}/{name}");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_DIRECT);
+    let file = options
+        .clone()
         .create_new(true)
-        .custom_flags(libc::O_DIRECT)
         .open(&path)
         .map_err(|e| Fail::os(format_args!("create {path} with O_DIRECT"), &e))?;
-    let size = workload.file_size;
-    let length = libc::off_t::try_from(size)
-        .map_err(|_| Fail::protocol(format!("file_size {size} is too large")))?;
-    // One piece of the device, as far as the file system can. Its blocks are unwritten until the
-    // loop below has written them.
-    // SAFETY: an open descriptor and numbers.
-    sys::check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) }.into())
-        .map_err(|e| Fail::os(format_args!("fallocate {path} to {size} bytes"), &e))?;
     let mut prepared = Prepared {
         file,
         extents: 0,
-        size,
+        path,
+        layout: workload.layout,
+        dsync: workload.sync == Sync::Dsync,
+        size: workload.file_size,
         block: workload.block_size as usize,
     };
-    prepared.write_all()?;
-    let fd = prepared.file.as_raw_fd();
-    prepared
-        .file
-        .sync_all()
-        .map_err(|e| Fail::os(format_args!("fsync {path}"), &e))?;
-    // SAFETY: no arguments; flushes what mkfs and mount left dirty.
-    unsafe { libc::sync() };
-    // SAFETY: an open descriptor and numbers.
-    match unsafe { libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED) } {
-        0 => {}
-        e => {
-            let e = std::io::Error::from_raw_os_error(e);
-            return Err(Fail::os("posix_fadvise POSIX_FADV_DONTNEED", &e));
-        }
+    // One piece of the device, as far as the file system can. Its blocks are unwritten until they
+    // are written.
+    prepared.allocate()?;
+    if matches!(workload.layout, Layout::Written | Layout::Append) {
+        prepared.write_all()?;
     }
-    prepared.extents = extents::audit(&extents::map(&prepared.file)?, size).map_err(Fail::wrong)?;
+    prepared.fsync()?;
+    if prepared.dsync {
+        // Only now, or the preparation itself would wait for every write.
+        let path = &prepared.path;
+        prepared.file = options
+            .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
+            .open(path)
+            .map_err(|e| Fail::os(format_args!("open {path} with O_DIRECT and O_DSYNC"), &e))?;
+    }
     Ok(prepared)
 }
 
+/// sync(2): everything of every file system.
+fn sync() {
+    // SAFETY: no arguments.
+    unsafe { libc::sync() };
+}
+
 impl Prepared {
+    fn allocate(&self) -> Result<()> {
+        if self.size == 0 {
+            return Ok(());
+        }
+        let length = self.length(self.size)?;
+        // SAFETY: an open descriptor and numbers.
+        sys::check(unsafe { libc::fallocate(self.file.as_raw_fd(), 0, 0, length) }.into())
+            .map(drop)
+            .map_err(|e| {
+                let doing = format!("fallocate {} to {} bytes", self.path, self.size);
+                Fail::os(doing, &e)
+            })
+    }
+
+    fn length(&self, bytes: u64) -> Result<libc::off_t> {
+        libc::off_t::try_from(bytes)
+            .map_err(|_| Fail::protocol(format!("file_size {bytes} is too large")))
+    }
+
+    fn fsync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|e| Fail::os(format_args!("fsync {}", self.path), &e))
+    }
+
+    fn forget_pages(&self) -> Result<()> {
+        let fd = self.file.as_raw_fd();
+        // SAFETY: an open descriptor and numbers.
+        match unsafe { libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED) } {
+            0 => Ok(()),
+            e => {
+                let e = std::io::Error::from_raw_os_error(e);
+                Err(Fail::os("posix_fadvise POSIX_FADV_DONTNEED", &e))
+            }
+        }
+    }
+
+    /// Checks the extents against the layout; returns their number.
+    fn audit(&self) -> Result<u32> {
+        let state = match self.layout {
+            Layout::Unwritten => State::Unwritten,
+            Layout::Written | Layout::Append | Layout::Extending => State::Written,
+        };
+        extents::audit(&extents::map(&self.file)?, self.size, state).map_err(Fail::wrong)
+    }
+
+    /// Lays the file out again as it was before the first repetition, if a stretch uses its layout
+    /// up; returns whether it did.
+    ///
+    /// # Errors
+    /// A failed step, or extents that are not as the layout has them.
+    pub fn lay_again(&self) -> Result<bool> {
+        let keep = match self.layout {
+            Layout::Written => return Ok(false),
+            Layout::Unwritten | Layout::Extending => 0,
+            Layout::Append => self.size,
+        };
+        self.file
+            .set_len(keep)
+            .map_err(|e| Fail::os(format_args!("truncate {} to {keep} bytes", self.path), &e))?;
+        if self.layout == Layout::Unwritten {
+            self.allocate()?;
+        }
+        self.fsync()?;
+        sync();
+        self.audit()?;
+        Ok(true)
+    }
+
     /// Whole blocks of one transfer, in bytes.
     fn transfer(&self) -> usize {
         self.block * (TRANSFER / self.block).max(1)
     }
 
-    /// Offset and length of each transfer over the file.
-    fn transfers(&self) -> impl Iterator<Item = (u64, usize)> + use<> {
-        let (size, step) = (self.size, self.transfer());
+    /// Offset and length of each transfer over `size` bytes.
+    fn transfers(&self, size: u64) -> impl Iterator<Item = (u64, usize)> + use<> {
+        let step = self.transfer();
         (0..size).step_by(step).map(move |offset| {
             let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
             (offset, left.min(step))
@@ -96,53 +203,89 @@ impl Prepared {
     fn write_all(&mut self) -> Result<()> {
         let mut buffer = Buffer::new(self.transfer())?;
         content::fill(buffer.bytes_mut(), self.block);
-        for (offset, len) in self.transfers() {
+        for (offset, len) in self.transfers(self.size) {
             let bytes = &mut buffer.bytes_mut()[..len];
             for (i, block) in (0u64..).zip(bytes.chunks_exact_mut(self.block)) {
                 content::stamp(block, offset + i * self.block as u64, 0);
             }
             self.file.write_all_at(bytes, offset).map_err(|e| {
-                Fail::os(
-                    format_args!("write {len} bytes at offset {offset} of the file"),
-                    &e,
-                )
+                let doing = format!("write {len} bytes at offset {offset} of {}", self.path);
+                Fail::os(doing, &e)
             })?;
         }
         Ok(())
     }
 
-    /// Reads the whole file and checks every block; returns their number. `writes` is the
-    /// sequence as the workload's writes left it.
+    /// The file's length now, in bytes.
+    fn len(&self) -> Result<u64> {
+        let meta = self.file.metadata();
+        meta.map(|m| m.len())
+            .map_err(|e| Fail::os(format_args!("fstat {}", self.path), &e))
+    }
+
+    /// Reads the whole file and checks every block; returns their number. `written` is the
+    /// generation of the workload's last write of the block at an offset, if it wrote it.
     ///
     /// # Errors
-    /// A failed read, or the first wrong block.
-    pub fn verify(&self, writes: &Sequence) -> Result<u64> {
+    /// A failed read, the first wrong block, or a file that is longer or shorter than what was
+    /// written.
+    pub fn verify(&self, written: impl Fn(u64) -> Option<u64>) -> Result<u64> {
         let mut buffer = Buffer::new(self.transfer())?;
         let mut template = vec![0; self.block];
         content::fill(&mut template, self.block);
-        let mut checked = 0;
-        for (offset, len) in self.transfers() {
+        let mut blocks = 0;
+        let size = self.len()?;
+        if size < self.size || !size.is_multiple_of(self.block as u64) || written(size).is_some() {
+            return Err(Fail::wrong(format!(
+                "{} is {size} bytes long, not as long as what was written",
+                self.path
+            )));
+        }
+        for (offset, len) in self.transfers(size) {
             let bytes = &mut buffer.bytes_mut()[..len];
             self.file.read_exact_at(bytes, offset).map_err(|e| {
-                Fail::os(
-                    format_args!("read {len} bytes at offset {offset} of the file"),
-                    &e,
-                )
+                let doing = format!("read {len} bytes at offset {offset} of {}", self.path);
+                Fail::os(doing, &e)
             })?;
-            checked += content::check_all(bytes, &template, offset, writes)?;
+            let mut at = offset;
+            for block in bytes.chunks_exact(self.block) {
+                match (written(at), self.layout) {
+                    (Some(generation), _) => content::check(block, &template, at, generation)?,
+                    (None, Layout::Unwritten) => content::check_zero(block, at)?,
+                    // As the preparation left it.
+                    (None, _) if at < self.size => content::check(block, &template, at, 0)?,
+                    (None, _) => {
+                        let what = format!("the file has a block at {at} that no one wrote");
+                        return Err(Fail::wrong(what));
+                    }
+                }
+                at += self.block as u64;
+                blocks += 1;
+            }
         }
-        Ok(checked)
+        Ok(blocks)
     }
 
-    /// Whether the descriptor is open for direct I/O, as the kernel says.
+    /// Refuses a descriptor that is not open as the workload wants it, as the kernel says.
     ///
     /// # Errors
-    /// fcntl(2)'s.
-    pub fn is_direct(&self) -> Result<bool> {
+    /// fcntl(2)'s, or the flag that is missing.
+    pub fn check_flags(&self, when: &str) -> Result<()> {
         // SAFETY: an open descriptor.
         let flags = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETFL) };
-        let flags = sys::check(flags.into()).map_err(|e| Fail::os("fcntl F_GETFL", &e))?;
-        Ok(flags & libc::c_long::from(libc::O_DIRECT) != 0)
+        sys::check(flags.into()).map_err(|e| Fail::os("fcntl F_GETFL", &e))?;
+        let wanted = [
+            ("O_DIRECT", libc::O_DIRECT, true),
+            ("O_DSYNC", libc::O_DSYNC, self.dsync),
+        ];
+        match wanted.iter().find(|(_, bit, on)| (flags & bit != 0) != *on) {
+            None => Ok(()),
+            Some((name, _, on)) => {
+                let is = if *on { "is not" } else { "is" };
+                let what = format!("{when} {} {is} open {name}", self.path);
+                Err(Fail::wrong(what))
+            }
+        }
     }
 
     /// Pages of the file in the page cache.
@@ -191,6 +334,3 @@ pub fn cached_pages(file: &File) -> Result<u64> {
     result.map_err(|e| Fail::os("mincore the file", &e))?;
     Ok(pages.iter().filter(|&&p| p & 1 != 0).count() as u64)
 }
-
-/// A page of x86-64, in bytes.
-const PAGE: usize = 4096;

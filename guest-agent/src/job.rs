@@ -1,21 +1,20 @@
 //! Reading the job, and one cell from its device to its report.
 
 use crate::{
-    boot,
+    boot, check,
     counters::Counters,
     debugcon, device,
-    engine::libaio::Libaio,
+    engine::{self, Engine as _},
     fail::{Fail, Result},
     file::{self, Prepared},
     fio, format, fw_cfg,
     measure::Bench,
-    schedule::Sequence,
 };
 use diorama_wire::{
-    BootFacts, CellReport, Engine, EngineFacts, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH,
-    Job, PROTOCOL, Phase, StopBy, Workload,
+    BootFacts, CellReport, EngineFacts, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH, Job,
+    PROTOCOL, Phase, StopBy,
 };
-use std::fs;
+use std::{fs, sync::Arc};
 
 /// Reads the job from where this kind of guest has it.
 ///
@@ -41,39 +40,8 @@ fn parse(json: &[u8]) -> Result<Job> {
             job.protocol
         )));
     }
-    check(&job).map_err(|why| Fail::protocol(format!("the job of {}: {why}", job.cell)))?;
+    check::check(&job).map_err(|why| Fail::protocol(format!("the job of {}: {why}", job.cell)))?;
     Ok(job)
-}
-
-/// Refuses what would not measure what it says.
-fn check(job: &Job) -> Result<(), String> {
-    let Workload {
-        block_size,
-        iodepth,
-        file_size,
-        ..
-    } = job.workload;
-    let device_block = job.device.block_size;
-    if device_block == 0 || block_size == 0 || !block_size.is_multiple_of(device_block.max(512)) {
-        return Err(format!(
-            "block_size {block_size} is no multiple of the device's {device_block}"
-        ));
-    }
-    if file_size == 0 || !file_size.is_multiple_of(block_size.into()) {
-        return Err(format!(
-            "file_size {file_size} is no multiple of block_size {block_size}"
-        ));
-    }
-    if iodepth == 0 || u64::from(iodepth) > file_size / u64::from(block_size) {
-        return Err(format!(
-            "iodepth {iodepth} does not fit a file of {} blocks",
-            file_size / u64::from(block_size)
-        ));
-    }
-    if job.measure.repetitions == 0 {
-        return Err("no repetitions".into());
-    }
-    Ok(())
 }
 
 /// Builds, measures and checks one cell.
@@ -97,47 +65,40 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     if let Some(jobs) = &job.fio {
         return fio::cell(job, jobs, device, made, facts);
     }
-    let file = file::prepare(&job.workload)?;
-    let o_direct = file.is_direct()?;
-    let cached_pages_before = file.cached_pages()?;
-    refuse_doubt(o_direct, cached_pages_before, "before the warm-up")?;
+    let files: Vec<Arc<Prepared>> = file::prepare(&job.workload)?
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let cached_pages_before = refuse_doubt(&files, "before the warm-up")?;
 
-    let engine = match job.workload.engine {
-        Engine::Libaio => Libaio::new(&file.file, &job.workload)?,
-        other => {
-            let what = format!("this agent has no engine {}", other.name());
-            return Err(Fail::protocol(what));
-        }
-    };
     let mut bench = Bench {
         job,
-        engine,
+        engine: engine::set_up(&job.workload, &files)?,
         counters: Counters::open(&device.sysfs)?,
-        sequence: Sequence::new(job.workload.block_size.into(), job.workload.file_size),
+        cpus: facts.cpus,
     };
     let repetitions = bench.run()?;
-    let sequence = bench.sequence;
 
     debugcon::enter(Phase::Verify, "");
-    let cached_pages_after = file.cached_pages()?;
-    refuse_doubt(file.is_direct()?, cached_pages_after, "after the run")?;
-    let verified_blocks = verify(&file, &job.workload, &sequence)?;
+    let cached_pages_after = refuse_doubt(&files, "after the run")?;
+    let verified_blocks = bench.engine.verify()?;
     Ok(CellReport {
         cell: job.cell.clone(),
         boot: facts,
         device: device.facts,
         filesystem: FilesystemFacts {
-            extents: file.extents,
+            extents: files.iter().map(|f| f.extents).sum(),
             ..made
         },
         engine: EngineFacts {
             name: job.workload.engine.name().to_owned(),
-            features: Vec::new(),
+            features: bench.engine.features(),
         },
         repetitions,
         fio: None,
         evidence: Evidence {
-            o_direct,
+            // Refused otherwise, twice.
+            o_direct: true,
             cached_pages_before,
             cached_pages_after,
             verified_blocks,
@@ -146,27 +107,19 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     })
 }
 
-/// Checks the whole file: as the preparation left it if the workload only read.
-fn verify(file: &Prepared, workload: &Workload, sequence: &Sequence) -> Result<u64> {
-    match workload.rw.writes() {
-        true => file.verify(sequence),
-        false => file.verify(&Sequence::new(
-            workload.block_size.into(),
-            workload.file_size,
-        )),
+/// Refuses files that are not open as they should be or are cached; returns how many pages are.
+fn refuse_doubt(files: &[Arc<Prepared>], when: &str) -> Result<u64> {
+    let mut pages = 0;
+    for file in files {
+        file.check_flags(when)?;
+        pages += file.cached_pages()?;
     }
-}
-
-fn refuse_doubt(o_direct: bool, cached_pages: u64, when: &str) -> Result<()> {
-    if !o_direct {
-        return Err(Fail::wrong(format!("{when} the file is not open O_DIRECT")));
+    match pages {
+        0 => Ok(0),
+        _ => Err(Fail::wrong(format!(
+            "{when} {pages} pages of the files are cached"
+        ))),
     }
-    if cached_pages != 0 {
-        return Err(Fail::wrong(format!(
-            "{when} {cached_pages} pages of the file are cached"
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -202,23 +155,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_the_value() {
         insta::assert_snapshot!(refused("\"protocol\":2", "\"protocol\":9"), @"the job speaks protocol 9, this agent 2");
-        insta::assert_snapshot!(refused("\"block_size\":4096", "\"block_size\":1000"), @"the job of c: block_size 1000 is no multiple of the device's 512");
         insta::assert_snapshot!(refused("1048576", "1048577"), @"the job of c: file_size 1048577 is no multiple of block_size 4096");
-        insta::assert_snapshot!(refused("\"iodepth\":64", "\"iodepth\":257"), @"the job of c: iodepth 257 does not fit a file of 256 blocks");
-        insta::assert_snapshot!(refused("\"repetitions\":5", "\"repetitions\":0"), @"the job of c: no repetitions");
         let unknown = refused("\"cell\":\"c\"", "\"cell\":\"c\",\"x\":1");
         assert!(unknown.contains("unknown field `x`"), "{unknown}");
-    }
-
-    #[test]
-    fn doubtful_evidence_is_a_wrong_result() {
-        assert!(refuse_doubt(true, 0, "before").is_ok());
-        let wrong = |direct, pages| {
-            refuse_doubt(direct, pages, "after")
-                .unwrap_err()
-                .to_string()
-        };
-        assert_eq!(wrong(false, 0), "after the file is not open O_DIRECT");
-        assert_eq!(wrong(true, 3), "after 3 pages of the file are cached");
     }
 }

@@ -1,9 +1,10 @@
 //! Diorama's guest agent: PID 1 of the guest. Makes the device, formats, prepares, measures,
-//! checks, and only then reports over vsock. What it does is an input of every digit: it is
-//! single-threaded, reads nothing that differs between two equal guests, and talks one-way until
-//! it has measured.
+//! checks, and only then reports over vsock. What it does is an input of every digit: it has
+//! one thread unless the workload has more, reads nothing that differs between two equal guests, and
+//! talks one-way until it has measured.
 
 mod boot;
+mod check;
 mod clock;
 mod content;
 mod counters;
@@ -17,8 +18,10 @@ mod fio;
 mod format;
 mod fw_cfg;
 mod job;
+mod latency;
 mod measure;
 mod parse;
+mod pattern;
 mod port;
 mod quiet;
 mod schedule;

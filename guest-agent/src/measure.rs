@@ -4,11 +4,12 @@ use crate::{
     clock,
     counters::{Counters, Edge, Fast, Slow, runs_between},
     debugcon,
-    engine::{Engine, LATENCY_MAX_NS, Latency, Span},
+    engine::{Engine, Span},
     fail::{Fail, Result},
-    schedule::{self, Sequence},
+    latency::Latency,
+    schedule,
 };
-use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, LatencyBucket, Phase, Repetition};
+use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, Layout, Phase, Repetition};
 
 /// Time for the cheap counters' reading and for a sleep's lateness, ns; about three times what
 /// they take.
@@ -35,8 +36,8 @@ pub struct Bench<'a, E: Engine> {
     pub engine: E,
     /// The counters, open.
     pub counters: Counters,
-    /// The sequence of blocks, which runs on from one stretch to the next.
-    pub sequence: Sequence,
+    /// Online CPUs of the guest.
+    pub cpus: u32,
 }
 
 /// The sums over a repetition's stretches.
@@ -47,6 +48,8 @@ struct Total {
     span_ns: u64,
     span_ios: u64,
     user_ns: u64,
+    window_reads: u64,
+    fsyncs: u64,
 }
 
 impl Total {
@@ -57,6 +60,8 @@ impl Total {
         self.span_ns += span_ns;
         self.span_ios += span.ios;
         self.user_ns += span.user_ns;
+        self.window_reads += span.window_reads;
+        self.fsyncs += span.fsyncs;
     }
 }
 
@@ -74,8 +79,7 @@ impl<E: Engine> Bench<'_, E> {
     /// # Errors
     /// The first stretch that fails or contradicts the device's own counters.
     pub fn run(&mut self) -> Result<Vec<Repetition>> {
-        let mut latency = Latency::new_with_bounds(1, LATENCY_MAX_NS, 2)
-            .map_err(|e| Fail::step(format!("make a histogram: {e}")))?;
+        let mut latency = Latency::new();
         debugcon::enter(Phase::Warmup, "");
         let warm = self.warm_up(&mut latency)?;
         let count = self.job.measure.repetitions;
@@ -94,16 +98,19 @@ impl<E: Engine> Bench<'_, E> {
         self.counters.slow(Edge::Before)?;
         let slow_ns = clock::now() - start;
         let workload = &self.job.workload;
+        // A layout that a repetition uses up has room for just one repetition.
+        let endless = workload.layout == Layout::Written;
         let bound = match self.job.measure.warmup_ios {
-            0 => workload.bound,
-            n => Bound::Ios(n),
+            n if n > 0 && endless => Bound::Ios(n),
+            _ => workload.bound,
         };
-        let mut span = self.engine.run(bound, &mut self.sequence, latency)?;
+        self.engine.rewind()?;
+        let mut span = self.engine.run(bound, latency)?;
         let bounded = self.job.device.bandwidth_mib_s.is_some();
         let seen = span.end - span.start;
-        if bounded && span.stalls < PERIODIC && seen < WATCH_NS {
+        if bounded && endless && span.stalls < PERIODIC && seen < WATCH_NS {
             let more = Bound::Runtime(WATCH_NS);
-            span = self.engine.run(more, &mut self.sequence, latency)?;
+            span = self.engine.run(more, latency)?;
         }
         // The stall ended with the first completion after the refill, a device latency later.
         let refill = span
@@ -115,6 +122,7 @@ impl<E: Engine> Bench<'_, E> {
 
     fn repetition(&mut self, index: u64, warm: &Warm, latency: &mut Latency) -> Result<Repetition> {
         latency.reset();
+        self.engine.rewind()?;
         let delay = index * self.job.measure.phase_step_ns;
         clock::spin_until(clock::now() + delay);
         if let Some(edge) = warm.refill {
@@ -147,7 +155,7 @@ impl<E: Engine> Bench<'_, E> {
         let mut total = Total::default();
         let bound = self.job.workload.bound;
         let (Bound::Runtime(runtime), None) = (bound, warm.refill) else {
-            total.add(&self.engine.run(bound, &mut self.sequence, latency)?);
+            total.add(&self.engine.run(bound, latency)?);
             return Ok(total);
         };
         let count = (runtime / STRETCH_NS).max(1);
@@ -156,7 +164,7 @@ impl<E: Engine> Bench<'_, E> {
                 clock::spin_until(clock::now() + STRETCH_GAP_NS);
             }
             let bound = Bound::Runtime(runtime / count);
-            let span = self.engine.run(bound, &mut self.sequence, latency)?;
+            let span = self.engine.run(bound, latency)?;
             total.add(&span.whole());
         }
         Ok(total)
@@ -192,25 +200,19 @@ impl<E: Engine> Bench<'_, E> {
             window_ns: total.window_ns,
             ios: total.window_ios,
             bytes: total.window_ios * block,
-            reads: if workload.rw.reads() {
-                total.window_ios
-            } else {
-                0
-            },
-            writes: if workload.rw.writes() {
-                total.window_ios
-            } else {
-                0
-            },
-            fsyncs: 0,
+            reads: total.window_reads,
+            writes: total.window_ios - total.window_reads,
+            fsyncs: total.fsyncs,
             span_ns: total.span_ns,
             span_ios: total.span_ios,
-            latency: buckets(latency),
+            latency: latency.buckets(),
             context_switches: after.stat.context_switches - before.stat.context_switches,
             interrupts: after.stat.interrupts - before.stat.interrupts,
-            // Between the readings and the stretches the agent is running, never idle.
+            // Between the readings and the stretches the agent is running, never idle. Not so with
+            // threads, which are waited for, or with CPUs that it does not run on.
             busy_ns: before_slow
                 .idle_ns
+                .filter(|_| self.cpus == 1 && workload.numjobs == 1)
                 .zip(after_slow.idle_ns)
                 .map(|(before, after)| total.span_ns.saturating_sub(after.saturating_sub(before))),
             user_ns: total.user_ns,
@@ -223,15 +225,4 @@ impl<E: Engine> Bench<'_, E> {
             device_sectors: device.sectors,
         })
     }
-}
-
-/// The histogram's buckets that hold something.
-fn buckets(latency: &Latency) -> Vec<LatencyBucket> {
-    latency
-        .iter_recorded()
-        .map(|v| LatencyBucket {
-            up_to_ns: v.value_iterated_to(),
-            count: v.count_since_last_iteration(),
-        })
-        .collect()
 }

@@ -7,6 +7,7 @@ use diorama_wire::BANDWIDTH_PERIOD_NS;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     block: u64,
+    start: u64,
     end: u64,
     offset: u64,
     generation: u64,
@@ -15,12 +16,36 @@ pub struct Sequence {
 impl Sequence {
     /// Blocks of `block` bytes in a file of `end` bytes, which is a multiple of it.
     pub fn new(block: u64, end: u64) -> Sequence {
+        Sequence::between(block, 0, end)
+    }
+
+    /// The same from `start` to `end` only.
+    pub fn between(block: u64, start: u64, end: u64) -> Sequence {
         Sequence {
             block,
+            start,
             end,
-            offset: 0,
+            offset: start,
             generation: 1,
         }
+    }
+
+    /// Goes back to the first block, with a generation of its own.
+    pub fn restart(&mut self) {
+        if self.offset != self.start {
+            self.offset = self.start;
+            self.generation += 1;
+        }
+    }
+
+    /// Whether one of its blocks begins at `offset`, a multiple of their length.
+    pub fn holds(&self, offset: u64) -> bool {
+        (self.start..self.end).contains(&offset)
+    }
+
+    /// The generation that the next write gives.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The next block's offset and the generation a write gives it.
@@ -29,7 +54,7 @@ impl Sequence {
         let now = (self.offset, self.generation);
         self.offset += self.block;
         if self.offset == self.end {
-            self.offset = 0;
+            self.offset = self.start;
             self.generation += 1;
         }
         now

@@ -1,14 +1,16 @@
 //! From a scenario to files: the VMM, the tool sets, the kernels and their initramfs, all by way
 //! of the store. What comes out is what [`crate::plan`] plans with.
 
+mod lacking;
+
 use crate::{
     digest::Sha256,
     error::{Error, Result},
-    image::{self, Image, ImageSpec, Missing, Needs},
+    image::{self, Image, ImageSpec, Needs},
     kernel::{self, Kernel},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
-    plan::Prepared,
-    record::{KernelRecord, Outcome},
+    plan::{Part, Prepared},
+    record::KernelRecord,
     scenario::{KernelRef, KernelSource, Scenario, features::KernelVersion},
     store::{
         FetchProgress, Sources, Store,
@@ -266,25 +268,19 @@ impl Provision<'_> {
             .and_then(kernel::version)
             .map(|(a, b)| KernelVersion(a, b));
 
-        // What is missing is known before anything boots: a file system costs its own cells only.
-        let always = missing(&ready, Vec::new());
-        let mut unsupported = Vec::new();
-        let mut filesystems = Vec::new();
-        for filesystem in &inputs.scenario.filesystems {
-            let mut lacking = missing(&ready, vec![filesystem.kind]);
-            lacking.retain(|m| !always.contains(m));
-            if lacking.is_empty() {
-                filesystems.push(filesystem.kind);
-            } else {
-                unsupported.push((filesystem.name.clone(), lacks(&lacking)));
-            }
-        }
+        let (always, unsupported) = lacking::of(&ready, inputs.scenario);
+        let lost = |part: &Part| unsupported.iter().any(|u| u.part == *part);
+        let filesystems = inputs.scenario.filesystems.iter();
+        let filesystems = filesystems
+            .filter(|f| !lost(&Part::Filesystem(f.name.clone())))
+            .map(|f| f.kind)
+            .collect();
         let machine = if always.is_empty() {
             let image = self.initramfs(&key, &ready, filesystems, inputs)?;
             record.initramfs = Some(image.sha256);
             Ok((spec(&ready, &image, inputs.scenario), image.boot.stop_by))
         } else {
-            Err(lacks(&always))
+            Err(lacking::outcome(&always))
         };
         Ok(Prepared {
             record,
@@ -319,7 +315,10 @@ impl Provision<'_> {
                 kernel,
                 tools: inputs.tools,
                 fio: fio.map(|fio| (fio.tree.as_path(), fio.stand_ins.as_slice())),
-                needs: Needs { filesystems },
+                needs: Needs {
+                    filesystems,
+                    ..Needs::default()
+                },
                 stop_by: StopBy::Pvpanic,
                 strip_modules: true,
             };
@@ -336,8 +335,9 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
         boot: kernel.boot,
         initramfs: image.initramfs.clone(),
         initramfs_sha256: image.sha256,
-        cmdline: Spec::cmdline(&scenario.cmdline),
+        cmdline: Spec::cmdline(scenario.smp, &scenario.cmdline),
         memory_mib: scenario.memory_mib,
+        smp: scenario.smp,
     }
 }
 
@@ -401,19 +401,5 @@ fn describe(entry: &LockEntry) -> String {
     match entry.files.first() {
         Some(file) => format!("Debian {} {}", file.package, file.version),
         None => "Debian".into(),
-    }
-}
-
-/// What this kernel certainly lacks for these file systems and for any cell at all.
-fn missing(kernel: &Kernel, filesystems: Vec<FsKind>) -> Vec<Missing> {
-    let plan = image::needs::plan(&Needs { filesystems }, kernel);
-    plan.missing.into_iter().filter(|m| m.certain).collect()
-}
-
-fn lacks(missing: &[Missing]) -> Outcome {
-    let what: Vec<&str> = missing.iter().map(|m| m.what.as_str()).collect();
-    Outcome::Unsupported {
-        why: format!("the kernel lacks {}", what.join(", ")),
-        config: missing.iter().flat_map(|m| m.options.clone()).collect(),
     }
 }

@@ -1,20 +1,28 @@
 //! The I/O engines. An engine runs one stretch of a workload and says what it saw; it knows
-//! nothing of repetitions, counters or file systems.
+//! nothing of repetitions or counters.
+//!
+//! A kernel interface is a [`Queue`]; [`lane::Lane`] is the loop around one, with a file, a pattern
+//! and buffers; [`team::Team`] is several of them in threads. [`set_up`] puts them together.
 
-pub mod libaio;
+mod io_uring;
+mod lane;
+mod libaio;
+mod psync;
+mod team;
 
-use crate::{fail::Result, schedule::Sequence};
-use diorama_wire::Bound;
-use hdrhistogram::Histogram;
+use crate::{
+    fail::Result,
+    file::Prepared,
+    latency::Latency,
+    pattern::{Drawn, Sequential},
+    schedule::Sequence,
+};
+use diorama_wire::{Bound, Engine as Kind, Layout, Rw, Workload};
+use lane::Lane;
+use std::sync::Arc;
 
 /// Two reapings further apart than this, in nanoseconds, have a stall of the device between them.
 pub const STALL_NS: u64 = 1_000_000;
-
-/// Latencies from 1 ns to [`LATENCY_MAX_NS`], two significant digits, never resized.
-pub type Latency = Histogram<u32>;
-
-/// The longest latency that is told apart, in nanoseconds; longer ones count as this one.
-pub const LATENCY_MAX_NS: u64 = 60_000_000_000;
 
 /// What an engine saw of one stretch; times are [`crate::clock::now`]'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +33,16 @@ pub struct Span {
     pub window_ns: u64,
     /// I/Os reaped in the window.
     pub window_ios: u64,
+    /// How many of those were reads.
+    pub window_reads: u64,
     /// The last reaping.
     pub end: u64,
     /// I/Os reaped in the span: all that were submitted.
     pub ios: u64,
+    /// How many of those were reads.
+    pub reads: u64,
+    /// Calls of fdatasync(2).
+    pub fsyncs: u64,
     /// From each reaping's clock read to the clock read of the submission that follows it, summed,
     /// ns: handling the completion and making the next I/O, with the cost of one clock read. Not in
     /// it: the few instructions between a clock read and its neighbouring system call, the first
@@ -46,17 +60,157 @@ impl Span {
         Span {
             window_ns: self.end - self.start,
             window_ios: self.ios,
+            window_reads: self.reads,
             ..self
         }
     }
 }
 
-/// An engine, set up for one file and workload.
+/// An engine, set up for a workload and its files.
 pub trait Engine {
+    /// What the kernel offers it and what of that it uses ([`diorama_wire::EngineFacts`]).
+    fn features(&self) -> Vec<String>;
+
+    /// Lays the files out anew if the workload's layout is used up by a stretch. No I/O is counted.
+    ///
+    /// # Errors
+    /// A failed system call.
+    fn rewind(&mut self) -> Result<()>;
+
     /// Runs one stretch: opens with an empty queue, keeps it full until the bound, drains it.
     ///
     /// # Errors
     /// A failed system call, a short or failed I/O, or a block that is not the one asked for.
-    fn run(&mut self, bound: Bound, sequence: &mut Sequence, latency: &mut Latency)
-    -> Result<Span>;
+    fn run(&mut self, bound: Bound, latency: &mut Latency) -> Result<Span>;
+
+    /// Reads the files and checks every block against what was written last; returns their number.
+    ///
+    /// # Errors
+    /// A failed read, or the first wrong block.
+    fn verify(&mut self) -> Result<u64>;
+}
+
+impl Engine for Box<dyn Engine> {
+    fn features(&self) -> Vec<String> {
+        (**self).features()
+    }
+    fn rewind(&mut self) -> Result<()> {
+        (**self).rewind()
+    }
+    fn run(&mut self, bound: Bound, latency: &mut Latency) -> Result<Span> {
+        (**self).run(bound, latency)
+    }
+    fn verify(&mut self) -> Result<u64> {
+        (**self).verify()
+    }
+}
+
+/// A kernel interface for I/O, over one open file and the buffers of its slots.
+trait Queue: Sized {
+    /// Opens it. `buffers` are the addresses of one block for each slot.
+    ///
+    /// # Errors
+    /// When the kernel has no such interface or refuses it.
+    fn open(setup: &Setup<'_>) -> Result<Self>;
+
+    /// See [`Engine::features`].
+    fn features(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Makes a slot's next I/O; it is the `nth` of those not submitted yet. The slot is free, and
+    /// both are in range.
+    fn prepare(&mut self, nth: usize, slot: usize, write: bool, offset: u64);
+
+    /// Submits the first `n` prepared I/Os.
+    ///
+    /// # Errors
+    /// When the kernel takes fewer.
+    fn submit(&mut self, n: usize) -> Result<(), Stop>;
+
+    /// Waits for at least `min` completions and takes up to `max` of them; returns their number.
+    ///
+    /// # Errors
+    /// A failed system call.
+    fn reap(&mut self, min: usize, max: usize) -> Result<usize, Stop>;
+
+    /// The slot and the result (bytes or a negative errno) of a completion taken last.
+    fn completion(&self, nth: usize) -> (usize, i64);
+}
+
+/// What a queue is opened with.
+struct Setup<'a> {
+    workload: &'a Workload,
+    file: &'a std::fs::File,
+    /// Address of each slot's block.
+    buffers: &'a [u64],
+}
+
+/// Why a loop ended early; put into words outside of it.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    /// This system call took no I/O, or returned this negative errno.
+    Submit(&'static str, i64),
+    /// This system call returned no completion, or this negative errno.
+    Reap(&'static str, i64),
+    /// This slot's I/O moved this many bytes, or failed with this negative errno.
+    Short(usize, i64),
+    /// This slot's block carries this header.
+    Content(usize, [u64; 2]),
+    /// fdatasync(2) failed with this negative errno.
+    Sync(i64),
+}
+
+/// Sets the workload's engine up over its files, one for each thread.
+///
+/// # Errors
+/// When the kernel lacks something or refuses it.
+pub fn set_up(workload: &Workload, files: &[Arc<Prepared>]) -> Result<Box<dyn Engine>> {
+    match files {
+        // No thread but this one: nothing is scheduled that was not before.
+        [file] => lane(workload, Arc::clone(file), 0),
+        files => Ok(Box::new(team::Team::new(workload, files)?)),
+    }
+}
+
+/// One thread's engine, made in that thread.
+fn lane(workload: &Workload, file: Arc<Prepared>, thread: u32) -> Result<Box<dyn Engine>> {
+    match workload.engine {
+        Kind::Libaio => over::<libaio::Libaio>(workload, file, thread),
+        Kind::IoUring => over::<io_uring::Ring>(workload, file, thread),
+        Kind::Psync => over::<psync::Psync>(workload, file, thread),
+    }
+}
+
+fn over<Q: Queue + 'static>(
+    workload: &Workload,
+    file: Arc<Prepared>,
+    thread: u32,
+) -> Result<Box<dyn Engine>> {
+    Ok(match workload.rw {
+        Rw::Read => {
+            let pattern = Sequential::<false>::new(sequence(workload));
+            Box::new(Lane::<Q, _>::new(workload, file, pattern)?)
+        }
+        Rw::Write => {
+            let pattern = Sequential::<true>::new(sequence(workload));
+            Box::new(Lane::<Q, _>::new(workload, file, pattern)?)
+        }
+        Rw::Randread | Rw::Randwrite | Rw::Rw | Rw::Randrw => {
+            let pattern = Drawn::new(workload, thread);
+            Box::new(Lane::<Q, _>::new(workload, file, pattern)?)
+        }
+    })
+}
+
+/// The sequential blocks of a workload: those of the file, or those behind it.
+fn sequence(workload: &Workload) -> Sequence {
+    let block = u64::from(workload.block_size);
+    match (workload.layout, workload.bound) {
+        (Layout::Extending | Layout::Append, Bound::Ios(ios)) => {
+            let start = workload.file_size;
+            Sequence::between(block, start, start + ios * block)
+        }
+        _ => Sequence::new(block, workload.file_size),
+    }
 }

@@ -4,7 +4,6 @@ use crate::{
     fail::{Fail, Result},
     file::{self, Prepared},
     format::MOUNT_POINT,
-    schedule::Sequence,
 };
 use diorama_wire::{Bound, Engine, FioFile, Layout, Rw, Workload};
 use std::{fs, io};
@@ -23,8 +22,9 @@ impl Files {
     pub fn lay_out(wanted: &[FioFile]) -> Result<Files> {
         let made = wanted.iter().map(|file| {
             let prepared = match file.layout {
-                Layout::Written | Layout::Append => Some(make(file)?),
-                Layout::Unwritten | Layout::Extending => None,
+                // fio removes a file that it extends, and makes it itself.
+                Layout::Extending => None,
+                _ => Some(make(file)?),
             };
             Ok((file.clone(), prepared))
         });
@@ -37,20 +37,16 @@ impl Files {
     /// The first step that fails.
     pub fn lay_again(&self) -> Result<()> {
         for (file, prepared) in &self.0 {
+            if let Some(prepared) = prepared {
+                prepared.lay_again()?;
+                continue;
+            }
             let path = path(file);
-            match (file.layout, prepared) {
-                (Layout::Append, Some(prepared)) => prepared
-                    .file
-                    .set_len(file.size)
-                    .and_then(|()| prepared.file.sync_all())
-                    .map_err(|e| Fail::os(format_args!("truncate {path}"), &e))?,
-                (Layout::Written, _) => {}
-                _ => match fs::remove_file(&path) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                        return Err(Fail::os(format_args!("remove {path}"), &e));
-                    }
-                    _ => {}
-                },
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(Fail::os(format_args!("remove {path}"), &e));
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -95,7 +91,7 @@ impl Files {
         let mut blocks = 0;
         for (file, prepared) in &self.0 {
             if let Some(prepared) = prepared.as_ref().filter(|_| file.read_only) {
-                blocks += prepared.verify(&Sequence::new(BLOCK.into(), file.size))?;
+                blocks += prepared.verify(|_| None)?;
             }
         }
         Ok(blocks)
@@ -106,12 +102,11 @@ fn path(file: &FioFile) -> String {
     format!("{MOUNT_POINT}/{}", file.name)
 }
 
-/// Written and audited as our own engine's files are.
+/// Laid out and audited as our own engine's files are.
 fn make(file: &FioFile) -> Result<Prepared> {
-    let size = file.size;
-    let own = Workload::new(Engine::Libaio, Rw::Read, BLOCK, 1, size, Bound::Ios(1));
-    let prepared = file::prepare(&own)?;
-    let (from, to) = (format!("{MOUNT_POINT}/file"), path(file));
-    fs::rename(&from, &to).map_err(|e| Fail::os(format_args!("rename {from} to {to}"), &e))?;
-    Ok(prepared)
+    let own = Workload {
+        layout: file.layout,
+        ..Workload::new(Engine::Libaio, Rw::Read, BLOCK, 1, file.size, Bound::Ios(1))
+    };
+    file::prepare_named(&own, &file.name)
 }

@@ -244,6 +244,7 @@ fn scenario() -> Scenario {
             scheduler: "none".into(),
         },
         memory_mib: 1024,
+        smp: 1,
         cmdline: vec![],
         measure: wire::Measure {
             repetitions: 5,

@@ -2,7 +2,7 @@
 //! CONFIG_ options are missing. Pure.
 
 use crate::kernel::{Config, Kernel, ModuleSet, Presence, Setting, version};
-use diorama_wire::FsKind;
+use diorama_wire::{Engine, FsKind};
 use serde::{Deserialize, Serialize};
 
 /// What the cells of one image need, besides the model device and vsock.
@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct Needs {
     /// File systems that will be made.
     pub filesystems: Vec<FsKind>,
+    /// Engines that will run.
+    pub engines: Vec<Engine>,
+    /// CPUs of the guest.
+    pub smp: u32,
 }
 
 /// Something the kernel lacks.
@@ -66,13 +70,12 @@ const VSOCK: [Driver; 2] = [
 
 /// Options without a module of their own. Hot-plug goes through ACPI: QEMU's q35 machine does not
 /// offer the port's own (`CONFIG_HOTPLUG_PCI_PCIE`) since 6.1.
-const OPTIONS: [(&str, &str); 10] = [
+const OPTIONS: [(&str, &str); 9] = [
     ("CONFIG_BLK_DEV_INITRD", "the agent arrives in an initramfs"),
     ("CONFIG_BINFMT_ELF", "the agent is an ELF program"),
     ("CONFIG_DEVTMPFS", "device nodes"),
     ("CONFIG_PROC_FS", "the agent reads /proc"),
     ("CONFIG_SYSFS", "the agent reads /sys"),
-    ("CONFIG_AIO", "the libaio engine"),
     ("CONFIG_PCI", "the device that carries results"),
     (
         "CONFIG_HOTPLUG_PCI_ACPI",
@@ -84,6 +87,15 @@ const OPTIONS: [(&str, &str); 10] = [
     ),
     ("CONFIG_HIGH_RES_TIMERS", "the model device's latency"),
 ];
+
+/// The option that provides an engine's system calls, and what it is for.
+fn engine(engine: Engine) -> Option<(&'static str, &'static str)> {
+    match engine {
+        Engine::Libaio => Some(("CONFIG_AIO", "the libaio engine")),
+        Engine::IoUring => Some(("CONFIG_IO_URING", "the io_uring engine")),
+        Engine::Psync => None,
+    }
+}
 
 /// Null_blk makes no device of its own: the agent does, through configfs.
 #[must_use]
@@ -114,7 +126,7 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Plan {
     plan.missing.extend(lost);
     (plan.early, plan.late) = (loaded, late);
     if let Some(config) = config {
-        plan.missing.extend(missing_options(config, &plan));
+        plan.missing.extend(missing_options(config, needs, &plan));
     }
     plan
 }
@@ -172,10 +184,12 @@ fn visit(name: &str, set: &ModuleSet, order: &mut Vec<String>, missing: &mut Vec
     order.push(name.to_owned());
 }
 
-fn missing_options(config: &Config, plan: &Plan) -> Vec<Missing> {
+fn missing_options(config: &Config, needs: &Needs, plan: &Plan) -> Vec<Missing> {
     let loads = !(plan.early.is_empty() && plan.late.is_empty());
     OPTIONS
         .into_iter()
+        .chain(needs.engines.iter().copied().filter_map(engine))
+        .chain((needs.smp > 1).then_some(("CONFIG_SMP", "a guest with several CPUs")))
         .chain(loads.then_some(("CONFIG_MODULES", "some of what is needed is a module")))
         .filter(|(option, _)| config.get(option) != Setting::Yes)
         .map(|(option, why)| Missing {
@@ -246,6 +260,7 @@ mod tests {
         ];
         let needs = Needs {
             filesystems: ALL.to_vec(),
+            ..Needs::default()
         };
         let plan = plan(&needs, &kernel(list, None));
         assert_eq!(
@@ -277,6 +292,7 @@ mod tests {
         let list: &[(&str, &[&str])] = &[("configfs", &[]), ("xfs", &[]), ("ext4", &[])];
         let needs = Needs {
             filesystems: vec![FsKind::Ext4],
+            ..Needs::default()
         };
         assert_eq!(
             plan(&needs, &kernel(list, None)).early,
@@ -292,6 +308,8 @@ mod tests {
                       CONFIG_HIGH_RES_TIMERS=y\nCONFIG_VIRTIO_PCI=y\n";
         let needs = Needs {
             filesystems: ALL.to_vec(),
+            engines: Engine::ALL.to_vec(),
+            smp: 2,
         };
         let plan = plan(&needs, &kernel(&[], Some(config)));
         assert!(!plan.can_stop_itself);
@@ -304,9 +322,33 @@ mod tests {
         CONFIG_BLK_DEV_NULL_BLK null_blk: the model device (true)
         CONFIG_XFS_FS CONFIG_XFS_FS=m, but the module xfs was not found: cells on XFS (true)
         CONFIG_VIRTIO_VSOCKETS vmw_vsock_virtio_transport: the socket that carries results (true)
-        CONFIG_AIO the libaio engine (true)
         CONFIG_HOTPLUG_PCI_ACPI the device that carries results is plugged in after the measurement (true)
+        CONFIG_AIO the libaio engine (true)
+        CONFIG_IO_URING the io_uring engine (true)
+        CONFIG_SMP a guest with several CPUs (true)
         ");
+    }
+
+    #[test]
+    fn an_option_is_needed_by_what_uses_it_alone() {
+        let kernel = kernel(&[], Some("CONFIG_X=y\n"));
+        let lacks = |needs: &Needs, option: &str| {
+            let missing = plan(needs, &kernel).missing;
+            missing.iter().any(|m| m.options == [option])
+        };
+        let psync = Needs {
+            engines: vec![Engine::Psync],
+            smp: 1,
+            ..Needs::default()
+        };
+        for option in ["CONFIG_AIO", "CONFIG_IO_URING", "CONFIG_SMP"] {
+            assert!(!lacks(&psync, option), "{option}");
+        }
+        let libaio = Needs {
+            engines: vec![Engine::Libaio],
+            ..psync
+        };
+        assert!(lacks(&libaio, "CONFIG_AIO") && !lacks(&libaio, "CONFIG_IO_URING"));
     }
 
     #[test]

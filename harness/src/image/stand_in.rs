@@ -281,7 +281,9 @@ mod tests {
         let libc = std::fs::read(libc.expect("the C library is mapped")).unwrap();
         let has = |libraries: &[&[u8]], wanted: &str| {
             let missing = missing(&program, libraries).unwrap();
-            missing.iter().any(|(name, version)| name == wanted && version.is_some())
+            missing
+                .iter()
+                .any(|(name, version)| name == wanted && version.is_some())
         };
         assert!(has(&[], "malloc"));
         assert!(!has(&[&libc], "malloc"));

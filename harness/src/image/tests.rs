@@ -64,6 +64,7 @@ impl Inputs {
             fio: None,
             needs: Needs {
                 filesystems: vec![FsKind::Ext4],
+                ..Needs::default()
             },
             stop_by: StopBy::Pvpanic,
             strip_modules,
@@ -167,6 +168,9 @@ const JOB: &str = r#"{
     "hw_queue_depth": 64, "submit_queues": 1, "scheduler": "none" },
   "filesystem": { "kind": "ext4", "mkfs": ["/sbin/mkfs.ext4"], "mount_options": "" },
   "workload": { "engine": "libaio", "rw": "read", "block_size": 4096, "iodepth": 64,
-    "file_size": 4096, "bound": { "ios": 10 } },
+    "rwmixread": 50, "randseed": 1, "numjobs": 1, "fdatasync": 0, "sync": "none",
+    "batch": { "submit": 1, "complete_min": 1, "complete_max": 1 },
+    "io_uring": { "fixedbufs": false, "registerfiles": false, "hipri": false },
+    "file_size": 4096, "layout": "written", "bound": { "ios": 10 } },
   "measure": { "repetitions": 1, "warmup_ios": 0, "phase_step_ns": 0 }
 }"#;

@@ -181,7 +181,8 @@ mod tests {
                 "7.2",
                 "vmm",
                 "guest-tools",
-                "agent-sysroot"
+                "agent-sysroot",
+                "fio"
             ]
         );
         for suite in &declared.suites {

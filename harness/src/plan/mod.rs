@@ -68,8 +68,39 @@ pub struct Prepared {
     pub version: Option<features::KernelVersion>,
     /// Its machine, or why the kernel cannot be used at all.
     pub machine: Result<(Spec, StopBy), Outcome>,
-    /// Per file-system name: why cells on it cannot run on this kernel, if so.
-    pub unsupported: Vec<(String, Outcome)>,
+    /// Why some cells cannot run on this kernel, if so.
+    pub unsupported: Vec<Unsupported>,
+}
+
+/// Cells of a kernel that cannot run, known before any boot.
+#[derive(Clone, Debug)]
+pub struct Unsupported {
+    /// Those with this part.
+    pub part: Part,
+    /// Why.
+    pub why: Outcome,
+}
+
+/// A part of a scenario, by the name it has there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All cells on a file system.
+    Filesystem(String),
+    /// All cells of a workload.
+    Workload(String),
+}
+
+impl Prepared {
+    /// Why a cell of these parts cannot run: for the kernel's own sake first.
+    fn settled(&self, parts: &[Part]) -> Option<Outcome> {
+        let mut unsupported = self.unsupported.iter();
+        let part = || {
+            unsupported
+                .find(|u| parts.contains(&u.part))
+                .map(|u| &u.why)
+        };
+        self.machine.as_ref().err().or_else(part).cloned()
+    }
 }
 
 #[derive(Serialize)]
@@ -132,17 +163,12 @@ impl KernelPlan {
         };
         let mut cells = Vec::new();
         for filesystem in &scenario.filesystems {
-            let unsupported = prepared
-                .unsupported
-                .iter()
-                .find(|(name, _)| *name == filesystem.name);
-            let settled = prepared
-                .machine
-                .as_ref()
-                .err()
-                .or(unsupported.map(|(_, why)| why))
-                .cloned();
             for workload in &scenario.workloads {
+                let parts = [
+                    Part::Filesystem(filesystem.name.clone()),
+                    Part::Workload(workload.name.clone()),
+                ];
+                let settled = prepared.settled(&parts);
                 let key = CellKey {
                     kernel: prepared.record.name.clone(),
                     filesystem: filesystem.name.clone(),
@@ -172,7 +198,7 @@ impl KernelPlan {
                     key,
                     job,
                     inputs,
-                    settled: settled.clone(),
+                    settled,
                 });
             }
         }

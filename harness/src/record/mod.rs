@@ -13,7 +13,7 @@ use diorama_wire::CellReport;
 use serde::{Deserialize, Serialize};
 
 /// Version of results.json and of the cell cache.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// results.json: everything a comparison or a report needs, and nothing of this host's paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use crate::{
     scenario::{Device, WorkloadSpec},
     units::{show_bytes, show_nanos},
 };
-use diorama_wire::Bound;
+use diorama_wire::{Batch, Bound, Layout, Sync, Workload};
 
 /// Name and value of everything a reader needs to know of the setup. Scenario facts are those of
 /// the first run; a comparison says in its notes and verdicts where others differ.
@@ -130,31 +130,88 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
     };
     add(
         "guest",
-        format!("1 CPU, {} MiB RAM{words}", scenario.memory_mib),
+        format!(
+            "{}, {} MiB RAM{words}",
+            cpus(scenario.smp),
+            scenario.memory_mib
+        ),
     );
 }
 
+fn cpus(smp: u32) -> String {
+    match smp {
+        1 => "1 CPU".to_owned(),
+        n => format!("{n} CPUs, executed in turns"),
+    }
+}
+
+/// A workload in words; what is fio's default is not said.
 fn job(workload: &WorkloadSpec) -> String {
     let job = &workload.job;
-    let engine = job.engine.name();
-    let rw = match (job.rw.reads(), job.rw.writes()) {
-        (true, true) => "reads and overwrites",
-        (true, false) => "reads",
-        (false, _) => "overwrites",
-    };
-    let order = if job.rw.is_random() {
-        "random"
-    } else {
-        "sequential"
-    };
-    let bound = match job.bound {
+    let mut words = vec![
+        format!("{} of {}", what(job), show_bytes(job.block_size.into())),
+        job.engine.name().to_owned(),
+        format!("iodepth {}", job.iodepth),
+    ];
+    if job.rw.is_mixed() {
+        words.push(format!("{}% reads", job.rwmixread));
+    }
+    if job.rw.is_random() || job.rw.is_mixed() {
+        words.push(format!("seed {}", job.randseed));
+    }
+    if job.batch != Batch::default() {
+        words.push(format!(
+            "batches of {} submitted and {} to {} completed",
+            job.batch.submit, job.batch.complete_min, job.batch.complete_max
+        ));
+    }
+    let options = [
+        (job.io_uring.fixedbufs, "fixedbufs"),
+        (job.io_uring.registerfiles, "registerfiles"),
+        (job.io_uring.hipri, "hipri"),
+    ];
+    let options = options.into_iter().filter(|(on, _)| *on);
+    words.extend(options.map(|(_, name)| name.to_owned()));
+    match job.sync {
+        Sync::None => {}
+        Sync::Dsync => words.push("O_DSYNC".into()),
+        Sync::RwfDsync => words.push("RWF_DSYNC".into()),
+    }
+    if job.fdatasync > 0 {
+        words.push(format!("fdatasync every {} writes", job.fdatasync));
+    }
+    if job.numjobs > 1 {
+        words.push(format!("{} threads with a file each", job.numjobs));
+    }
+    let size = show_bytes(job.file_size);
+    words.push(match job.layout {
+        Layout::Written => format!("file of {size}"),
+        Layout::Unwritten => format!("file of {size}, allocated and never written"),
+        Layout::Extending => "file empty at first".to_owned(),
+        Layout::Append => format!("file of {size} at first"),
+    });
+    words.push(match job.bound {
         Bound::Runtime(ns) => format!("{} per repetition", show_nanos(ns)),
         Bound::Ios(ios) => format!("{ios} I/Os per repetition"),
+    });
+    words.join(", ")
+}
+
+/// `sequential direct overwrites`
+fn what(job: &Workload) -> String {
+    let writes = match job.layout {
+        Layout::Written => "overwrites",
+        Layout::Unwritten => "writes to unwritten blocks",
+        Layout::Extending => "extending writes",
+        Layout::Append => "appending writes",
     };
-    format!(
-        "{order} direct {rw} of {}, {engine}, iodepth {}, file of {}, {bound}",
-        show_bytes(job.block_size.into()),
-        job.iodepth,
-        show_bytes(job.file_size)
-    )
+    let order = match job.rw.is_random() {
+        true => "random",
+        false => "sequential",
+    };
+    match (job.rw.reads(), job.rw.writes()) {
+        (true, true) => format!("{order} direct reads and {writes}"),
+        (true, false) => format!("{order} direct reads"),
+        (false, _) => format!("{order} direct {writes}"),
+    }
 }

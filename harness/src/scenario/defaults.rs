@@ -12,12 +12,13 @@ pub const MODEL_LATENCY: &str = "10us";
 pub const MODEL_BANDWIDTH: &str = "440MiB/s";
 /// `[model] queue_depth`: that of a Linux NVMe queue.
 pub const MODEL_QUEUE_DEPTH: u32 = 1023;
-/// `[model] submit_queues`: one per CPU of the guest.
-pub const MODEL_SUBMIT_QUEUES: u32 = 1;
 /// `[model] scheduler`: NVMe's default.
 pub const MODEL_SCHEDULER: &str = "none";
 /// `[guest] memory`
 pub const GUEST_MEMORY: &str = "1GiB";
+/// `[guest] smp`: one CPU, on which a queue of work is no one else's. `[model] submit_queues` is as
+/// many, as an NVMe drive's queues are.
+pub const GUEST_SMP: u32 = 1;
 /// `[measure] repetitions`
 pub const REPETITIONS: u32 = 5;
 /// `[measure] warmup_ios`: one whole repetition.
@@ -25,7 +26,7 @@ pub const WARMUP_IOS: u32 = 0;
 /// `[measure] phase_step`: its multiples meet the guest's tick (4 ms at HZ=250) and the drive
 /// model's period (20 ms) at another place each, for far more repetitions than anyone asks for.
 pub const PHASE_STEP: &str = "731us";
-/// `[workloads.*] iodepth`: the report's.
+/// `[workloads.*] iodepth`: the report's. psync has one I/O in flight, always.
 pub const IODEPTH: u32 = 64;
 /// `[workloads.*] ioengine`: the report's.
 pub const IOENGINE: &str = "libaio";

@@ -3,6 +3,7 @@
 use super::parse::{RawMeasure, RawModel};
 use super::problems::{At, Place, Problems};
 use super::resolve::choice;
+use super::workload::{footprint, written_ios};
 use super::{Overrides, WorkloadSpec, defaults};
 use crate::units::{parse_bandwidth, parse_bytes, parse_nanos, show_bytes, show_nanos};
 use diorama_wire::{Measure, ModelDevice};
@@ -14,6 +15,8 @@ const TICK_NS: u64 = 4_000_000;
 const MEMORY_BESIDES_DATA_MIB: u64 = 512;
 /// What a file system of either kind writes besides the file (journal, inodes), in bytes.
 const METADATA: u64 = 64 * MIB;
+/// CPUs of the largest guest.
+const MAX_SMP: u32 = 8;
 
 /// Reads a quantity, or its default, by one of the functions of [`crate::units`].
 pub(super) fn quantity(
@@ -67,8 +70,17 @@ fn place<T>(value: Option<&At<T>>, key: &str) -> Place {
     value.map_or_else(missing, |value| value.at.clone())
 }
 
-/// The device of every cell.
-pub(super) fn model(raw: &RawModel, problems: &mut Problems) -> Option<ModelDevice> {
+/// The guest's CPUs.
+pub(super) fn smp(raw: Option<&At<u64>>, problems: &mut Problems) -> Option<u32> {
+    bounded(raw, defaults::GUEST_SMP, (1, MAX_SMP), problems)
+}
+
+/// The device of every cell, in a guest with `smp` CPUs.
+pub(super) fn model(
+    raw: &RawModel,
+    smp: Option<u32>,
+    problems: &mut Problems,
+) -> Option<ModelDevice> {
     let size = quantity(
         raw.size.as_ref(),
         defaults::MODEL_SIZE,
@@ -124,8 +136,7 @@ pub(super) fn model(raw: &RawModel, problems: &mut Problems) -> Option<ModelDevi
     // BLK_MQ_MAX_DEPTH is 10240 (include/linux/blk-mq.h).
     let (depth, queues) = (raw.queue_depth.as_ref(), raw.submit_queues.as_ref());
     let depth = bounded(depth, defaults::MODEL_QUEUE_DEPTH, (1, 10240), problems);
-    // null_blk takes no more queues than the guest has CPUs, and it has one.
-    let queues = bounded(queues, defaults::MODEL_SUBMIT_QUEUES, (1, 1), problems);
+    let queues = submit_queues(queues, smp, problems);
     Some(ModelDevice {
         size_mib: size?,
         block_size: block?,
@@ -135,6 +146,19 @@ pub(super) fn model(raw: &RawModel, problems: &mut Problems) -> Option<ModelDevi
         submit_queues: queues?,
         scheduler: scheduler?.to_owned(),
     })
+}
+
+/// null_blk takes no more queues than the guest has CPUs.
+fn submit_queues(raw: Option<&At<u64>>, smp: Option<u32>, problems: &mut Problems) -> Option<u32> {
+    let cpus = smp.unwrap_or(MAX_SMP);
+    let queues = bounded(raw, cpus, (1, MAX_SMP), problems)?;
+    if let Some(raw) = raw.filter(|_| queues > cpus) {
+        let what = format!("is {queues}, but the guest has {cpus} CPU(s)");
+        let next = format!("write at most {cpus}, or [guest] smp = {queues}");
+        problems.add(&raw.at, what, next);
+        return None;
+    }
+    Some(queues)
 }
 
 /// MiB/s, or `none` for a device that is bound by its latency and queue alone.
@@ -172,7 +196,7 @@ pub(super) fn memory(
         return None;
     };
     let device = u64::from(model?.size_mib) * MIB;
-    let file = workloads.iter().map(|w| w.job.file_size).max()?;
+    let file = workloads.iter().map(|w| footprint(&w.job)).max()?;
     let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB);
     let least = data + MEMORY_BESIDES_DATA_MIB;
     if u64::from(mib) < least {
@@ -219,6 +243,7 @@ pub(super) fn cmdline(
 pub(super) fn measure(
     raw: &RawMeasure,
     overrides: &Overrides,
+    workloads: &[WorkloadSpec],
     problems: &mut Problems,
 ) -> Option<Measure> {
     let option = overrides.repetitions.map(|n| At {
@@ -229,6 +254,18 @@ pub(super) fn measure(
     let repetitions = bounded(asked, defaults::REPETITIONS, (1, 1000), problems);
     let warmup = raw.warmup_ios.as_ref();
     let warmup = bounded(warmup, defaults::WARMUP_IOS, (0, 1_000_000_000), problems);
+    if let (Some(ios), Some(raw)) = (warmup, &raw.warmup_ios) {
+        // A warm-up begins with the same file as a repetition, and must fit it.
+        let short = |w: &&WorkloadSpec| written_ios(&w.job).is_some_and(|n| u64::from(ios) > n);
+        if let Some(workload) = workloads.iter().find(short) {
+            let what = format!(
+                "{ios} is more than number_ios of {}, whose file changes with every write",
+                workload.name
+            );
+            let next = "write at most that number_ios, or 0: one whole repetition";
+            problems.add(&raw.at, what, next);
+        }
+    }
     let step = raw.phase_step.as_ref();
     let step_ns = quantity(step, defaults::PHASE_STEP, parse_nanos, problems);
     let (repetitions, step_ns) = (repetitions?, step_ns?);
@@ -273,7 +310,8 @@ mod tests {
     #[test]
     fn every_default_quantity_is_read() {
         let mut problems = Problems::default();
-        let device = model(&RawModel::default(), &mut problems).expect("the default device");
+        let device =
+            model(&RawModel::default(), Some(1), &mut problems).expect("the default device");
         assert!(problems.is_empty());
         assert_eq!(
             device,

@@ -3,10 +3,10 @@
 //! The types here are what a scenario *means*, resolved and checked; they are stored whole in
 //! every record.
 
-mod cells;
 pub mod defaults;
 mod expect;
 pub mod features;
+mod filesystems;
 mod fio;
 mod load;
 mod machine;
@@ -16,6 +16,7 @@ mod problems;
 mod resolve;
 mod section;
 pub mod suggest;
+mod workload;
 
 pub use expect::METRICS;
 pub use load::{available, load, locate};
@@ -49,6 +50,8 @@ pub struct Scenario {
     pub model: ModelDevice,
     /// Guest RAM in MiB.
     pub memory_mib: u32,
+    /// The guest's CPUs.
+    pub smp: u32,
     /// Words added to the guest's kernel command line.
     pub cmdline: Vec<String>,
     /// Repetitions and phases.

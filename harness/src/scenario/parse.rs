@@ -3,9 +3,9 @@
 //! The tree is walked by hand rather than deserialised, because a deserialiser stops at the first
 //! mistake and knows no near misses; here all mistakes are found, each with line and column.
 
-use super::fio::keys::JobFileText;
 use super::problems::{At, Place, Problems};
 use super::section::Section;
+use super::workload::raw::{self, RawWorkload};
 use std::cell::RefCell;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -22,6 +22,7 @@ pub(super) struct RawScenario {
     pub(super) kernels: Vec<RawKernel>,
     pub(super) model: RawModel,
     pub(super) memory: Option<At<String>>,
+    pub(super) smp: Option<At<u64>>,
     pub(super) cmdline: Vec<At<String>>,
     pub(super) measure: RawMeasure,
     pub(super) filesystems: Vec<RawFilesystem>,
@@ -65,21 +66,6 @@ pub(super) struct RawFilesystem {
     pub(super) kind: Option<At<String>>,
     pub(super) mkfs: Vec<At<String>>,
     pub(super) mount_options: Option<At<String>>,
-}
-
-/// `[workloads.NAME]`
-#[derive(Debug)]
-pub(super) struct RawWorkload {
-    pub(super) name: At<String>,
-    pub(super) rw: Option<At<String>>,
-    pub(super) bs: Option<At<String>>,
-    pub(super) iodepth: Option<At<u64>>,
-    pub(super) ioengine: Option<At<String>>,
-    pub(super) size: Option<At<String>>,
-    pub(super) runtime: Option<At<String>>,
-    pub(super) number_ios: Option<At<u64>>,
-    pub(super) via: Option<At<String>>,
-    pub(super) fio: Option<JobFileText>,
 }
 
 /// `[[expect]]`
@@ -138,7 +124,7 @@ const TOP_KEYS: &[&str] = &[
 ];
 
 fn scenario(top: &Section<'_, '_>) -> RawScenario {
-    let guest = top.section("guest", &["memory", "cmdline"]);
+    let guest = top.section("guest", &["memory", "smp", "cmdline"]);
     RawScenario {
         name: top.text("name"),
         title: top.text("title"),
@@ -149,12 +135,13 @@ fn scenario(top: &Section<'_, '_>) -> RawScenario {
         kernels: kernels(top),
         model: model(top),
         memory: guest.as_ref().and_then(|guest| guest.quantity("memory")),
+        smp: guest.as_ref().and_then(|guest| guest.whole("smp")),
         cmdline: guest
             .map(|guest| guest.texts("cmdline"))
             .unwrap_or_default(),
         measure: measure(top),
         filesystems: filesystems(top),
-        workloads: workloads(top),
+        workloads: raw::workloads(top),
         expect: expect(top),
     }
 }
@@ -239,37 +226,6 @@ fn filesystems(top: &Section<'_, '_>) -> Vec<RawFilesystem> {
     };
     let named = top.named("filesystems", &["kind", "mkfs", "mount_options"]);
     named.into_iter().map(read).collect()
-}
-
-fn workloads(top: &Section<'_, '_>) -> Vec<RawWorkload> {
-    let keys = &[
-        "rw",
-        "bs",
-        "iodepth",
-        "ioengine",
-        "size",
-        "runtime",
-        "number_ios",
-        "via",
-        "fio",
-    ];
-    let read = |(name, section): (At<String>, Section<'_, '_>)| RawWorkload {
-        name,
-        rw: section.text("rw"),
-        bs: section.quantity("bs"),
-        iodepth: section.whole("iodepth"),
-        ioengine: section.text("ioengine"),
-        size: section.quantity("size"),
-        runtime: section.text("runtime"),
-        number_ios: section.whole("number_ios"),
-        via: section.text("via"),
-        fio: section.text("fio").map(|path| JobFileText {
-            path,
-            text: Err("nobody has read it".to_owned()),
-            beside: section.others("fio"),
-        }),
-    };
-    top.named("workloads", keys).into_iter().map(read).collect()
 }
 
 fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {

@@ -3,8 +3,10 @@
 use super::problems::{At, Place, Problems};
 use super::suggest::next_step;
 use super::{
-    Clock, Device, KernelRef, KernelSource, Lane, Overrides, Scenario, cells, expect, machine,
+    Clock, Device, KernelRef, KernelSource, Lane, Overrides, Scenario, expect, filesystems,
+    machine,
     parse::{self, RawKernel, RawScenario},
+    workload,
 };
 use crate::error::Result;
 use std::path::Path;
@@ -70,10 +72,11 @@ fn build(
     let lane = lane(raw, problems);
     let kernels = kernels(raw, base_dir, known, overrides, problems);
     let baseline = baseline(raw, overrides, problems);
-    let model = machine::model(&raw.model, problems);
-    let measure = machine::measure(&raw.measure, overrides, problems);
-    let filesystems = cells::filesystems(&raw.filesystems, problems);
-    let workloads = cells::workloads(&raw.workloads, model.as_ref(), problems);
+    let smp = machine::smp(raw.smp.as_ref(), problems);
+    let model = machine::model(&raw.model, smp, problems);
+    let filesystems = filesystems::filesystems(&raw.filesystems, problems);
+    let workloads = workload::workloads(&raw.workloads, model.as_ref(), problems);
+    let measure = machine::measure(&raw.measure, overrides, &workloads, problems);
     let memory_mib = machine::memory(raw.memory.as_ref(), model.as_ref(), &workloads, problems);
     let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
     let written = written(raw, overrides);
@@ -90,6 +93,7 @@ fn build(
         workloads,
         model: model?,
         memory_mib: memory_mib?,
+        smp: smp?,
         cmdline,
         measure: measure?,
         expect: claims,
@@ -117,6 +121,24 @@ fn written(raw: &RawScenario, overrides: &Overrides) -> expect::Names {
             .collect(),
         workloads: raw.workloads.iter().map(|w| w.name.value.clone()).collect(),
     }
+}
+
+/// What is missing altogether, unless something is already said about it.
+pub(super) fn missing(key: &str, next: &str, problems: &mut Problems) {
+    if !problems.names(key) {
+        let place = Place {
+            key: key.to_owned(),
+            offset: None,
+        };
+        problems.add(&place, "is missing or empty", next);
+    }
+}
+
+/// Two names for one and the same thing.
+pub(super) fn duplicate(name: &At<String>, other: &str, kind: &str, problems: &mut Problems) {
+    let what = format!("the {kind} `{other}` and `{}` are the same", name.value);
+    let next = "remove one, or change what sets them apart: equal inputs give equal digits";
+    problems.add(&name.at, what, next);
 }
 
 fn text_or_empty(text: Option<&At<String>>) -> String {

@@ -103,6 +103,10 @@ impl<'a, 'i> Section<'a, 'i> {
         self.read(key, "a whole number that is not negative", integer)
     }
 
+    pub(super) fn flag(&self, key: &str) -> Option<At<bool>> {
+        self.read(key, "true or false", DeValue::as_bool)
+    }
+
     pub(super) fn number(&self, key: &str) -> Option<At<f64>> {
         self.read(key, "a finite number", |value| {
             let float = value.as_float().and_then(|f| f.as_str().parse().ok());

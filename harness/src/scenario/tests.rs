@@ -104,7 +104,7 @@ repetitions = 0
 phase_step = "1ms"
 [filesystems.ext5]
 [workloads.w]
-rw = "randwrite"
+rw = "randwrit"
 bs = "3k"
 iodepth = 4096
 size = "1GB"
@@ -123,8 +123,8 @@ metric = "iop"
       s.toml:5:56: kernels[5]: is 5; write a kernel's name or { name = .., path = .., modules = .. }
       s.toml:7:15: measure.repetitions: is 0; write a number from 1 to 1000
       s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: ext4, xfs)
-      s.toml:11:6: workloads.w.rw: `randwrite` is not one of the directions; known directions: read, write
-      s.toml:12:6: workloads.w.bs: 3 KiB is not a block size; write a power of two from 512 to 16MiB
+      s.toml:11:6: workloads.w.rw: `randwrit` is not one of the directions; did you mean `randwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
+      s.toml:12:6: workloads.w.bs: 3 KiB is not a block size; write a power of two from 512 to 1MiB
       s.toml:13:11: workloads.w.iodepth: is 4096; write a number from 1 to 1024
       s.toml:15:11: workloads.w.runtime: 50 ms is not a whole number of bandwidth periods; write a multiple of 20ms, or a bandwidth-bound figure is quantised
       s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
@@ -146,10 +146,10 @@ fn unknown_keys_anywhere_are_refused() {
       s.toml:13:1: measure.repetition: unknown key; did you mean `repetitions`? (known keys: repetitions, warmup_ios, phase_step)
       next: correct what is named above; scenarios/README.md describes every key
     ");
-    insta::assert_snapshot!(bad(&changed("runtime = \"100ms\"", "runtime = \"100ms\"\nrandseed = 1")), @r"
+    insta::assert_snapshot!(bad(&changed("runtime = \"100ms\"", "runtime = \"100ms\"\nrefill_buffers = 1")), @r"
     error: the scenario s.toml has 2 problems:
-      s.toml:21:1: workloads.write-4k.randseed: unknown key; known keys: rw, bs, iodepth, ioengine, size, runtime, number_ios
-      s.toml:27:1: workloads.read-4k.randseed: unknown key; known keys: rw, bs, iodepth, ioengine, size, runtime, number_ios
+      s.toml:21:1: workloads.write-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios
+      s.toml:27:1: workloads.read-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios
       next: correct what is named above; scenarios/README.md describes every key
     ");
     insta::assert_snapshot!(bad(&changed("kernels = [\"6.12\", \"7.2\"]", "kernels = [\"6.12\", { name = \"7.2\", pth = \"x\" }]")), @r"
@@ -250,8 +250,8 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:13:15: measure.repetitions: is -1; write a whole number that is not negative
     s.toml:13:14: measure.warmup_ios: is 9999999999; write a number from 0 to 1000000000
     s.toml:13:15: measure.repetitions: is "3"; write a whole number that is not negative
-    s.toml:19:6: workloads.write-4k.bs: 3 KiB is not a block size; write a power of two from 512 to 16MiB
-    s.toml:19:6: workloads.write-4k.bs: 256 B is not a block size; write a power of two from 512 to 16MiB
+    s.toml:19:6: workloads.write-4k.bs: 3 KiB is not a block size; write a power of two from 512 to 1MiB
+    s.toml:19:6: workloads.write-4k.bs: 256 B is not a block size; write a power of two from 512 to 1MiB
     s.toml:19:6: workloads.write-4k.bs: `4 bananas` is not a size; write 512, 4k, 64MiB or 1GiB
     s.toml:17:12: workloads.write-4k.bs: is missing; add bs = "4k"
     s.toml:20:11: workloads.write-4k.iodepth: is 0; write a number from 1 to 1024
@@ -269,7 +269,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:13:14: model.block_size: is 8192; write 512, 1024, 2048 or 4096
     s.toml:13:11: model.latency: is not a drive's latency; write a time from 1ns to 1s
     s.toml:13:15: model.queue_depth: is 0; write a number from 1 to 10240
-    s.toml:13:17: model.submit_queues: is 2; only 1 is possible
+    s.toml:13:17: model.submit_queues: is 2, but the guest has 1 CPU(s); write at most 1, or [guest] smp = 2
     s.toml:13:13: model.scheduler: `deadline` is not one of the schedulers; known schedulers: none, mq-deadline, kyber, bfq
     s.toml:13:10: guest.memory: 600 MiB do not hold the device's data (128 MiB) and the guest (512 MiB); write at least memory = "640MiB"
     s.toml:13:12: guest.cmdline[1]: `a b` is not one word of a kernel command line; write one word per element, without spaces or quotes

@@ -27,6 +27,13 @@ pub const CMDLINE: &str = "console=ttyS0 quiet nokaslr nolapic_timer tsc_early_k
     tsc=reliable lpj=4000000 no_timer_check mitigations=off numa=off noresume cryptomgr.notests \
     oops=panic panic=-1";
 
+/// The HPET is one timer, and drives one CPU.
+const ONE_CPUS_TIMER: &str = "nolapic_timer";
+/// What stands in its place where there are several: each has its local APIC's timer, and the HPET,
+/// which is emulated by an access at a time, has nothing to do. Without high-resolution timers on
+/// every CPU there would be no model device.
+const SEVERAL_CPUS_TIMER: &str = "hpet=disable";
+
 /// A machine. Everything in it, and nothing else, decides the guest's digits (with the VMM).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -44,6 +51,8 @@ pub struct Spec {
     pub cmdline: String,
     /// Guest RAM in MiB.
     pub memory_mib: u32,
+    /// The guest's CPUs. One thread of QEMU's executes them in turns.
+    pub smp: u32,
 }
 
 /// A machine without this host's paths: what digests are made of.
@@ -80,10 +89,14 @@ pub enum Start {
 }
 
 impl Spec {
-    /// The guest's command line with a scenario's own words at its end.
+    /// The command line of a guest with `smp` CPUs, with a scenario's own words at its end.
     #[must_use]
-    pub fn cmdline(extra: &[String]) -> String {
-        let mut words: Vec<&str> = CMDLINE.split_whitespace().collect();
+    pub fn cmdline(smp: u32, extra: &[String]) -> String {
+        let timer = |word| match word {
+            ONE_CPUS_TIMER if smp > 1 => SEVERAL_CPUS_TIMER,
+            word => word,
+        };
+        let mut words: Vec<&str> = CMDLINE.split_whitespace().map(timer).collect();
         words.extend(extra.iter().map(String::as_str));
         words.join(" ")
     }
@@ -150,7 +163,7 @@ impl Spec {
             "-cpu",
             CPU,
             "-smp",
-            "1",
+            &self.smp.to_string(),
             "-m",
             &format!("{memory}M"),
             "-object",
@@ -185,8 +198,9 @@ mod tests {
             boot: Boot::Pvh,
             initramfs: "/store/initramfs".into(),
             initramfs_sha256: Sha256::of(b"initramfs"),
-            cmdline: Spec::cmdline(&["pad".into()]),
+            cmdline: Spec::cmdline(1, &["pad".into()]),
             memory_mib: 1024,
+            smp: 1,
         }
     }
 
@@ -225,6 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_guest_with_several_cpus_has_their_timers() {
+        let one = Spec::cmdline(1, &["pad".into()]);
+        assert_eq!(one, format!("{CMDLINE} pad"));
+        assert!(
+            CMDLINE
+                .split_whitespace()
+                .any(|word| word == ONE_CPUS_TIMER)
+        );
+        let two = Spec::cmdline(2, &[]);
+        assert_eq!(two, CMDLINE.replace(ONE_CPUS_TIMER, SEVERAL_CPUS_TIMER));
+    }
+
+    #[test]
     fn no_host_driven_device_exists_before_the_measurement() {
         let argv = spec().argv(&fds(), Start::Restore);
         let text = argv
@@ -254,6 +281,8 @@ mod tests {
             ..spec()
         };
         assert_ne!(one.identity(), bigger.identity());
+        let wider = Spec { smp: 2, ..spec() };
+        assert_ne!(one.identity(), wider.identity());
         let initramfs = Spec {
             initramfs_sha256: Sha256::of(b"x"),
             ..spec()

@@ -2,9 +2,9 @@
 
 use super::{job_file, words};
 use crate::scenario::{
-    parse::RawWorkload,
     problems::{At, Place, Problems},
     resolve::choice,
+    workload::raw::RawWorkload,
 };
 use crate::units::show_bytes;
 use diorama_wire::{Bound, Fio, ModelDevice, Workload};

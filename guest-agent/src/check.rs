@@ -1,0 +1,243 @@
+//! What of a job is refused before anything is made: what would not measure what it says. The
+//! harness has refused it before; this is for a harness that has not. Pure.
+
+use crate::pattern::Drawn;
+use diorama_wire::{Batch, Bound, Engine, Fio, IoUring, Job, Layout, Sync, Workload};
+
+/// No queue is deeper.
+const MAX_DEPTH: u32 = 1024;
+
+/// No workload has more threads.
+const MAX_JOBS: u32 = 64;
+
+/// Refuses a job that would not measure what it says.
+///
+/// # Errors
+/// Says why.
+pub fn check(job: &Job) -> Result<(), String> {
+    if job.measure.repetitions == 0 {
+        return Err("no repetitions".into());
+    }
+    if let Some(fio) = &job.fio {
+        return files(fio);
+    }
+    let w = &job.workload;
+    let device_block = job.device.block_size;
+    let block = w.block_size;
+    if device_block == 0 || block == 0 || !block.is_multiple_of(device_block.max(512)) {
+        return Err(format!(
+            "block_size {block} is no multiple of the device's {device_block}"
+        ));
+    }
+    if w.numjobs == 0 || w.numjobs > MAX_JOBS {
+        return Err(format!("numjobs {} is not 1 to {MAX_JOBS}", w.numjobs));
+    }
+    queue(w)?;
+    durability(w)?;
+    layout(w)?;
+    let bytes = largest(w).and_then(|bytes| bytes.checked_mul(w.numjobs.into()));
+    let room = (u64::from(job.device.size_mib) << 20) / 4 * 3;
+    match bytes {
+        Some(bytes) if bytes <= room => Ok(()),
+        _ => Err(format!(
+            "the files become larger than 3/4 of the device, {room} bytes"
+        )),
+    }
+}
+
+/// The rest of fio's jobs is fio's to judge.
+fn files(fio: &Fio) -> Result<(), String> {
+    let outside = |name: &str| name.is_empty() || name.contains('/') || name.starts_with('.');
+    match fio.files.iter().find(|file| outside(&file.name)) {
+        Some(file) => Err(format!(
+            "{:?} is no file of the file system under test",
+            file.name
+        )),
+        None => Ok(()),
+    }
+}
+
+fn queue(w: &Workload) -> Result<(), String> {
+    let Batch {
+        submit,
+        complete_min: min,
+        complete_max: max,
+    } = w.batch;
+    let depth = w.iodepth;
+    if depth == 0 || depth > MAX_DEPTH {
+        return Err(format!("iodepth {depth} is not 1 to {MAX_DEPTH}"));
+    }
+    if w.engine == Engine::Psync && depth != 1 {
+        return Err(format!("psync has iodepth 1, not {depth}"));
+    }
+    if submit == 0 || submit > depth || min == 0 || min > max || max > depth {
+        return Err(format!(
+            "batch {submit}, {min} to {max} does not fit iodepth {depth}"
+        ));
+    }
+    if w.engine != Engine::IoUring && w.io_uring != IoUring::default() {
+        return Err(format!("io_uring's options with {}", w.engine.name()));
+    }
+    if w.rwmixread > 100 {
+        return Err(format!("rwmixread {} is no percentage", w.rwmixread));
+    }
+    Ok(())
+}
+
+fn durability(w: &Workload) -> Result<(), String> {
+    if w.rw.writes() || (w.sync == Sync::None && w.fdatasync == 0) {
+        return Ok(());
+    }
+    Err(format!(
+        "sync {} and fdatasync {} without writes",
+        w.sync.name(),
+        w.fdatasync
+    ))
+}
+
+fn layout(w: &Workload) -> Result<(), String> {
+    use diorama_wire::Rw;
+    let (size, block) = (w.file_size, u64::from(w.block_size));
+    let (name, rw) = (w.layout.name(), w.rw.name());
+    let fits = match w.layout {
+        Layout::Written => true,
+        Layout::Unwritten => matches!(w.rw, Rw::Write | Rw::Randwrite),
+        Layout::Extending | Layout::Append => w.rw == Rw::Write,
+    };
+    if !fits {
+        return Err(format!("layout {name} with rw {rw}"));
+    }
+    if w.layout == Layout::Extending {
+        if size != 0 {
+            return Err(format!("layout {name} with file_size {size}"));
+        }
+    } else if size == 0 || !size.is_multiple_of(block) {
+        return Err(format!(
+            "file_size {size} is no multiple of block_size {block}"
+        ));
+    } else if !w.layout.grows() && u64::from(w.iodepth) > Drawn::deepest(w.rw, size / block) {
+        return Err(format!(
+            "iodepth {} does not fit a file of {} blocks, {rw}",
+            w.iodepth,
+            size / block
+        ));
+    }
+    match (w.layout, w.bound) {
+        (_, Bound::Ios(0) | Bound::Runtime(0)) => Err("a bound of 0".into()),
+        (Layout::Written, _) => Ok(()),
+        (_, Bound::Runtime(_)) => Err(format!("layout {name} with a bound in time")),
+        (Layout::Unwritten, Bound::Ios(ios)) if ios > size / block => Err(format!(
+            "{ios} I/Os do not fit a file of {} blocks, {name}",
+            size / block
+        )),
+        (_, Bound::Ios(_)) => Ok(()),
+    }
+}
+
+/// What one thread's file grows to, in bytes.
+fn largest(w: &Workload) -> Option<u64> {
+    match (w.layout.grows(), w.bound) {
+        (true, Bound::Ios(ios)) => ios
+            .checked_mul(w.block_size.into())
+            .and_then(|more| more.checked_add(w.file_size)),
+        _ => Some(w.file_size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diorama_wire::{Filesystem, FsKind, Measure, ModelDevice, PROTOCOL, Rw};
+
+    fn job(change: impl FnOnce(&mut Job)) -> Job {
+        let mut job = Job {
+            protocol: PROTOCOL,
+            cell: "c".into(),
+            device: ModelDevice {
+                size_mib: 512,
+                block_size: 512,
+                latency_ns: 10_000,
+                bandwidth_mib_s: None,
+                hw_queue_depth: 1023,
+                submit_queues: 1,
+                scheduler: "none".into(),
+            },
+            filesystem: Filesystem {
+                kind: FsKind::Ext4,
+                mkfs: vec!["/sbin/mkfs.ext4".into()],
+                mount_options: String::new(),
+            },
+            workload: Workload::new(
+                Engine::Libaio,
+                Rw::Write,
+                4096,
+                64,
+                1 << 20,
+                Bound::Ios(100),
+            ),
+            measure: Measure {
+                repetitions: 5,
+                warmup_ios: 0,
+                phase_step_ns: 1,
+            },
+        };
+        change(&mut job);
+        job
+    }
+
+    fn refused(change: impl FnOnce(&mut Workload)) -> String {
+        check(&job(|job| change(&mut job.workload))).unwrap_err()
+    }
+
+    #[test]
+    fn sensible_jobs_pass() {
+        let changes: [fn(&mut Workload); 7] = [
+            |_| {},
+            |w| w.rw = Rw::Randrw,
+            |w| (w.engine, w.iodepth) = (Engine::Psync, 1),
+            |w| (w.layout, w.rw) = (Layout::Unwritten, Rw::Randwrite),
+            |w| (w.layout, w.file_size) = (Layout::Extending, 0),
+            |w| w.layout = Layout::Append,
+            |w| (w.engine, w.io_uring.hipri) = (Engine::IoUring, true),
+        ];
+        for change in changes {
+            let job = job(|job| change(&mut job.workload));
+            assert_eq!(check(&job), Ok(()), "{:?}", job.workload);
+        }
+    }
+
+    #[test]
+    fn sizes_and_depths_that_do_not_fit_are_refused() {
+        insta::assert_snapshot!(refused(|w| w.block_size = 1000), @"block_size 1000 is no multiple of the device's 512");
+        insta::assert_snapshot!(refused(|w| w.file_size = 1_048_577), @"file_size 1048577 is no multiple of block_size 4096");
+        insta::assert_snapshot!(refused(|w| w.iodepth = 257), @"iodepth 257 does not fit a file of 256 blocks, write");
+        insta::assert_snapshot!(refused(|w| (w.iodepth, w.rw) = (129, Rw::Randread)), @"iodepth 129 does not fit a file of 256 blocks, randread");
+        insta::assert_snapshot!(refused(|w| w.iodepth = 1025), @"iodepth 1025 is not 1 to 1024");
+        insta::assert_snapshot!(refused(|w| w.numjobs = 0), @"numjobs 0 is not 1 to 64");
+        insta::assert_snapshot!(refused(|w| w.file_size = 1 << 30), @"the files become larger than 3/4 of the device, 402653184 bytes");
+        insta::assert_snapshot!(refused(|w| (w.numjobs, w.file_size) = (4, 128 << 20)), @"the files become larger than 3/4 of the device, 402653184 bytes");
+        insta::assert_snapshot!(check(&job(|job| job.measure.repetitions = 0)).unwrap_err(), @"no repetitions");
+    }
+
+    #[test]
+    fn combinations_that_mean_nothing_are_refused() {
+        insta::assert_snapshot!(refused(|w| w.engine = Engine::Psync), @"psync has iodepth 1, not 64");
+        insta::assert_snapshot!(refused(|w| w.batch.submit = 65), @"batch 65, 1 to 1 does not fit iodepth 64");
+        insta::assert_snapshot!(refused(|w| w.batch.complete_min = 2), @"batch 1, 2 to 1 does not fit iodepth 64");
+        insta::assert_snapshot!(refused(|w| w.io_uring.fixedbufs = true), @"io_uring's options with libaio");
+        insta::assert_snapshot!(refused(|w| w.rwmixread = 101), @"rwmixread 101 is no percentage");
+        insta::assert_snapshot!(refused(|w| (w.rw, w.sync) = (Rw::Randread, Sync::RwfDsync)), @"sync rwf_dsync and fdatasync 0 without writes");
+        insta::assert_snapshot!(refused(|w| (w.rw, w.fdatasync) = (Rw::Read, 1)), @"sync none and fdatasync 1 without writes");
+    }
+
+    #[test]
+    fn layouts_that_a_stretch_cannot_keep_are_refused() {
+        insta::assert_snapshot!(refused(|w| (w.layout, w.rw) = (Layout::Append, Rw::Randwrite)), @"layout append with rw randwrite");
+        insta::assert_snapshot!(refused(|w| (w.layout, w.rw) = (Layout::Unwritten, Rw::Read)), @"layout unwritten with rw read");
+        insta::assert_snapshot!(refused(|w| w.layout = Layout::Extending), @"layout extending with file_size 1048576");
+        insta::assert_snapshot!(refused(|w| (w.layout, w.bound) = (Layout::Append, Bound::Runtime(1))), @"layout append with a bound in time");
+        insta::assert_snapshot!(refused(|w| (w.layout, w.bound) = (Layout::Unwritten, Bound::Ios(257))), @"257 I/Os do not fit a file of 256 blocks, unwritten");
+        insta::assert_snapshot!(refused(|w| (w.layout, w.bound) = (Layout::Append, Bound::Ios(100_000))), @"the files become larger than 3/4 of the device, 402653184 bytes");
+        insta::assert_snapshot!(refused(|w| w.bound = Bound::Ios(0)), @"a bound of 0");
+    }
+}

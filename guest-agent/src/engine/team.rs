@@ -1,0 +1,275 @@
+//! Several threads (fio's `numjobs` with `thread=1`): each has its own engine, file and pattern and
+//! is pinned to a CPU, round-robin. A stretch begins for all of them at one moment, and ends for all
+//! at one; rates are sums.
+
+use super::{Engine, Span};
+use crate::{
+    clock,
+    fail::{Fail, Result},
+    file::Prepared,
+    latency::Latency,
+    sys,
+};
+use diorama_wire::{Bound, Workload};
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+/// From the order to the beginning of a stretch, ns: enough to wake every thread.
+const LEAD_NS: u64 = 500_000;
+
+/// Stack of a thread in bytes.
+const STACK: usize = 256 << 10;
+
+/// What a thread is told.
+enum Order {
+    Rewind,
+    Run { at: u64, bound: Bound },
+    Verify,
+}
+
+/// What it answers.
+enum Answer {
+    Ready(Vec<String>),
+    Rewound,
+    Ran(Span, Box<Latency>),
+    Verified(u64),
+}
+
+/// One thread; it ends when its orders do.
+struct Member {
+    orders: Option<Sender<Order>>,
+    answers: Receiver<Result<Answer>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Member {
+    fn tell(&self, order: Order) -> Result<()> {
+        let orders = self.orders.as_ref().ok_or_else(ended)?;
+        orders.send(order).map_err(|_| ended())
+    }
+
+    fn answer(&self) -> Result<Answer> {
+        self.answers.recv().map_err(|_| ended())?
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so, and powered the guest off.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ended() -> Box<Fail> {
+    Fail::step("a thread of the engine ended before its work")
+}
+
+/// The threads.
+pub struct Team {
+    members: Vec<Member>,
+    features: Vec<String>,
+}
+
+impl Team {
+    /// Starts a thread for each file and has each set its engine up.
+    ///
+    /// # Errors
+    /// The first thread's that fails.
+    pub fn new(workload: &Workload, files: &[Arc<Prepared>]) -> Result<Team> {
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        let mut team = Team {
+            members: Vec::new(),
+            features: Vec::new(),
+        };
+        for (index, file) in (0u32..).zip(files) {
+            let (orders, to_do) = channel();
+            let (done, answers) = channel();
+            let (workload, file) = (workload.clone(), Arc::clone(file));
+            let cpu = index as usize % cpus;
+            let thread = thread::Builder::new()
+                .stack_size(STACK)
+                .spawn(move || work(&workload, file, index, cpu, &to_do, &done))
+                .map_err(|e| Fail::os(format_args!("start thread {index}"), &e))?;
+            team.members.push(Member {
+                orders: Some(orders),
+                answers,
+                thread: Some(thread),
+            });
+            // One after the other, so that their set-up is in one order in every run.
+            if let Some(Answer::Ready(features)) =
+                team.members.last().map(Member::answer).transpose()?
+            {
+                team.features = features;
+            }
+        }
+        Ok(team)
+    }
+}
+
+/// A thread's life.
+fn work(
+    workload: &Workload,
+    file: Arc<Prepared>,
+    index: u32,
+    cpu: usize,
+    orders: &Receiver<Order>,
+    answers: &Sender<Result<Answer>>,
+) {
+    clock::sleep_exactly();
+    let made = pin(cpu).and_then(|()| super::lane(workload, file, index));
+    let mut engine = match made {
+        Ok(engine) => {
+            let _ = answers.send(Ok(Answer::Ready(engine.features())));
+            engine
+        }
+        Err(e) => {
+            let _ = answers.send(Err(e));
+            return;
+        }
+    };
+    let mut latency = Box::new(Latency::new());
+    for order in orders {
+        let answer = match order {
+            Order::Rewind => engine.rewind().map(|()| Answer::Rewound),
+            Order::Verify => engine.verify().map(Answer::Verified),
+            Order::Run { at, bound } => {
+                latency.reset();
+                clock::sleep_until_exactly(at);
+                // The window closes for all at once, even for a thread that comes late.
+                let bound = match bound {
+                    Bound::Runtime(ns) => Bound::Runtime((at + ns).saturating_sub(clock::now())),
+                    ios => ios,
+                };
+                engine
+                    .run(bound, &mut latency)
+                    .map(|span| Answer::Ran(span, latency.clone()))
+            }
+        };
+        // The other end may have given up because of another thread.
+        if answers.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Binds the calling thread to a CPU.
+fn pin(cpu: usize) -> Result<()> {
+    // SAFETY: a set of CPUs may be all zeros.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid set; a CPU beyond its size is ignored.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: a valid set of the size named.
+    let returned = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) };
+    sys::check(returned.into())
+        .map(drop)
+        .map_err(|e| Fail::os(format_args!("sched_setaffinity to CPU {cpu}"), &e))
+}
+
+/// The stretch of all threads: one window, sums of what they did in it.
+fn together(at: u64, bound: Bound, spans: &[Span]) -> Span {
+    let sum = |of: fn(&Span) -> u64| spans.iter().map(of).sum();
+    let end = spans.iter().map(|s| s.end).max().unwrap_or(at);
+    Span {
+        start: at,
+        window_ns: match bound {
+            Bound::Runtime(ns) => ns,
+            Bound::Ios(_) => end - at,
+        },
+        window_ios: sum(|s| s.window_ios),
+        window_reads: sum(|s| s.window_reads),
+        end,
+        ios: sum(|s| s.ios),
+        reads: sum(|s| s.reads),
+        fsyncs: sum(|s| s.fsyncs),
+        user_ns: sum(|s| s.user_ns),
+        // The device stalls for all of them.
+        stalls: spans.iter().map(|s| s.stalls).max().unwrap_or(0),
+        stall_end: spans.iter().filter_map(|s| s.stall_end).max(),
+    }
+}
+
+impl Engine for Team {
+    fn features(&self) -> Vec<String> {
+        self.features.clone()
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        // One after the other: the file system then lays the files out the same way every time.
+        for member in &self.members {
+            member.tell(Order::Rewind)?;
+            member.answer()?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, bound: Bound, latency: &mut Latency) -> Result<Span> {
+        let at = clock::now() + LEAD_NS;
+        for member in &self.members {
+            member.tell(Order::Run { at, bound })?;
+        }
+        let mut spans = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            if let Answer::Ran(span, more) = member.answer()? {
+                spans.push(span);
+                latency.add(&more);
+            }
+        }
+        Ok(together(at, bound, &spans))
+    }
+
+    fn verify(&mut self) -> Result<u64> {
+        let mut blocks = 0;
+        for member in &self.members {
+            member.tell(Order::Verify)?;
+            if let Answer::Verified(n) = member.answer()? {
+                blocks += n;
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_one_window_and_their_work_adds_up() {
+        let one = Span {
+            start: 1010,
+            window_ns: 500,
+            window_ios: 40,
+            window_reads: 10,
+            end: 1600,
+            ios: 50,
+            reads: 12,
+            fsyncs: 3,
+            user_ns: 20,
+            stalls: 2,
+            stall_end: Some(1500),
+        };
+        let other = Span {
+            end: 1700,
+            stalls: 1,
+            stall_end: None,
+            ..one
+        };
+        let both = together(1000, Bound::Runtime(500), &[one, other]);
+        assert_eq!((both.start, both.window_ns, both.end), (1000, 500, 1700));
+        assert_eq!((both.window_ios, both.window_reads), (80, 20));
+        assert_eq!(
+            (both.ios, both.reads, both.fsyncs, both.user_ns),
+            (100, 24, 6, 40)
+        );
+        assert_eq!((both.stalls, both.stall_end), (2, Some(1500)));
+        assert_eq!(together(1000, Bound::Ios(50), &[one, other]).window_ns, 700);
+    }
+}

@@ -1,0 +1,229 @@
+//! The file a workload runs on, and when a repetition ends (pure).
+
+use super::raw::RawWorkload;
+use super::{absent, choice, footprint, quantity};
+use crate::scenario::defaults;
+use crate::scenario::problems::{At, Problems};
+use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
+use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Layout, ModelDevice, Rw, Workload};
+
+const MAX_RUNTIME_NS: u64 = 600_000_000_000;
+const MAX_IOS: u64 = 1_000_000_000;
+
+/// `overwrite`, `fallocate` and `file_append`: what the file is when a repetition begins.
+pub(super) fn layout(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<Layout> {
+    const FALLOCATE: &[(&str, Layout)] =
+        &[("none", Layout::Extending), ("native", Layout::Unwritten)];
+    let append = raw.file_append.as_ref().filter(|flag| flag.value);
+    let overwrite = raw.overwrite.as_ref();
+    let fallocate = match &raw.fallocate {
+        Some(word) => Some((
+            choice(word, "kinds of fallocate", FALLOCATE, problems)?,
+            &word.at,
+        )),
+        None => None,
+    };
+    let written = overwrite.filter(|flag| flag.value);
+    let (layout, at) = match (written, fallocate, append) {
+        (Some(_), Some((_, at)), _) => {
+            let what = "does not matter where overwrite = true writes every block first";
+            let next = "leave it out, or write overwrite = false";
+            problems.add(at, what, next);
+            return None;
+        }
+        (Some(_), None, Some(append)) => {
+            let what = "writes behind the end, where overwrite = true has nothing to overwrite";
+            problems.add(&append.at, what, "keep one of file_append and overwrite");
+            return None;
+        }
+        (_, Some((_, at)), Some(_)) => {
+            let what = "stands beside file_append = true, whose file is written before it grows";
+            problems.add(at, what, "keep one of fallocate and file_append");
+            return None;
+        }
+        (None, Some((layout, at)), None) => (layout, at),
+        (None, None, Some(append)) => (Layout::Append, &append.at),
+        (written, None, None) => {
+            if let Some(flag) = overwrite.filter(|_| written.is_none()) {
+                let what = "is false, which does not say what the file is instead";
+                let next = "add fallocate = \"native\" (allocated, never written), fallocate = \"none\" \
+                            (empty, every write extends it) or file_append = true";
+                problems.add(&flag.at, what, next);
+                return None;
+            }
+            return Some(Layout::Written);
+        }
+    };
+    let suits = |rw: Rw| rw == Rw::Write || (layout == Layout::Unwritten && rw == Rw::Randwrite);
+    if let Some(rw) = rw.filter(|rw| !suits(*rw)) {
+        let (what, next) = match layout {
+            Layout::Unwritten => (
+                "leaves blocks unwritten until a write converts them",
+                "write rw = \"write\" or \"randwrite\", or leave it out",
+            ),
+            _ => (
+                "makes a file that grows by writes at its end",
+                "write rw = \"write\", or leave it out",
+            ),
+        };
+        let what = format!("{what}, and rw = \"{}\" does not", rw.name());
+        problems.add(at, what, next);
+        return None;
+    }
+    Some(layout)
+}
+
+/// `runtime` or `number_ios`.
+pub(super) fn bound(
+    raw: &RawWorkload,
+    layout: Option<Layout>,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<Bound> {
+    let changing = layout.is_some_and(|layout| layout != Layout::Written);
+    match (&raw.runtime, &raw.number_ios) {
+        (Some(_), Some(ios)) => {
+            let what = "is there besides runtime";
+            problems.add(&ios.at, what, "keep one of runtime and number_ios");
+            None
+        }
+        (Some(runtime), None) if changing => {
+            let what = "would end each repetition with another file than the next begins with";
+            let next =
+                "write number_ios = 1000 instead: the file is laid out anew for so many writes";
+            problems.add(&runtime.at, what, next);
+            None
+        }
+        (None, None) => {
+            let (key, next) = match changing {
+                true => (
+                    "number_ios",
+                    "add number_ios = 1000: every write changes the file",
+                ),
+                false => ("runtime", "add runtime = \"100ms\" or number_ios = 10000"),
+            };
+            let said = ["runtime", "number_ios"].map(|key| problems.names(&raw.place(key).key));
+            if said == [false, false] {
+                absent(&raw.place(key), next, problems);
+            }
+            None
+        }
+        (None, Some(ios)) if (1..=MAX_IOS).contains(&ios.value) => Some(Bound::Ios(ios.value)),
+        (None, Some(ios)) => {
+            let next = format!("write a number from 1 to {MAX_IOS}");
+            problems.add(&ios.at, format!("is {}", ios.value), next);
+            None
+        }
+        (Some(runtime), None) => self::runtime(runtime, model, problems),
+    }
+}
+
+fn runtime(
+    runtime: &At<String>,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<Bound> {
+    let nanos = quantity(Some(runtime), "", parse_nanos, problems)?;
+    let shown = show_nanos(nanos);
+    if nanos == 0 || nanos > MAX_RUNTIME_NS {
+        let what = format!("{shown} is not a runtime");
+        problems.add(&runtime.at, what, "write a time of guest time up to 10m");
+        return None;
+    }
+    let quantised = model.is_some_and(|model| model.bandwidth_mib_s.is_some());
+    if quantised && !nanos.is_multiple_of(BANDWIDTH_PERIOD_NS) {
+        let what = format!("{shown} is not a whole number of bandwidth periods");
+        let next = "write a multiple of 20ms, or a bandwidth-bound figure is quantised";
+        problems.add(&runtime.at, what, next);
+        return None;
+    }
+    Some(Bound::Runtime(nanos))
+}
+
+/// `size`, of each thread's file before a repetition.
+pub(super) fn size(
+    raw: &RawWorkload,
+    layout: Option<Layout>,
+    problems: &mut Problems,
+) -> Option<u64> {
+    if layout != Some(Layout::Extending) {
+        let default = defaults::FILE_SIZE;
+        return quantity(raw.size.as_ref(), default, parse_bytes, problems);
+    }
+    let Some(size) = &raw.size else {
+        return Some(0);
+    };
+    let what = "is a fixed size, and an extending write begins with an empty file";
+    let next = "leave it out: number_ios * bs is what the file grows to";
+    problems.add(&size.at, what, next);
+    None
+}
+
+/// What sizes, depth, writes and device must be to each other. `bound` is none when it is refused
+/// already.
+pub(super) fn check(
+    raw: &RawWorkload,
+    job: &Workload,
+    bound: Option<Bound>,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) {
+    let block = u64::from(job.block_size);
+    let at = raw.place_of(raw.size.as_ref(), "size");
+    let shown = show_bytes(job.file_size);
+    if job.layout != Layout::Extending {
+        if !job.file_size.is_multiple_of(block) || job.file_size == 0 {
+            let what = format!("{shown} is not a multiple of bs, {}", show_bytes(block));
+            problems.add(&at, what, "write a multiple of bs, like \"64MiB\"");
+            return;
+        }
+        let flight = block * u64::from(job.iodepth);
+        if !job.layout.grows() && job.file_size < flight {
+            let flight = show_bytes(flight);
+            let what = format!("{shown} is less than what is in flight, {flight}");
+            let next = "write at least bs * iodepth, or I/Os would overlap";
+            problems.add(&at, what, next);
+            return;
+        }
+    }
+    if let (Layout::Unwritten, Some(Bound::Ios(ios))) = (job.layout, bound)
+        && ios.saturating_mul(block) > job.file_size
+    {
+        let at = raw.place_of(raw.number_ios.as_ref(), "number_ios");
+        let what = format!(
+            "{ios} writes of {} are more than size, {shown}",
+            show_bytes(block)
+        );
+        let next = "write a smaller number_ios or a larger size: a block is unwritten once";
+        problems.add(&at, what, next);
+        return;
+    }
+    let Some(device) = model.map(|model| u64::from(model.size_mib) << 20) else {
+        return;
+    };
+    let all = footprint(job);
+    if all > device / 4 * 3 {
+        let device = show_bytes(device);
+        let (at, what, next) = match (job.layout.grows(), job.numjobs) {
+            (false, 1) => (
+                at,
+                format!("{shown} is more than 3/4 of the device, {device}"),
+                "write a smaller size or a larger model.size",
+            ),
+            (false, jobs) => (
+                at,
+                format!("{shown} for each of {jobs} jobs is more than 3/4 of the device, {device}"),
+                "write a smaller size, fewer numjobs or a larger model.size",
+            ),
+            (true, _) => (
+                raw.place_of(raw.number_ios.as_ref(), "number_ios"),
+                format!(
+                    "the files grow to {}, more than 3/4 of the device, {device}",
+                    show_bytes(all)
+                ),
+                "write a smaller number_ios or a larger model.size",
+            ),
+        };
+        problems.add(&at, what, next);
+    }
+}

@@ -1,0 +1,257 @@
+//! Workloads of a scenario: fio's words, and what they mean together (pure).
+
+mod engine;
+mod file;
+pub(super) mod raw;
+#[cfg(test)]
+mod tests;
+
+use super::fio::keys as fio;
+use super::machine::{bounded, quantity};
+use super::problems::{At, Place, Problems};
+use super::resolve::{check_name, choice, duplicate, missing};
+use super::{WorkloadSpec, defaults};
+use crate::units::{parse_bytes, show_bytes};
+use diorama_wire::{Bound, Fio, Layout, ModelDevice, Rw, Sync, Workload};
+use raw::RawWorkload;
+
+/// Threads of the largest workload.
+const MAX_JOBS: u32 = 64;
+/// The largest `bs`, in bytes.
+const MAX_BLOCK: u32 = 1 << 20;
+
+/// The workloads, in the file's order. Checks against the device need one.
+pub(super) fn workloads(
+    raw: &[RawWorkload],
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Vec<WorkloadSpec> {
+    if raw.is_empty() {
+        missing("workloads", "add a table [workloads.write-4k]", problems);
+    }
+    let mut specs: Vec<WorkloadSpec> = Vec::new();
+    for raw in raw {
+        check_name(&raw.name, problems);
+        let Some((job, fio)) = run_by(raw, model, problems) else {
+            continue;
+        };
+        let same = |other: &&WorkloadSpec| (&other.job, &other.fio) == (&job, &fio);
+        if let Some(other) = specs.iter().find(same) {
+            duplicate(&raw.name, &other.name, "workloads", problems);
+        }
+        specs.push(WorkloadSpec {
+            name: raw.name.value.clone(),
+            job,
+            fio,
+        });
+    }
+    specs
+}
+
+/// A workload, and fio's job file where fio runs it.
+fn run_by(
+    raw: &RawWorkload,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<(Workload, Option<Fio>)> {
+    if let Some(file) = &raw.fio {
+        let (job, fio) = fio::from_file(file, model, problems)?;
+        return Some((job, Some(fio)));
+    }
+    let job = workload(raw, model, problems)?;
+    let fio = fio::via(raw, &job, problems)?;
+    Some((job, fio))
+}
+
+/// Bytes of all threads' files after a repetition: what the device must hold.
+pub(super) fn footprint(job: &Workload) -> u64 {
+    let grown = match (job.layout.grows(), job.bound) {
+        (true, Bound::Ios(ios)) => ios.saturating_mul(job.block_size.into()),
+        _ => 0,
+    };
+    let each = job.file_size.saturating_add(grown);
+    each.saturating_mul(job.numjobs.into())
+}
+
+/// How many writes a thread's file is laid out for, where every write changes what it is.
+pub(super) fn written_ios(job: &Workload) -> Option<u64> {
+    match (job.layout, job.bound) {
+        (Layout::Written, _) | (_, Bound::Runtime(_)) => None,
+        (_, Bound::Ios(ios)) => Some(ios),
+    }
+}
+
+fn workload(
+    raw: &RawWorkload,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<Workload> {
+    let engine = engine::engine(raw, problems);
+    let iodepth = engine::iodepth(raw, engine, problems);
+    let batch = engine::batch(raw, engine, iodepth, problems);
+    let io_uring = engine::io_uring(raw, engine, problems);
+    let rw = direction(raw, problems);
+    let rwmixread = mix(raw, rw, problems);
+    let randseed = seed(raw, rw, problems);
+    let sync = sync(raw, rw, problems);
+    let fdatasync = fdatasync(raw, rw, problems);
+    let bs = match &raw.bs {
+        Some(bs) => block_size(bs, model, problems),
+        None => {
+            absent(&raw.place("bs"), "add bs = \"4k\"", problems);
+            None
+        }
+    };
+    let numjobs = bounded(raw.numjobs.as_ref(), 1, (1, MAX_JOBS), problems);
+    let layout = file::layout(raw, rw, problems);
+    let bound = file::bound(raw, layout, model, problems);
+    let size = file::size(raw, layout, problems);
+    let job = Workload {
+        engine: engine?,
+        rw: rw?,
+        rwmixread: rwmixread?,
+        randseed: randseed?,
+        block_size: bs?,
+        iodepth: iodepth?,
+        batch: batch?,
+        numjobs: numjobs?,
+        file_size: size?,
+        layout: layout?,
+        sync: sync?,
+        fdatasync: fdatasync?,
+        io_uring: io_uring?,
+        bound: bound.unwrap_or(Bound::Ios(0)),
+    };
+    // What a size must hold does not always depend on the bound; one mistake, one message.
+    file::check(raw, &job, bound, model, problems);
+    bound.map(|_| job)
+}
+
+/// A key that is missing, unless something is already said about it.
+fn absent(at: &Place, next: &str, problems: &mut Problems) {
+    if !problems.names(&at.key) {
+        problems.add(at, "is missing", next);
+    }
+}
+
+fn direction(raw: &RawWorkload, problems: &mut Problems) -> Option<Rw> {
+    const DIRECTIONS: &[(&str, Rw)] = &[
+        ("read", Rw::Read),
+        ("write", Rw::Write),
+        ("randread", Rw::Randread),
+        ("randwrite", Rw::Randwrite),
+        ("rw", Rw::Rw),
+        ("readwrite", Rw::Rw),
+        ("randrw", Rw::Randrw),
+    ];
+    match &raw.rw {
+        Some(word) => choice(word, "directions", DIRECTIONS, problems),
+        None => {
+            let next =
+                "add rw = \"read\", \"write\", \"randread\", \"randwrite\", \"rw\" or \"randrw\"";
+            absent(&raw.place("rw"), next, problems);
+            None
+        }
+    }
+}
+
+fn mix(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<u32> {
+    if let (Some(mix), Some(rw)) = (&raw.rwmixread, rw.filter(|rw| !rw.is_mixed())) {
+        let what = format!("is a share of reads, and rw = \"{}\" is no mix", rw.name());
+        problems.add(
+            &mix.at,
+            what,
+            "write rw = \"rw\" or \"randrw\", or leave it out",
+        );
+        return None;
+    }
+    let raw = raw.rwmixread.as_ref();
+    bounded(raw, Workload::RWMIXREAD, (0, 100), problems)
+}
+
+fn seed(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<u64> {
+    let drawn = |rw: Rw| rw.is_random() || rw.is_mixed();
+    if let (Some(seed), Some(rw)) = (&raw.randseed, rw.filter(|rw| !drawn(*rw))) {
+        let what = format!("is a seed, and nothing of rw = \"{}\" is drawn", rw.name());
+        problems.add(
+            &seed.at,
+            what,
+            "leave it out, or write a random or mixed rw",
+        );
+        return None;
+    }
+    Some(
+        raw.randseed
+            .as_ref()
+            .map_or(Workload::RANDSEED, |seed| seed.value),
+    )
+}
+
+/// Says that a write's option stands with a direction that writes nothing; whether it does.
+fn nothing_written(at: &Place, rw: Option<Rw>, problems: &mut Problems) -> bool {
+    let Some(rw) = rw.filter(|rw| !rw.writes()) else {
+        return false;
+    };
+    let what = format!(
+        "makes writes durable, and rw = \"{}\" writes nothing",
+        rw.name()
+    );
+    problems.add(
+        at,
+        what,
+        "leave it out, or write rw = \"write\" or \"randwrite\"",
+    );
+    true
+}
+
+fn sync(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<Sync> {
+    const SYNCS: &[(&str, Sync)] = &[("none", Sync::None), ("dsync", Sync::Dsync)];
+    let open = match &raw.sync {
+        Some(word) => choice(word, "kinds of sync", SYNCS, problems)?,
+        None => Sync::None,
+    };
+    let each = raw.rwf_dsync.as_ref().filter(|flag| flag.value);
+    let sync = match (open, each) {
+        (Sync::None, None) => return Some(Sync::None),
+        (Sync::None, Some(_)) => Sync::RwfDsync,
+        (open, None) => open,
+        (_, Some(flag)) => {
+            let what = "stands beside sync = \"dsync\", which makes every write durable already";
+            problems.add(&flag.at, what, "keep one of sync and rwf_dsync");
+            return None;
+        }
+    };
+    let at = match each {
+        Some(flag) => flag.at.clone(),
+        None => raw.place_of(raw.sync.as_ref(), "sync"),
+    };
+    (!nothing_written(&at, rw, problems)).then_some(sync)
+}
+
+fn fdatasync(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<u32> {
+    let every = bounded(raw.fdatasync.as_ref(), 0, (0, 1_000_000_000), problems)?;
+    let at = raw.place_of(raw.fdatasync.as_ref(), "fdatasync");
+    (every == 0 || !nothing_written(&at, rw, problems)).then_some(every)
+}
+
+fn block_size(
+    bs: &At<String>,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<u32> {
+    let bytes = quantity(Some(bs), "", parse_bytes, problems)?;
+    let block = u32::try_from(bytes).ok();
+    let Some(block) = block.filter(|b| b.is_power_of_two() && (512..=MAX_BLOCK).contains(b)) else {
+        let what = format!("{} is not a block size", show_bytes(bytes));
+        problems.add(&bs.at, what, "write a power of two from 512 to 1MiB");
+        return None;
+    };
+    let device = model.map_or(512, |model| model.block_size);
+    if !block.is_multiple_of(device) {
+        let what = format!("{block} is not a multiple of the device's block size, {device}");
+        let next = "write a larger bs or a smaller model.block_size";
+        problems.add(&bs.at, what, next);
+        return None;
+    }
+    Some(block)
+}

@@ -1,0 +1,263 @@
+//! Every pattern as people write it, right and wrong.
+
+use crate::scenario::{Overrides, Scenario, resolve};
+use diorama_wire::{Batch, Bound, Engine, IoUring, Layout, Rw, Sync, Workload};
+use std::path::Path;
+
+const HEAD: &str = "name = \"s\"\ntitle = \"t\"\nbaseline = \"7.2\"\nkernels = [\"7.2\"]\n\
+                    [filesystems.ext4]\n[workloads.w]\n";
+
+fn read(keys: &str) -> crate::error::Result<Scenario> {
+    let text = format!("{HEAD}{}\n", keys.replace("; ", "\n"));
+    let known = ["7.2".to_owned()];
+    resolve(
+        &text,
+        "s.toml",
+        Path::new(""),
+        &known,
+        &Overrides::default(),
+    )
+}
+
+fn job(keys: &str) -> Workload {
+    let scenario = read(keys).unwrap_or_else(|e| panic!("{keys}: {}", e.render()));
+    scenario.workloads[0].job.clone()
+}
+
+/// The problems, without the head and the foot of the message.
+fn wrong(keys: &str) -> String {
+    let error = read(keys).expect_err(keys).render();
+    let lines = error.lines().filter(|line| line.starts_with("  s.toml"));
+    lines
+        .map(|line| line.replace("  s.toml:", ""))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn what_is_not_written_is_fios_default() {
+    let plain = job("rw = \"write\"; bs = \"4k\"; number_ios = 10");
+    let default = Workload::new(
+        Engine::Libaio,
+        Rw::Write,
+        4096,
+        64,
+        64 << 20,
+        Bound::Ios(10),
+    );
+    assert_eq!(plain, default);
+    // As fio has it: the most that are reaped follow the least.
+    let batch =
+        job("rw = \"read\"; bs = \"4k\"; number_ios = 10; iodepth_batch_complete_min = 8").batch;
+    assert_eq!(
+        (batch.submit, batch.complete_min, batch.complete_max),
+        (1, 8, 8)
+    );
+    let psync = job("rw = \"read\"; bs = \"4k\"; number_ios = 10; ioengine = \"psync\"");
+    assert_eq!((psync.engine, psync.iodepth), (Engine::Psync, 1));
+}
+
+#[test]
+fn every_key_reaches_the_job() {
+    let all = job(
+        "ioengine = \"io_uring\"; rw = \"readwrite\"; rwmixread = 70; randseed = 7; bs = 512; \
+         iodepth = 32; iodepth_batch = 4; iodepth_batch_complete_min = 2; \
+         iodepth_batch_complete_max = 16; numjobs = 2; size = \"1MiB\"; overwrite = true; \
+         sync = \"dsync\"; fdatasync = 100; fixedbufs = true; registerfiles = true; hipri = true; \
+         runtime = \"40ms\"",
+    );
+    assert_eq!(
+        all,
+        Workload {
+            engine: Engine::IoUring,
+            rw: Rw::Rw,
+            rwmixread: 70,
+            randseed: 7,
+            block_size: 512,
+            iodepth: 32,
+            batch: Batch {
+                submit: 4,
+                complete_min: 2,
+                complete_max: 16,
+            },
+            numjobs: 2,
+            file_size: 1 << 20,
+            layout: Layout::Written,
+            sync: Sync::Dsync,
+            fdatasync: 100,
+            io_uring: IoUring {
+                fixedbufs: true,
+                registerfiles: true,
+                hipri: true,
+            },
+            bound: Bound::Runtime(40_000_000),
+        }
+    );
+    let rwf =
+        job("rw = \"randwrite\"; bs = \"1MiB\"; number_ios = 9; rwf_dsync = true; iodepth = 1");
+    assert_eq!(
+        (rwf.sync, rwf.rw, rwf.block_size),
+        (Sync::RwfDsync, Rw::Randwrite, 1 << 20)
+    );
+}
+
+#[test]
+fn fios_words_say_what_the_file_is() {
+    let layout = |keys: &str| {
+        let job = job(&format!(
+            "rw = \"write\"; bs = \"4k\"; number_ios = 100; {keys}"
+        ));
+        (job.layout, job.file_size)
+    };
+    let default = 64 << 20;
+    assert_eq!(layout("overwrite = true"), (Layout::Written, default));
+    assert_eq!(
+        layout("fallocate = \"native\""),
+        (Layout::Unwritten, default)
+    );
+    assert_eq!(
+        layout("overwrite = false; fallocate = \"none\""),
+        (Layout::Extending, 0)
+    );
+    assert_eq!(
+        layout("file_append = true; size = \"1MiB\""),
+        (Layout::Append, 1 << 20)
+    );
+    let random = job("rw = \"randwrite\"; bs = \"4k\"; number_ios = 100; fallocate = \"native\"");
+    assert_eq!(random.layout, Layout::Unwritten);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_with_its_reason() {
+    let w = "rw = \"write\"; bs = \"4k\"; number_ios = 100; ";
+    let cases = [
+        // Engines and queues.
+        wrong(&format!(
+            "{w}ioengine = \"psync\"; iodepth = 4; iodepth_batch = 2"
+        )),
+        wrong(&format!(
+            "{w}hipri = true; fixedbufs = true; registerfiles = true"
+        )),
+        wrong(&format!("{w}ioengine = \"iouring\"")),
+        wrong(&format!(
+            "{w}iodepth = 8; iodepth_batch = 9; iodepth_batch_complete_max = 9"
+        )),
+        wrong(&format!(
+            "{w}iodepth_batch_complete_min = 4; iodepth_batch_complete_max = 2"
+        )),
+        wrong(&format!("{w}numjobs = 65")),
+        // Directions.
+        wrong("rw = \"readwrit\"; bs = \"4k\"; number_ios = 1"),
+        wrong(&format!("{w}rwmixread = 70; randseed = 1")),
+        wrong("rw = \"randrw\"; bs = \"4k\"; number_ios = 1; rwmixread = 101"),
+        wrong("rw = \"randread\"; bs = \"2MiB\"; number_ios = 1; sync = \"dsync\"; fdatasync = 3"),
+        wrong("rw = \"read\"; bs = \"4k\"; number_ios = 1; rwf_dsync = true"),
+        wrong(&format!("{w}sync = \"dsync\"; rwf_dsync = true")),
+        wrong(&format!("{w}sync = 1; rwf_dsync = 1")),
+        // Files.
+        wrong(&format!("{w}fallocate = \"none\"; size = \"64MiB\"")),
+        wrong(&format!("{w}overwrite = false")),
+        wrong(&format!("{w}overwrite = true; fallocate = \"native\"")),
+        wrong(&format!("{w}overwrite = true; file_append = true")),
+        wrong(&format!("{w}fallocate = \"none\"; file_append = true")),
+        wrong(&format!("{w}fallocate = \"posix\"")),
+        wrong("rw = \"randwrite\"; bs = \"4k\"; number_ios = 1; file_append = true"),
+        wrong("rw = \"randread\"; bs = \"4k\"; number_ios = 1; fallocate = \"native\""),
+        wrong("rw = \"write\"; bs = \"4k\"; runtime = \"100ms\"; fallocate = \"none\""),
+        wrong("rw = \"write\"; bs = \"4k\"; fallocate = \"native\""),
+        wrong(&format!("{w}fallocate = \"native\"; size = \"256k\"")),
+        wrong("rw = \"write\"; bs = \"1MiB\"; number_ios = 400; fallocate = \"none\""),
+        wrong("rw = \"write\"; bs = \"1MiB\"; number_ios = 90; file_append = true; numjobs = 4"),
+        wrong(&format!("{w}numjobs = 7")),
+    ];
+    insta::assert_snapshot!(cases.join("\n"), @r#"
+    11:11: workloads.w.iodepth: is 4, but psync waits for every I/O; leave it out, or write ioengine = "libaio" or "io_uring"; numjobs gives psync more I/Os in flight
+    12:17: workloads.w.iodepth_batch: is 2, but psync has one I/O at a time; leave it out, or write ioengine = "libaio" or "io_uring"
+    10:9: workloads.w.hipri: polls a ring for completions, and libaio has none; leave it out, or write ioengine = "io_uring"
+    11:13: workloads.w.fixedbufs: registers buffers with a ring, and libaio has none; leave it out, or write ioengine = "io_uring"
+    12:17: workloads.w.registerfiles: registers files with a ring, and libaio has none; leave it out, or write ioengine = "io_uring"
+    10:12: workloads.w.ioengine: `iouring` is not one of the engines; did you mean `io_uring`? (known engines: libaio, io_uring, psync)
+    11:17: workloads.w.iodepth_batch: is 9, more than iodepth, 8; write at most iodepth, or a larger iodepth
+    12:30: workloads.w.iodepth_batch_complete_max: is 9, more than iodepth, 8; write at most iodepth, or a larger iodepth
+    11:30: workloads.w.iodepth_batch_complete_max: is 2, less than iodepth_batch_complete_min, 4; write at least that, or leave it out
+    10:11: workloads.w.numjobs: is 65; write a number from 1 to 64
+    7:6: workloads.w.rw: `readwrit` is not one of the directions; did you mean `readwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
+    10:13: workloads.w.rwmixread: is a share of reads, and rw = "write" is no mix; write rw = "rw" or "randrw", or leave it out
+    11:12: workloads.w.randseed: is a seed, and nothing of rw = "write" is drawn; leave it out, or write a random or mixed rw
+    10:13: workloads.w.rwmixread: is 101; write a number from 0 to 100
+    8:6: workloads.w.bs: 2 MiB is not a block size; write a power of two from 512 to 1MiB
+    10:8: workloads.w.sync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
+    11:13: workloads.w.fdatasync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
+    10:13: workloads.w.rwf_dsync: makes writes durable, and rw = "read" writes nothing; leave it out, or write rw = "write" or "randwrite"
+    11:13: workloads.w.rwf_dsync: stands beside sync = "dsync", which makes every write durable already; keep one of sync and rwf_dsync
+    10:8: workloads.w.sync: is 1; write a text in quotes
+    11:13: workloads.w.rwf_dsync: is 1; write true or false
+    11:8: workloads.w.size: is a fixed size, and an extending write begins with an empty file; leave it out: number_ios * bs is what the file grows to
+    10:13: workloads.w.overwrite: is false, which does not say what the file is instead; add fallocate = "native" (allocated, never written), fallocate = "none" (empty, every write extends it) or file_append = true
+    11:13: workloads.w.fallocate: does not matter where overwrite = true writes every block first; leave it out, or write overwrite = false
+    11:15: workloads.w.file_append: writes behind the end, where overwrite = true has nothing to overwrite; keep one of file_append and overwrite
+    10:13: workloads.w.fallocate: stands beside file_append = true, whose file is written before it grows; keep one of fallocate and file_append
+    10:13: workloads.w.fallocate: `posix` is not one of the kinds of fallocate; known kinds of fallocate: none, native
+    10:15: workloads.w.file_append: makes a file that grows by writes at its end, and rw = "randwrite" does not; write rw = "write", or leave it out
+    10:13: workloads.w.fallocate: leaves blocks unwritten until a write converts them, and rw = "randread" does not; write rw = "write" or "randwrite", or leave it out
+    9:11: workloads.w.runtime: would end each repetition with another file than the next begins with; write number_ios = 1000 instead: the file is laid out anew for so many writes
+    6:12: workloads.w.number_ios: is missing; add number_ios = 1000: every write changes the file
+    9:14: workloads.w.number_ios: 100 writes of 4 KiB are more than size, 256 KiB; write a smaller number_ios or a larger size: a block is unwritten once
+    9:14: workloads.w.number_ios: the files grow to 400 MiB, more than 3/4 of the device, 512 MiB; write a smaller number_ios or a larger model.size
+    9:14: workloads.w.number_ios: the files grow to 616 MiB, more than 3/4 of the device, 512 MiB; write a smaller number_ios or a larger model.size
+    6:12: workloads.w.size: 64 MiB for each of 7 jobs is more than 3/4 of the device, 512 MiB; write a smaller size, fewer numjobs or a larger model.size
+    "#);
+}
+
+#[test]
+fn a_refusal_does_not_hide_another() {
+    let said = wrong(
+        "ioengine = \"psync\"; rw = \"read\"; bs = \"3k\"; iodepth = 64; hipri = true; \
+         fdatasync = 1; fallocate = \"none\"; runtime = \"1ms\"",
+    );
+    assert_eq!(said.lines().count(), 6, "{said}");
+}
+
+#[test]
+fn a_guest_has_as_many_queues_as_cpus_and_no_more() {
+    let machine = |keys: &str| {
+        read(&format!(
+            "rw = \"write\"; bs = \"4k\"; number_ios = 1; {keys}"
+        ))
+    };
+    let queues = |keys: &str| {
+        let scenario = machine(keys).unwrap_or_else(|e| panic!("{}", e.render()));
+        (scenario.smp, scenario.model.submit_queues)
+    };
+    assert_eq!(queues(""), (1, 1));
+    assert_eq!(queues("[guest]; smp = 4"), (4, 4));
+    assert_eq!(
+        queues("[guest]; smp = 4; [model]; submit_queues = 2"),
+        (4, 2)
+    );
+    let refused = |keys: &str| {
+        machine(keys)
+            .expect_err(keys)
+            .render()
+            .lines()
+            .nth(1)
+            .unwrap_or("")
+            .trim()
+            .to_owned()
+    };
+    insta::assert_snapshot!(
+        [refused("[guest]; smp = 9"), refused("[guest]; smp = 2; [model]; submit_queues = 3")].join("\n"),
+        @r"
+    s.toml:11:7: guest.smp: is 9; write a number from 1 to 8
+    s.toml:13:17: model.submit_queues: is 3, but the guest has 2 CPU(s); write at most 2, or [guest] smp = 3
+    "
+    );
+}
+
+#[test]
+fn a_warm_up_must_fit_the_file_that_its_writes_change() {
+    let text = "rw = \"write\"; bs = \"4k\"; number_ios = 100; fallocate = \"none\"; \
+                [measure]; warmup_ios = 101";
+    insta::assert_snapshot!(wrong(text), @"12:14: measure.warmup_ios: 101 is more than number_ios of w, whose file changes with every write; write at most that number_ios, or 0: one whole repetition");
+    assert!(read(&text.replace("= 101", "= 100")).is_ok());
+}
