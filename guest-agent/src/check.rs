@@ -2,7 +2,7 @@
 //! harness has refused it before; this is for a harness that has not. Pure.
 
 use crate::pattern::Drawn;
-use diorama_wire::{Batch, Bound, Engine, IoUring, Job, Layout, Sync, Workload};
+use diorama_wire::{Batch, Bound, Engine, Fio, IoUring, Job, Layout, Sync, Workload};
 
 /// No queue is deeper.
 const MAX_DEPTH: u32 = 1024;
@@ -15,6 +15,12 @@ const MAX_JOBS: u32 = 64;
 /// # Errors
 /// Says why.
 pub fn check(job: &Job) -> Result<(), String> {
+    if job.measure.repetitions == 0 {
+        return Err("no repetitions".into());
+    }
+    if let Some(fio) = &job.fio {
+        return files(fio);
+    }
     let w = &job.workload;
     let device_block = job.device.block_size;
     let block = w.block_size;
@@ -26,9 +32,6 @@ pub fn check(job: &Job) -> Result<(), String> {
     if w.numjobs == 0 || w.numjobs > MAX_JOBS {
         return Err(format!("numjobs {} is not 1 to {MAX_JOBS}", w.numjobs));
     }
-    if job.measure.repetitions == 0 {
-        return Err("no repetitions".into());
-    }
     queue(w)?;
     durability(w)?;
     layout(w)?;
@@ -39,6 +42,18 @@ pub fn check(job: &Job) -> Result<(), String> {
         _ => Err(format!(
             "the files become larger than 3/4 of the device, {room} bytes"
         )),
+    }
+}
+
+/// The rest of fio's jobs is fio's to judge.
+fn files(fio: &Fio) -> Result<(), String> {
+    let outside = |name: &str| name.is_empty() || name.contains('/') || name.starts_with('.');
+    match fio.files.iter().find(|file| outside(&file.name)) {
+        Some(file) => Err(format!(
+            "{:?} is no file of the file system under test",
+            file.name
+        )),
+        None => Ok(()),
     }
 }
 

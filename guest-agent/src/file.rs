@@ -44,22 +44,38 @@ pub struct Prepared {
 /// When a step fails, or a file is not as it must be for the measurement to mean anything.
 pub fn prepare(workload: &Workload) -> Result<Vec<Prepared>> {
     let mut files = (0..workload.numjobs)
-        .map(|thread| create(workload, thread))
+        .map(|thread| match thread {
+            0 => create(workload, "file"),
+            n => create(workload, &format!("file.{n}")),
+        })
         .collect::<Result<Vec<_>>>()?;
-    // Flushes what mkfs and mount left dirty, too.
-    sync();
-    for file in &mut files {
-        file.forget_pages()?;
-        file.extents = file.audit()?;
-    }
+    settle(&mut files)?;
     Ok(files)
 }
 
-fn create(workload: &Workload, thread: u32) -> Result<Prepared> {
-    let path = match thread {
-        0 => format!("{MOUNT_POINT}/file"),
-        n => format!("{MOUNT_POINT}/file.{n}"),
-    };
+/// Makes one file of a given name as [`prepare`] does.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_named(workload: &Workload, name: &str) -> Result<Prepared> {
+    let mut files = [create(workload, name)?];
+    settle(&mut files)?;
+    let [file] = files;
+    Ok(file)
+}
+
+fn settle(files: &mut [Prepared]) -> Result<()> {
+    // Flushes what mkfs and mount left dirty, too.
+    sync();
+    for file in files {
+        file.forget_pages()?;
+        file.extents = file.audit()?;
+    }
+    Ok(())
+}
+
+fn create(workload: &Workload, name: &str) -> Result<Prepared> {
+    let path = format!("{MOUNT_POINT}/{name}");
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_DIRECT);
     let file = options
@@ -272,39 +288,49 @@ impl Prepared {
         }
     }
 
-    /// Pages of the file in the page cache (mincore(2) over a mapping of it).
+    /// Pages of the file in the page cache.
     ///
     /// # Errors
-    /// mmap(2)'s and mincore(2)'s.
+    /// As [`cached_pages`].
     pub fn cached_pages(&self) -> Result<u64> {
-        let size = self.len()?;
-        if size == 0 {
-            return Ok(0);
-        }
-        let len = usize::try_from(size)
-            .map_err(|_| Fail::protocol(format!("a file of {size} bytes is too large")))?;
-        let mut pages = vec![0u8; len.div_ceil(PAGE)];
-        // SAFETY: a new mapping, never accessed.
-        let map = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                len,
-                libc::PROT_READ,
-                libc::MAP_SHARED,
-                self.file.as_raw_fd(),
-                0,
-            )
-        };
-        if map == libc::MAP_FAILED {
-            let e = std::io::Error::last_os_error();
-            return Err(Fail::os(format_args!("mmap {}", self.path), &e));
-        }
-        // SAFETY: the mapping above, and one byte for each of its pages.
-        let returned = unsafe { libc::mincore(map, len, pages.as_mut_ptr()) };
-        let result = sys::check(returned.into());
-        // SAFETY: the mapping above, not used again.
-        unsafe { libc::munmap(map, len) };
-        result.map_err(|e| Fail::os(format_args!("mincore {}", self.path), &e))?;
-        Ok(pages.iter().filter(|&&p| p & 1 != 0).count() as u64)
+        cached_pages(&self.file)
     }
+}
+
+/// Pages of a file in the page cache (mincore(2) over a mapping of it).
+///
+/// # Errors
+/// fstat(2)'s, mmap(2)'s and mincore(2)'s.
+pub fn cached_pages(file: &File) -> Result<u64> {
+    let size = file
+        .metadata()
+        .map_err(|e| Fail::os("fstat the file", &e))?
+        .len();
+    let len = usize::try_from(size)
+        .map_err(|_| Fail::protocol(format!("a file of {size} bytes is too large")))?;
+    if len == 0 {
+        return Ok(0);
+    }
+    let mut pages = vec![0u8; len.div_ceil(PAGE)];
+    // SAFETY: a new mapping, never accessed.
+    let map = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    if map == libc::MAP_FAILED {
+        return Err(Fail::os("mmap the file", &std::io::Error::last_os_error()));
+    }
+    // SAFETY: the mapping above, and one byte for each of its pages.
+    let returned = unsafe { libc::mincore(map, len, pages.as_mut_ptr()) };
+    let result = sys::check(returned.into());
+    // SAFETY: the mapping above, not used again.
+    unsafe { libc::munmap(map, len) };
+    result.map_err(|e| Fail::os("mincore the file", &e))?;
+    Ok(pages.iter().filter(|&&p| p & 1 != 0).count() as u64)
 }

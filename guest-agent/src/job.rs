@@ -7,7 +7,7 @@ use crate::{
     engine::{self, Engine as _},
     fail::{Fail, Result},
     file::{self, Prepared},
-    format, fw_cfg,
+    fio, format, fw_cfg,
     measure::Bench,
 };
 use diorama_wire::{
@@ -55,7 +55,16 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     debugcon::enter(Phase::Format, job.filesystem.kind.name());
     let mkfs = format::mkfs(&job.filesystem, &device)?;
     let mount_options = format::mount(&job.filesystem, &device)?;
+    let made = FilesystemFacts {
+        kind: job.filesystem.kind.name().to_owned(),
+        mkfs,
+        mount_options,
+        extents: 0,
+    };
     debugcon::enter(Phase::Prepare, "");
+    if let Some(jobs) = &job.fio {
+        return fio::cell(job, jobs, device, made, facts);
+    }
     let files: Vec<Arc<Prepared>> = file::prepare(&job.workload)?
         .into_iter()
         .map(Arc::new)
@@ -78,16 +87,15 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
         boot: facts,
         device: device.facts,
         filesystem: FilesystemFacts {
-            kind: job.filesystem.kind.name().to_owned(),
-            mkfs,
-            mount_options,
             extents: files.iter().map(|f| f.extents).sum(),
+            ..made
         },
         engine: EngineFacts {
             name: job.workload.engine.name().to_owned(),
             features: bench.engine.features(),
         },
         repetitions,
+        fio: None,
         evidence: Evidence {
             // Refused otherwise, twice.
             o_direct: true,

@@ -14,6 +14,7 @@ mod engine;
 mod extents;
 mod fail;
 mod file;
+mod fio;
 mod format;
 mod fw_cfg;
 mod job;

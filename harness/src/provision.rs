@@ -29,6 +29,8 @@ use std::{
 pub const VMM: &str = "vmm";
 /// Name of the lock entry that holds mkfs.
 pub const GUEST_TOOLS: &str = "guest-tools";
+/// Name of the lock entry that holds fio.
+pub const FIO: &str = "fio";
 /// Name of the lock entry that holds the C library the agent is linked with.
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
 
@@ -152,8 +154,20 @@ impl Provision<'_> {
         let vmm = self.vmm(qemu, &mut notes)?;
         let (tools, provided) = self.tool_set(GUEST_TOOLS)?;
         notes.extend(provided.note);
+        let fio = if scenario.needs_fio() {
+            let (tree, provided) = self.tool_set(FIO)?;
+            notes.extend(provided.note);
+            Some(FioSet {
+                key: tree_key(&provided.entry.files),
+                tree,
+                stand_ins: self.project.declarations.stand_ins(FIO).to_vec(),
+            })
+        } else {
+            None
+        };
         let inputs = Inputs {
             scenario,
+            fio,
             tools: &tools,
             tools_key: tree_key(&provided.entry.files),
             agent,
@@ -179,7 +193,8 @@ impl Provision<'_> {
     /// When something cannot be had.
     pub fn fetch(&self, scenario: &Scenario) -> Result<Vec<String>> {
         let mut notes = Vec::new();
-        for name in [VMM, GUEST_TOOLS, AGENT_SYSROOT] {
+        let fio = scenario.needs_fio().then_some(FIO);
+        for name in [VMM, GUEST_TOOLS, AGENT_SYSROOT].into_iter().chain(fio) {
             notes.extend(self.tool_set(name)?.1.note);
         }
         for kernel in scenario
@@ -289,12 +304,17 @@ impl Provision<'_> {
             inputs.tools_key,
             &filesystems,
         );
-        let key = Sha256::of_value(&identity);
+        let fio = inputs.fio.as_ref();
+        let key = match fio {
+            None => Sha256::of_value(&identity),
+            Some(fio) => Sha256::of_value(&(identity, fio.key, &fio.stand_ins)),
+        };
         let dir = self.store.derive("initramfs", &key, |out| {
             let spec = ImageSpec {
                 agent: inputs.agent,
                 kernel,
                 tools: inputs.tools,
+                fio: fio.map(|fio| (fio.tree.as_path(), fio.stand_ins.as_slice())),
                 needs: Needs {
                     filesystems,
                     ..Needs::default()
@@ -325,8 +345,16 @@ struct Inputs<'a> {
     scenario: &'a Scenario,
     tools: &'a Path,
     tools_key: Sha256,
+    fio: Option<FioSet>,
     agent: &'a Path,
     agent_sha256: Sha256,
+}
+
+/// The tool set that holds fio, ready.
+struct FioSet {
+    tree: PathBuf,
+    key: Sha256,
+    stand_ins: Vec<String>,
 }
 
 fn hash(path: &Path) -> Result<Sha256> {

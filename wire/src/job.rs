@@ -1,6 +1,6 @@
 //! What the host asks of the guest.
 
-use crate::Workload;
+use crate::{Fio, Workload};
 use serde::{Deserialize, Serialize};
 
 /// What every cell of one kernel shares; read once, before the checkpoint.
@@ -52,8 +52,12 @@ pub struct Job {
     pub device: ModelDevice,
     /// The file system on it.
     pub filesystem: Filesystem,
-    /// The I/O to run.
+    /// The I/O to run. Where fio runs it: what that amounts to, for those who need to know its
+    /// engine, directions and size.
     pub workload: Workload,
+    /// fio runs it, and not the agent's own engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fio: Option<Fio>,
     /// How often, and at which phases.
     pub measure: Measure,
 }

@@ -10,12 +10,14 @@
 //!   measurement, when no host-driven device may exist;
 //! * [`Message`]s leave over vsock, only after the measurement.
 
+mod fio;
 mod job;
 mod message;
 mod progress;
 mod report;
 mod workload;
 
+pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
 pub use job::{Boot, Filesystem, FsKind, Job, Measure, ModelDevice, Module, StopBy};
 pub use message::{Ack, FrameError, MAX_FRAME, Message, decode_frame, encode_frame};
 pub use progress::{Phase, Progress};

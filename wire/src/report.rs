@@ -1,6 +1,7 @@
 //! What the guest reports of a cell. Every number here is guest-side: under the instruction
 //! clock all of it must be equal, digit by digit, whenever the inputs are equal.
 
+use crate::FioReport;
 use serde::{Deserialize, Serialize};
 
 /// A measured cell, whole.
@@ -19,6 +20,9 @@ pub struct CellReport {
     pub engine: EngineFacts,
     /// Every counted repetition, in order.
     pub repetitions: Vec<Repetition>,
+    /// What fio said, where it was the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fio: Option<FioReport>,
     /// Why one may believe that the I/O was what it claims to be.
     pub evidence: Evidence,
 }

@@ -122,6 +122,7 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 mount_options: "rw,relatime".into(),
                 extents: 1,
             },
+            fio: None,
             engine: wire::EngineFacts {
                 name: "libaio".into(),
                 features: vec![],
@@ -200,6 +201,7 @@ fn scenario() -> Scenario {
             64 << 20,
             wire::Bound::Runtime(200_000_000),
         ),
+        fio: None,
     };
     let expect = |metric, relative, kernels: &[&str], workloads: &[&str], low, high| Expect {
         metric,

@@ -2,7 +2,9 @@
 //! archive. Equal inputs give equal bytes on any machine.
 
 pub mod cpio; // pure
+pub mod fio;
 pub mod needs; // pure
+pub mod stand_in; // pure
 pub mod strip; // pure
 pub mod sysroot;
 pub mod tools;
@@ -31,6 +33,9 @@ pub struct ImageSpec<'a> {
     pub kernel: &'a Kernel,
     /// Unpacked packages with mkfs and its libraries.
     pub tools: &'a Path,
+    /// Unpacked packages with fio, and the libraries that are to be replaced by stand-ins; none
+    /// when no cell asks for it.
+    pub fio: Option<(&'a Path, &'a [String])>,
     /// What the cells need.
     pub needs: Needs,
     /// How the guest should stop itself; it does not when its kernel cannot.
@@ -102,6 +107,11 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
     archive.file("/init", 0o755, read_agent(spec.agent)?);
     for (path, mode, bytes) in tools::collect(spec.tools, &filesystems)? {
         archive.file(&path, mode, bytes);
+    }
+    if let Some((tree, stand_ins)) = spec.fio {
+        for (path, mode, bytes) in fio::collect(tree, stand_ins)? {
+            archive.file(&path, mode, bytes);
+        }
     }
     let mut modules = Vec::new();
     let forced = (spec.kernel.config.as_ref())

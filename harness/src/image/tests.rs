@@ -61,6 +61,7 @@ impl Inputs {
             agent: &self.dir.path().join("agent"),
             kernel: &self.kernel,
             tools: &self.dir.path().join("tools"),
+            fio: None,
             needs: Needs {
                 filesystems: vec![FsKind::Ext4],
                 ..Needs::default()

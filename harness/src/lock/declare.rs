@@ -43,6 +43,10 @@ pub struct Tools {
     pub packages: Vec<String>,
     /// Paths in these packages whose shared libraries are taken too; none means no dependencies.
     pub executables: Vec<String>,
+    /// Shared libraries that are not taken, although an executable is linked with them, nor what
+    /// they need: guests get stand-ins ([`crate::image::stand_in`]).
+    #[serde(default)]
+    pub stand_ins: Vec<String>,
 }
 
 /// A suite of an archive.
@@ -131,6 +135,13 @@ impl Declarations {
             .collect()
     }
 
+    /// Libraries of a tool set that guests get stand-ins for.
+    #[must_use]
+    pub fn stand_ins(&self, name: &str) -> &[String] {
+        let tools = self.tools.iter().find(|t| t.name == name);
+        tools.map(|t| t.stand_ins.as_slice()).unwrap_or_default()
+    }
+
     /// Every declared name: kernels, then tool sets.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let kernels = self.kernels.iter().map(|k| k.name.as_str());
@@ -170,7 +181,8 @@ mod tests {
                 "7.2",
                 "vmm",
                 "guest-tools",
-                "agent-sysroot"
+                "agent-sysroot",
+                "fio"
             ]
         );
         for suite in &declared.suites {

@@ -163,7 +163,7 @@ fn libraries(
     let all = view.with_dependencies(named);
     let (store, sources, progress) = (archive.store, archive.sources, archive.progress);
     let tree = store.tree(&all, sources, progress)?;
-    let closure = elf::closure(&tree, &tools.executables)?;
+    let closure = elf::closure(&tree, &tools.executables, &tools.stand_ins)?;
     // Both the name that is looked up and the file behind it; often two paths of one package.
     let needed: BTreeSet<String> = closure
         .files
@@ -189,7 +189,8 @@ fn libraries(
     }
     // Proof that nothing was left out, before it is locked.
     let whole = tree_key(&keep);
-    elf::closure(&store.tree(&keep, sources, progress)?, &tools.executables)
+    let kept = store.tree(&keep, sources, progress)?;
+    elf::closure(&kept, &tools.executables, &tools.stand_ins)
         .map_err(|e| e.while_(format!("checking the packages chosen ({})", whole.short())))?;
     Ok(keep)
 }

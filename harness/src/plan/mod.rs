@@ -186,6 +186,7 @@ impl KernelPlan {
                         mount_options: filesystem.mount_options.clone(),
                     },
                     workload: workload.job.clone(),
+                    fio: workload.fio.clone(),
                     measure: scenario.measure.clone(),
                 };
                 let inputs = if settled.is_some() {

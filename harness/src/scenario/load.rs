@@ -1,6 +1,6 @@
 //! Finding and reading a scenario's file.
 
-use super::{KernelSource, Overrides, Scenario, resolve::resolve, suggest::next_step};
+use super::{KernelSource, Overrides, Scenario, resolve::resolve_with, suggest::next_step};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -63,12 +63,14 @@ pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Res
             .hint("name a scenario's file, or one of those in scenarios/")
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let scenario = resolve(
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
+    let scenario = resolve_with(
         &text,
         &path.display().to_string(),
         base,
         known_kernels,
         overrides,
+        &read,
     )?;
     for kernel in &scenario.kernels {
         if let KernelSource::Local { path, modules } = &kernel.source {

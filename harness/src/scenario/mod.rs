@@ -7,6 +7,7 @@ pub mod defaults;
 mod expect;
 pub mod features;
 mod filesystems;
+mod fio;
 mod load;
 mod machine;
 mod overrides;
@@ -22,7 +23,7 @@ pub use load::{available, load, locate};
 pub use overrides::{Overrides, parse_kernel};
 pub use resolve::resolve;
 
-use diorama_wire::{FsKind, ModelDevice, Workload};
+use diorama_wire::{Fio, FsKind, ModelDevice, Workload};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
@@ -57,6 +58,14 @@ pub struct Scenario {
     pub measure: diorama_wire::Measure,
     /// What a reproduction must show; empty when the scenario only measures.
     pub expect: Vec<Expect>,
+}
+
+impl Scenario {
+    /// Whether any of its workloads is run by fio.
+    #[must_use]
+    pub fn needs_fio(&self) -> bool {
+        self.workloads.iter().any(|w| w.fio.is_some())
+    }
 }
 
 /// Device and clock. No number is shown without it.
@@ -186,8 +195,11 @@ pub struct FilesystemSpec {
 pub struct WorkloadSpec {
     /// Unique in the scenario, and what tables show: `write-4k`.
     pub name: String,
-    /// The job.
+    /// The job; where fio runs it, what that amounts to.
     pub job: Workload,
+    /// fio's job file, where fio runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fio: Option<Fio>,
 }
 
 /// All axes of a cell; its only identity.

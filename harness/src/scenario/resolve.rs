@@ -23,8 +23,28 @@ pub fn resolve(
     known: &[String],
     overrides: &Overrides,
 ) -> Result<Scenario> {
+    let nothing = |_: &Path| Err("no files are read here".to_owned());
+    resolve_with(text, origin, base_dir, known, overrides, &nothing)
+}
+
+/// [`resolve`] for a scenario that names other files (fio's job files), which `read` reads.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_with(
+    text: &str,
+    origin: &str,
+    base_dir: &Path,
+    known: &[String],
+    overrides: &Overrides,
+    read: &dyn Fn(&Path) -> Result<String, String>,
+) -> Result<Scenario> {
     let mut problems = Problems::default();
-    let raw = parse::parse(text, &mut problems);
+    let mut raw = parse::parse(text, &mut problems);
+    let workloads = raw.iter_mut().flat_map(|raw| &mut raw.workloads);
+    for file in workloads.filter_map(|w| w.fio.as_mut()) {
+        file.text = read(&base_dir.join(&file.path.value));
+    }
     let scenario = raw.and_then(|raw| build(&raw, base_dir, known, overrides, &mut problems));
     match scenario {
         Some(scenario) if problems.is_empty() => Ok(scenario),

@@ -91,6 +91,14 @@ impl<'a, 'i> Section<'a, 'i> {
         })
     }
 
+    /// The places of every key but one.
+    pub(super) fn others(&self, key: &str) -> Vec<Place> {
+        (self.table.iter())
+            .filter(|(k, _)| k.get_ref() != key)
+            .map(|(k, _)| self.place(k.get_ref(), k.span().start))
+            .collect()
+    }
+
     pub(super) fn whole(&self, key: &str) -> Option<At<u64>> {
         self.read(key, "a whole number that is not negative", integer)
     }

@@ -73,11 +73,16 @@ pub struct Closure {
     pub library_dirs: BTreeSet<PathBuf>,
 }
 
-/// The closure of some executables (or loadable modules), given by their paths in the tree.
+/// The closure of some executables (or loadable modules), given by their paths in the tree. The
+/// libraries named in `without` are left out, and so is what only they need.
 ///
 /// # Errors
 /// When one of the files or a library that it needs is not in the tree, naming both.
-pub fn closure(tree: &Path, executables: &[impl AsRef<str>]) -> Result<Closure> {
+pub fn closure(
+    tree: &Path,
+    executables: &[impl AsRef<str>],
+    without: &[String],
+) -> Result<Closure> {
     let tree = fs::canonicalize(tree).map_err(|e| Error::io("reading", tree, e))?;
     let mut closure = Closure::default();
     let mut queue: VecDeque<PathBuf> = VecDeque::new();
@@ -104,7 +109,7 @@ pub fn closure(tree: &Path, executables: &[impl AsRef<str>]) -> Result<Closure> 
             closure.files.insert(name.clone(), real);
             closure.interpreter = Some(name);
         }
-        for library in &needs.libraries {
+        for library in needs.libraries.iter().filter(|l| !without.contains(l)) {
             let dirs = search_path(&needs.runpath, &closure.files[&path]);
             let found = dirs.iter().find_map(|dir| {
                 let name = dir.join(library);
@@ -164,16 +169,20 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let bin = tree.path().join("usr/bin");
         fs::create_dir_all(&bin).unwrap();
-        let error = closure(tree.path(), &["usr/bin/x"]).unwrap_err();
+        let error = closure(tree.path(), &["usr/bin/x"], &[]).unwrap_err();
         insta::assert_snapshot!(error.render(), @"error: usr/bin/x is in none of the packages");
         fs::copy(std::env::current_exe().unwrap(), bin.join("x")).unwrap();
-        let error = closure(tree.path(), &["usr/bin/x"]).unwrap_err().render();
+        let error = closure(tree.path(), &["usr/bin/x"], &[])
+            .unwrap_err()
+            .render();
         assert!(
             error.starts_with("error: usr/bin/x needs the loader /lib"),
             "{error}"
         );
         fs::write(bin.join("y"), "#!/bin/sh").unwrap();
-        let error = closure(tree.path(), &["usr/bin/y"]).unwrap_err().render();
+        let error = closure(tree.path(), &["usr/bin/y"], &[])
+            .unwrap_err()
+            .render();
         assert!(error.contains("reading the ELF file usr/bin/y"), "{error}");
     }
 

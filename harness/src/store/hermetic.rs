@@ -62,7 +62,7 @@ impl Hermetic {
     /// # Errors
     /// When the tree lacks it or something it needs.
     pub fn in_tree(tree: &Path, executable: &str, digest: Sha256) -> Result<Hermetic> {
-        let closure = elf::closure(tree, &[executable])?;
+        let closure = elf::closure(tree, &[executable], &[])?;
         let there = |dir: &str| tree.join(dir).is_dir();
         // Modules are loaded by name and find their libraries through the same path.
         let mut library_path: Vec<PathBuf> = elf::LIBRARY_DIRS

@@ -6,12 +6,13 @@ pub(super) mod raw;
 #[cfg(test)]
 mod tests;
 
+use super::fio::keys as fio;
 use super::machine::{bounded, quantity};
 use super::problems::{At, Place, Problems};
 use super::resolve::{check_name, choice, duplicate, missing};
 use super::{WorkloadSpec, defaults};
 use crate::units::{parse_bytes, show_bytes};
-use diorama_wire::{Bound, Layout, ModelDevice, Rw, Sync, Workload};
+use diorama_wire::{Bound, Fio, Layout, ModelDevice, Rw, Sync, Workload};
 use raw::RawWorkload;
 
 /// Threads of the largest workload.
@@ -31,18 +32,35 @@ pub(super) fn workloads(
     let mut specs: Vec<WorkloadSpec> = Vec::new();
     for raw in raw {
         check_name(&raw.name, problems);
-        let Some(job) = workload(raw, model, problems) else {
+        let Some((job, fio)) = run_by(raw, model, problems) else {
             continue;
         };
-        if let Some(other) = specs.iter().find(|other| other.job == job) {
+        let same = |other: &&WorkloadSpec| (&other.job, &other.fio) == (&job, &fio);
+        if let Some(other) = specs.iter().find(same) {
             duplicate(&raw.name, &other.name, "workloads", problems);
         }
         specs.push(WorkloadSpec {
             name: raw.name.value.clone(),
             job,
+            fio,
         });
     }
     specs
+}
+
+/// A workload, and fio's job file where fio runs it.
+fn run_by(
+    raw: &RawWorkload,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<(Workload, Option<Fio>)> {
+    if let Some(file) = &raw.fio {
+        let (job, fio) = fio::from_file(file, model, problems)?;
+        return Some((job, Some(fio)));
+    }
+    let job = workload(raw, model, problems)?;
+    let fio = fio::via(raw, &job, problems)?;
+    Some((job, fio))
 }
 
 /// Bytes of all threads' files after a repetition: what the device must hold.

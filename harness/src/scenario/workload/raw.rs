@@ -1,5 +1,6 @@
 //! A workload's TOML as written (pure).
 
+use crate::scenario::fio::keys::JobFileText;
 use crate::scenario::problems::{At, Place};
 use crate::scenario::section::Section;
 
@@ -29,6 +30,8 @@ pub(in crate::scenario) struct RawWorkload {
     pub(super) hipri: Option<At<bool>>,
     pub(super) runtime: Option<At<String>>,
     pub(super) number_ios: Option<At<u64>>,
+    pub(in crate::scenario) via: Option<At<String>>,
+    pub(in crate::scenario) fio: Option<JobFileText>,
 }
 
 impl RawWorkload {
@@ -46,7 +49,7 @@ impl RawWorkload {
     }
 }
 
-/// fio's words, but for `rwf_dsync`, which fio has none for.
+/// fio's words, but for `rwf_dsync`, which fio has none for, and for who runs it.
 const KEYS: &[&str] = &[
     "ioengine",
     "rw",
@@ -70,6 +73,8 @@ const KEYS: &[&str] = &[
     "hipri",
     "runtime",
     "number_ios",
+    "via",
+    "fio",
 ];
 
 /// The tables below `[workloads]`, in the file's order.
@@ -98,6 +103,12 @@ pub(in crate::scenario) fn workloads(top: &Section<'_, '_>) -> Vec<RawWorkload> 
         hipri: section.flag("hipri"),
         runtime: section.text("runtime"),
         number_ios: section.whole("number_ios"),
+        via: section.text("via"),
+        fio: section.text("fio").map(|path| JobFileText {
+            path,
+            text: Err("nobody has read it".to_owned()),
+            beside: section.others("fio"),
+        }),
     };
     top.named("workloads", KEYS).into_iter().map(read).collect()
 }

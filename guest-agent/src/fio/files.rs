@@ -1,0 +1,112 @@
+//! The files that fio's jobs use.
+
+use crate::{
+    fail::{Fail, Result},
+    file::{self, Prepared},
+    format::MOUNT_POINT,
+};
+use diorama_wire::{Bound, Engine, FioFile, Layout, Rw, Workload};
+use std::{fs, io};
+
+/// Blocks that the preparation writes and the end checks, in bytes.
+const BLOCK: u32 = 4096;
+
+/// All of them.
+pub struct Files(Vec<(FioFile, Option<Prepared>)>);
+
+impl Files {
+    /// Makes those that a run begins with.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub fn lay_out(wanted: &[FioFile]) -> Result<Files> {
+        let made = wanted.iter().map(|file| {
+            let prepared = match file.layout {
+                // fio removes a file that it extends, and makes it itself.
+                Layout::Extending => None,
+                _ => Some(make(file)?),
+            };
+            Ok((file.clone(), prepared))
+        });
+        Ok(Files(made.collect::<Result<_>>()?))
+    }
+
+    /// Brings every file back to the state that a run begins with.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub fn lay_again(&self) -> Result<()> {
+        for (file, prepared) in &self.0 {
+            if let Some(prepared) = prepared {
+                prepared.lay_again()?;
+                continue;
+            }
+            let path = path(file);
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(Fail::os(format_args!("remove {path}"), &e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses pages in the page cache; returns how many there are.
+    ///
+    /// # Errors
+    /// When there are any, or nobody can say.
+    pub fn refuse_cached(&self, when: &str) -> Result<u64> {
+        let mut pages = 0;
+        for (file, _) in &self.0 {
+            let path = path(file);
+            match fs::File::open(&path) {
+                Ok(file) => pages += file::cached_pages(&file)?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Fail::os(format_args!("open {path}"), &e)),
+            }
+        }
+        match pages {
+            0 => Ok(0),
+            n => Err(Fail::wrong(format!(
+                "{when} {n} pages of the files are cached"
+            ))),
+        }
+    }
+
+    /// Extents of those that were laid out.
+    pub fn extents(&self) -> u32 {
+        self.0
+            .iter()
+            .filter_map(|(_, p)| Some(p.as_ref()?.extents))
+            .sum()
+    }
+
+    /// Checks what fio only read: it is as it was laid out. fio's own data is not ours to know.
+    /// Returns the number of blocks.
+    ///
+    /// # Errors
+    /// The first wrong block.
+    pub fn verify(&self) -> Result<u64> {
+        let mut blocks = 0;
+        for (file, prepared) in &self.0 {
+            if let Some(prepared) = prepared.as_ref().filter(|_| file.read_only) {
+                blocks += prepared.verify(|_| None)?;
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+fn path(file: &FioFile) -> String {
+    format!("{MOUNT_POINT}/{}", file.name)
+}
+
+/// Laid out and audited as our own engine's files are.
+fn make(file: &FioFile) -> Result<Prepared> {
+    let own = Workload {
+        layout: file.layout,
+        ..Workload::new(Engine::Libaio, Rw::Read, BLOCK, 1, file.size, Bound::Ios(1))
+    };
+    file::prepare_named(&own, &file.name)
+}

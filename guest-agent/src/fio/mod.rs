@@ -1,0 +1,325 @@
+//! Cells that fio measures: Debian's fio as a child, once per repetition, with our counters around
+//! it and its json+ output in the record.
+//!
+//! The rate is fio's own (`runtime` and `total_ios`). The counters are the guest's from fio's start
+//! to its end, less those of a run of the same jobs with one I/O each: fio's own start, end and
+//! reports, which are recorded. A user who measures with fio and looks at /proc sees the same.
+
+mod files;
+mod jobs;
+mod output;
+
+use crate::{
+    clock,
+    counters::{Counters, Edge, Fast, Slow, runs_between},
+    debugcon,
+    device::Device,
+    fail::{Fail, Result},
+    format::MOUNT_POINT,
+};
+use diorama_wire::{
+    BootFacts, CellReport, EngineFacts, Evidence, FIO_DIR, FilesystemFacts, Fio, FioJob,
+    FioOverhead, FioReport, Job, Phase, Repetition,
+};
+use files::Files;
+use output::Output;
+use std::{
+    fs::{self, File},
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Where fio's input and output are: the initramfs, which no disk is behind.
+const JOBS: &str = "/tmp/jobs.fio";
+const OUTPUT: &str = "/tmp/fio.json";
+const WORDS: &str = "/tmp/fio.txt";
+
+/// Between two looks at a running fio.
+const LOOK: Duration = Duration::from_micros(500);
+
+/// One cell, from its files to its report.
+///
+/// # Errors
+/// The first step that fails.
+pub fn cell(
+    job: &Job,
+    fio: &Fio,
+    device: Device,
+    made: FilesystemFacts,
+    facts: BootFacts,
+) -> Result<CellReport> {
+    let files = Files::lay_out(&fio.files)?;
+    let cached_pages_before = files.refuse_cached("before the warm-up")?;
+    let mut bench = Bench {
+        job,
+        fio,
+        files: &files,
+        counters: Counters::open(&device.sysfs)?,
+        cpus: u64::from(facts.cpus),
+    };
+    debugcon::enter(Phase::Warmup, "");
+    let (version, buffer_alignment) = bench.warm_up()?;
+    // The first such run reads what later ones find in memory.
+    bench.measured(&jobs::with_ios(&fio.jobs, 1))?;
+    let (overhead, _) = bench.measured(&jobs::with_ios(&fio.jobs, 1))?;
+    let overhead = overhead.cost(bench.cpus);
+    let count = job.measure.repetitions;
+    let mut repetitions = Vec::new();
+    let mut said = Vec::new();
+    for i in 0..count {
+        debugcon::enter(Phase::Measure, format!("{}/{count}", i + 1));
+        let (repetition, jobs) = bench.repetition(u64::from(i), &overhead)?;
+        repetitions.push(repetition);
+        said.push(jobs);
+    }
+
+    debugcon::enter(Phase::Verify, "");
+    let cached_pages_after = files.refuse_cached("after the run")?;
+    let verified_blocks = files.verify()?;
+    Ok(CellReport {
+        cell: job.cell.clone(),
+        boot: facts,
+        device: device.facts,
+        filesystem: FilesystemFacts {
+            extents: files.extents(),
+            ..made
+        },
+        engine: EngineFacts {
+            name: format!("{version} {}", job.workload.engine.name()),
+            features: Vec::new(),
+        },
+        repetitions,
+        fio: Some(FioReport {
+            version,
+            overhead,
+            repetitions: said,
+        }),
+        evidence: Evidence {
+            // Seen in the warm-up, or it would have failed.
+            o_direct: true,
+            cached_pages_before,
+            cached_pages_after,
+            verified_blocks,
+            buffer_alignment,
+        },
+    })
+}
+
+struct Bench<'a> {
+    job: &'a Job,
+    fio: &'a Fio,
+    files: &'a Files,
+    counters: Counters,
+    cpus: u64,
+}
+
+/// The counters on both sides of a run of fio.
+struct Around {
+    start: u64,
+    end: u64,
+    before: (Fast, Slow),
+    after: (Fast, Slow),
+}
+
+impl Around {
+    /// What the run cost the guest.
+    fn cost(&self, cpus: u64) -> FioOverhead {
+        let (before, after) = (&self.before, &self.after);
+        let elapsed_ns = self.end - self.start;
+        let idle = before.1.idle_ns.zip(after.1.idle_ns);
+        let kworkers = before.1.kworkers.as_ref().zip(after.1.kworkers.as_ref());
+        FioOverhead {
+            elapsed_ns,
+            context_switches: after.0.stat.context_switches - before.0.stat.context_switches,
+            interrupts: after.0.stat.interrupts - before.0.stat.interrupts,
+            busy_ns: idle.map(|(b, a)| (elapsed_ns * cpus).saturating_sub(a.saturating_sub(b))),
+            kworker_runs: kworkers.map(|(b, a)| runs_between(b, a)),
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// A run that nothing is taken from but fio's version, and the proof that it opens its files
+    /// as it was told to. Returns the version and the alignment of its buffers, in bytes.
+    fn warm_up(&mut self) -> Result<(String, u32)> {
+        let text = match self.job.measure.warmup_ios {
+            0 => self.fio.jobs.clone(),
+            n => jobs::with_ios(&self.fio.jobs, n),
+        };
+        self.files.lay_again()?;
+        let mut child = start(&text)?;
+        let mut direct = false;
+        loop {
+            direct = direct || opens_directly(child.id())?;
+            if child
+                .try_wait()
+                .map_err(|e| Fail::os("wait for fio", &e))?
+                .is_some()
+            {
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        let output = finish(child)?;
+        if !direct {
+            return Err(Fail::wrong(
+                "no look at the running fio saw one of its files open O_DIRECT",
+            ));
+        }
+        Ok((output.version, PAGE))
+    }
+
+    /// Runs fio, with the counters around it.
+    fn measured(&mut self, text: &str) -> Result<(Around, Output)> {
+        self.files.lay_again()?;
+        let slow = self.counters.slow(Edge::Before)?;
+        let before = (self.counters.fast()?, slow);
+        let start_ns = clock::now();
+        let mut child = start(text)?;
+        child.wait().map_err(|e| Fail::os("wait for fio", &e))?;
+        let end = clock::now();
+        let fast = self.counters.fast()?;
+        let after = (fast, self.counters.slow(Edge::After)?);
+        let around = Around {
+            start: start_ns,
+            end,
+            before,
+            after,
+        };
+        Ok((around, finish(child)?))
+    }
+
+    fn repetition(
+        &mut self,
+        index: u64,
+        overhead: &FioOverhead,
+    ) -> Result<(Repetition, Vec<FioJob>)> {
+        let delay = index * self.job.measure.phase_step_ns;
+        clock::spin_until(clock::now() + delay);
+        let (around, output) = self.measured(&self.fio.jobs)?;
+        let cost = around.cost(self.cpus);
+        let rw = self.job.workload.rw;
+        let disk = around
+            .after
+            .0
+            .disk
+            .of(rw)
+            .since(around.before.0.disk.of(rw));
+        let total = output.total();
+        if disk.sectors * 512 < total.bytes || disk.ios + disk.merges < total.ios() {
+            return Err(Fail::wrong(format!(
+                "fio says it moved {} bytes with {} I/Os, but the device completed {} requests \
+                 ({} merged) of {} sectors",
+                total.bytes,
+                total.ios(),
+                disk.ios,
+                disk.merges,
+                disk.sectors
+            )));
+        }
+        if total.runtime_ms == 0 || total.ios() == 0 {
+            return Err(Fail::wrong(
+                "fio counts whole milliseconds, and its jobs took less than one; let them run longer",
+            ));
+        }
+        let less = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_sub(b?));
+        let repetition = Repetition {
+            phase_delay_ns: delay,
+            window_ns: total.runtime_ms * 1_000_000,
+            ios: total.ios(),
+            bytes: total.bytes,
+            reads: total.reads,
+            writes: total.writes,
+            fsyncs: output.syncs,
+            span_ns: cost.elapsed_ns,
+            span_ios: total.ios(),
+            latency: output.latency.clone(),
+            context_switches: cost
+                .context_switches
+                .saturating_sub(overhead.context_switches),
+            interrupts: cost.interrupts.saturating_sub(overhead.interrupts),
+            busy_ns: less(cost.busy_ns, overhead.busy_ns),
+            user_ns: output.user_ns(),
+            kworker_runs: less(cost.kworker_runs, overhead.kworker_runs),
+            device_ios: disk.ios,
+            device_sectors: disk.sectors,
+        };
+        Ok((repetition, output.jobs))
+    }
+}
+
+/// What fio aligns its buffers to (`iomem_align`'s default), in bytes.
+const PAGE: u32 = 4096;
+
+/// Starts fio in the file system under test.
+fn start(text: &str) -> Result<Child> {
+    fs::write(JOBS, text).map_err(|e| Fail::os(format_args!("write {JOBS}"), &e))?;
+    let words = File::create(WORDS).map_err(|e| Fail::os(format_args!("create {WORDS}"), &e))?;
+    let errors = words.try_clone().map_err(|e| Fail::os("dup", &e))?;
+    // Left from the run before; may be missing.
+    let _ = fs::remove_file(OUTPUT);
+    Command::new(format!("{FIO_DIR}/ld.so"))
+        .args(["--library-path", FIO_DIR])
+        .arg(format!("{FIO_DIR}/fio"))
+        .args(["--output-format=json+", "--eta=never"])
+        .arg(format!("--output={OUTPUT}"))
+        .arg(JOBS)
+        .current_dir(MOUNT_POINT)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(words)
+        .stderr(errors)
+        .spawn()
+        .map_err(|e| Fail::os(format_args!("run {FIO_DIR}/fio"), &e))
+}
+
+/// The output of a run that has ended.
+fn finish(mut child: Child) -> Result<Output> {
+    let status = child.wait().map_err(|e| Fail::os("wait for fio", &e))?;
+    let words = fs::read_to_string(WORDS).unwrap_or_default();
+    let text = fs::read_to_string(OUTPUT).unwrap_or_default();
+    if !status.success() {
+        let how = match status.signal() {
+            // The stand-ins' only instruction.
+            Some(libc::SIGILL) => {
+                "by an engine whose library is not in the guest (see images/README.md)".to_owned()
+            }
+            _ => format!("with {status}"),
+        };
+        return Err(Fail::step(format!("fio ended {how}")).with_output(&(text + &words)));
+    }
+    output::parse(&text).map_err(|why| Fail::wrong(why).with_output(&words))
+}
+
+/// Whether a process has a file of the file system under test open `O_DIRECT` now. False when it
+/// has none open, or is gone.
+///
+/// # Errors
+/// When it has one open without.
+fn opens_directly(pid: u32) -> Result<bool> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Ok(false);
+    };
+    let mut seen = false;
+    for entry in entries.flatten() {
+        let under_test = fs::read_link(entry.path()).is_ok_and(|to| {
+            to.starts_with(MOUNT_POINT) && to.as_path() != std::path::Path::new(MOUNT_POINT)
+        });
+        if !under_test {
+            continue;
+        }
+        let info = format!("/proc/{pid}/fdinfo/{}", entry.file_name().display());
+        let Ok(info) = fs::read_to_string(info) else {
+            continue;
+        };
+        match output::open_flags(&info) {
+            Some(flags) if flags & libc::O_DIRECT == 0 => {
+                return Err(Fail::wrong("fio has its file open without O_DIRECT"));
+            }
+            Some(_) => seen = true,
+            None => {}
+        }
+    }
+    Ok(seen)
+}

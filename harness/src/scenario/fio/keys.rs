@@ -1,0 +1,105 @@
+//! A workload's `via` and `fio` keys (pure).
+
+use super::{job_file, words};
+use crate::scenario::{
+    problems::{At, Place, Problems},
+    resolve::choice,
+    workload::raw::RawWorkload,
+};
+use crate::units::show_bytes;
+use diorama_wire::{Bound, Fio, ModelDevice, Workload};
+
+/// fio's figures count whole milliseconds: shorter windows are not known to half a percent.
+const SHORTEST_NS: u64 = 200_000_000;
+
+/// A job file that a workload names, and its text or why it cannot be read.
+#[derive(Debug)]
+pub(in crate::scenario) struct JobFileText {
+    /// The path as written.
+    pub(in crate::scenario) path: At<String>,
+    /// What the file holds.
+    pub(in crate::scenario) text: Result<String, String>,
+    /// The workload's other keys.
+    pub(in crate::scenario) beside: Vec<Place>,
+}
+
+/// What `fio = "..."` means.
+pub(in crate::scenario) fn from_file(
+    file: &JobFileText,
+    model: Option<&ModelDevice>,
+    problems: &mut Problems,
+) -> Option<(Workload, Fio)> {
+    for key in &file.beside {
+        let what = format!(
+            "stands beside fio = \"{}\", which says all of it",
+            file.path.value
+        );
+        problems.add(key, what, "write it into the job file, or leave fio out");
+    }
+    let text = match &file.text {
+        Ok(text) => text,
+        Err(why) => {
+            let what = format!("`{}` cannot be read: {why}", file.path.value);
+            problems.add(
+                &file.path.at,
+                what,
+                "name a job file, relative to the scenario",
+            );
+            return None;
+        }
+    };
+    let (workload, fio) = match job_file(text) {
+        Ok(both) => both,
+        Err(found) => {
+            for refusal in found {
+                let what = format!("{}:{}: {}", file.path.value, refusal.line, refusal.what);
+                problems.add(&file.path.at, what, refusal.next);
+            }
+            return None;
+        }
+    };
+    if let Some(model) = model {
+        let device = u64::from(model.size_mib) << 20;
+        if workload.file_size > device / 4 * 3 {
+            let what = format!(
+                "the jobs of `{}` use {}, more than 3/4 of the device, {}",
+                file.path.value,
+                show_bytes(workload.file_size),
+                show_bytes(device)
+            );
+            let next = "write a smaller size there, or a larger model.size";
+            problems.add(&file.path.at, what, next);
+        }
+    }
+    file.beside.is_empty().then_some((workload, fio))
+}
+
+/// What `via` makes of our own workload: nothing, or fio's job file. None when it is refused.
+pub(in crate::scenario) fn via(
+    raw: &RawWorkload,
+    workload: &Workload,
+    problems: &mut Problems,
+) -> Option<Option<Fio>> {
+    let Some(via) = &raw.via else {
+        return Some(None);
+    };
+    const ENGINES: &[(&str, bool)] = &[("diorama", false), ("fio", true)];
+    if !choice(via, "programs that run a workload", ENGINES, problems)? {
+        return Some(None);
+    }
+    if let Bound::Runtime(ns) = workload.bound
+        && ns < SHORTEST_NS
+    {
+        let what = "fio counts whole milliseconds, and the runtime is shorter than 200ms";
+        problems.add(&via.at, what, "write runtime = \"500ms\" or more");
+        return None;
+    }
+    match words::jobs(workload) {
+        Ok(fio) => Some(Some(fio)),
+        Err(why) => {
+            let next = "leave via out: our own engine can";
+            problems.add(&via.at, why, next);
+            None
+        }
+    }
+}

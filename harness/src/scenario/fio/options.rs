@@ -1,0 +1,200 @@
+//! Which of fio's options work in a cell, and why others do not (pure).
+
+/// Options that a job may have.
+pub(super) const ALLOWED: &[&str] = &[
+    "allrandrepeat",
+    "ba",
+    "blockalign",
+    "blocksize",
+    "blocksize_range",
+    "bs",
+    "bsrange",
+    "bssplit",
+    "buffer_compress_percentage",
+    "buffer_pattern",
+    "clat_percentiles",
+    "clocksource",
+    "cpus_allowed",
+    "cpus_allowed_policy",
+    "dedupe_percentage",
+    "description",
+    "direct",
+    "disk_util",
+    "end_fsync",
+    "fallocate",
+    "fdatasync",
+    "file_append",
+    "filename",
+    "filesize",
+    "fixedbufs",
+    "force_async",
+    "fsync",
+    "fsync_on_close",
+    "group_reporting",
+    "hipri",
+    "invalidate",
+    "io_size",
+    "io_limit",
+    "iodepth",
+    "iodepth_batch",
+    "iodepth_batch_complete",
+    "iodepth_batch_complete_max",
+    "iodepth_batch_complete_min",
+    "iodepth_batch_submit",
+    "iodepth_low",
+    "ioengine",
+    "iomem",
+    "iomem_align",
+    "lat_percentiles",
+    "loops",
+    "mem",
+    "mem_align",
+    "name",
+    "nice",
+    "nonvectored",
+    "norandommap",
+    "number_ios",
+    "numjobs",
+    "offset",
+    "offset_increment",
+    "overwrite",
+    "percentage_random",
+    "percentile_list",
+    "prio",
+    "prioclass",
+    "rand_seed",
+    "random_distribution",
+    "random_generator",
+    "randrepeat",
+    "randseed",
+    "rate",
+    "rate_iops",
+    "rate_process",
+    "readwrite",
+    "refill_buffers",
+    "registerfiles",
+    "runtime",
+    "rw",
+    "rw_sequencer",
+    "rwmixread",
+    "rwmixwrite",
+    "scramble_buffers",
+    "size",
+    "slat_percentiles",
+    "softrandommap",
+    "sqthread_poll",
+    "sqthread_poll_cpu",
+    "sync",
+    "thinktime",
+    "thinktime_blocks",
+    "thinktime_spin",
+    "thread",
+    "time_based",
+    "timeout",
+    "uncached",
+    "userspace_reap",
+    "zero_buffers",
+];
+
+/// Engines that do the I/O that is measured here, and need nothing besides the kernel.
+pub(super) const ENGINES: &[&str] = &[
+    "io_uring", "libaio", "psync", "pvsync", "pvsync2", "sync", "vsync",
+];
+
+/// Options that can't work here, by name or by beginning, and why.
+const REFUSED: &[(&str, &str)] = &[
+    ("client", "there is no network"),
+    ("server", "there is no network"),
+    (
+        "directory",
+        "jobs run in the file system under test: name the file alone",
+    ),
+    ("exec_", "no other program is in the guest"),
+    ("fill_device", "how much is written must be known before"),
+    ("hugepage-size", "the guest has no huge pages set aside"),
+    ("ignore_error", "an error is a wrong result"),
+    ("include", "one file is one job file: copy what it includes"),
+    ("ioscheduler", "the scenario sets it: [model] scheduler"),
+    ("log_", "its output would be written during the measurement"),
+    ("new_group", "the jobs of a file are one figure"),
+    ("opendir", "the files are laid out before: name each"),
+    ("output", "the harness reads fio's output"),
+    (
+        "per_job_logs",
+        "its output would be written during the measurement",
+    ),
+    ("pre_read", "it fills the page cache"),
+    (
+        "ramp_time",
+        "the warm-up is the scenario's: [measure] warmup_ios",
+    ),
+    ("read_iolog", "a trace is not in the guest"),
+    ("replay_", "a trace is not in the guest"),
+    ("ss", "a repetition has a known end"),
+    (
+        "stonewall",
+        "jobs after each other are workloads of their own",
+    ),
+    ("startdelay", "the jobs of a file run together"),
+    ("steadystate", "a repetition has a known end"),
+    ("terse", "the harness reads fio's output"),
+    ("trim", "no workload trims"),
+    ("unlink", "the file is checked after the run"),
+    ("verify", "verifying I/O would be counted as the workload's"),
+    (
+        "do_verify",
+        "verifying I/O would be counted as the workload's",
+    ),
+    (
+        "wait_for",
+        "jobs after each other are workloads of their own",
+    ),
+    (
+        "write_",
+        "its output would be written during the measurement",
+    ),
+    ("zonemode", "the drive model has no zones"),
+    ("gtod_reduce", "without times there are no latencies"),
+];
+
+/// Why an option is refused; `None` when it may stand.
+pub(super) fn refusal(key: &str) -> Option<String> {
+    if ALLOWED.contains(&key) {
+        return None;
+    }
+    let known = REFUSED.iter().find(|(name, _)| {
+        key == *name || (key.starts_with(name) && (name.ends_with('_') || name.len() > 4))
+    });
+    Some(match known {
+        Some((_, why)) => (*why).to_owned(),
+        None => match crate::scenario::suggest::closest(key, ALLOWED.iter().copied()) {
+            Some(close) => format!("it is not an option that works here; did you mean `{close}`?"),
+            None => "it is not among the options that work here".to_owned(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_guest_or_the_measurement_is_refused_with_its_reason() {
+        let why = |key| refusal(key).unwrap_or_default();
+        assert_eq!(why("bs"), "");
+        assert!(why("write_bw_log").contains("during the measurement"));
+        assert!(why("exec_prerun").contains("no other program"));
+        assert!(why("verify_pattern").contains("counted"));
+        assert!(why("ss").contains("known end"));
+        assert!(why("iodeth").contains("`iodepth`"));
+        assert!(why("qwertyuiop").contains("not among"));
+    }
+
+    #[test]
+    fn no_option_is_both() {
+        for key in ALLOWED {
+            assert!(refusal(key).is_none());
+            assert!(!REFUSED.iter().any(|(name, _)| name == key), "{key}");
+        }
+    }
+}
