@@ -175,6 +175,7 @@ mod tests {
                 1 << 20,
                 Bound::Ios(100),
             ),
+            fio: None,
             measure: Measure {
                 repetitions: 5,
                 warmup_ios: 0,

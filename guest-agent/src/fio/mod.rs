@@ -16,10 +16,11 @@ use crate::{
     device::Device,
     fail::{Fail, Result},
     format::MOUNT_POINT,
+    schedule,
 };
 use diorama_wire::{
-    BootFacts, CellReport, EngineFacts, Evidence, FIO_DIR, FilesystemFacts, Fio, FioJob,
-    FioOverhead, FioReport, Job, Phase, Repetition,
+    BANDWIDTH_PERIOD_NS, BootFacts, CellReport, EngineFacts, Evidence, FIO_DIR, FilesystemFacts,
+    Fio, FioJob, FioOverhead, FioReport, Job, Phase, Repetition,
 };
 use files::Files;
 use output::Output;
@@ -195,8 +196,8 @@ impl Bench<'_> {
         index: u64,
         overhead: &FioOverhead,
     ) -> Result<(Repetition, Vec<FioJob>)> {
-        let delay = index * self.job.measure.phase_step_ns;
-        clock::spin_until(clock::now() + delay);
+        let phase_ns = index * self.job.measure.phase_step_ns % BANDWIDTH_PERIOD_NS;
+        clock::sleep_until(schedule::aligned_start(clock::now(), phase_ns));
         let (around, output) = self.measured(&self.fio.jobs)?;
         let cost = around.cost(self.cpus);
         let rw = self.job.workload.rw;
@@ -225,7 +226,7 @@ impl Bench<'_> {
         }
         let less = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_sub(b?));
         let repetition = Repetition {
-            phase_delay_ns: delay,
+            phase_ns,
             window_ns: total.runtime_ms * 1_000_000,
             ios: total.ios(),
             bytes: total.bytes,

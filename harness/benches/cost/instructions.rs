@@ -6,42 +6,70 @@
 use super::lab::{Lab, cell_of};
 use diorama::{
     error::{Error, Result},
+    plan::KernelPlan,
+    scenario::in_fios_words,
     vm::Vmm,
 };
 use diorama_wire::{Bound, Job};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 /// Fewer and more I/Os of a repetition.
 const IOS: [u64; 2] = [2_000, 12_000];
 
 /// Counts for reads and writes of the oldest and the newest kernel.
 pub fn measure(lab: &Lab, _runs: usize) -> Result<()> {
-    let plugin = lab.compile("count.rs", &["--crate-type", "cdylib"])?;
-    let count = lab.scratch.path().join("count.bin");
-    let vmm = with_plugin(lab, &plugin, &count)?;
+    let counter = Counter::new(lab)?;
     println!("\nUser-space instructions of the agent per 4k I/O, all in (goal 300)");
     for name in ["5.10", "7.2"] {
         let (kernel, _) = lab.kernel(name)?;
         for workload in ["read-4k", "write-4k"] {
             let cell = cell_of(kernel, "ext4", workload)?;
-            let mut counts = [0; 2];
-            for (counted, ios) in counts.iter_mut().zip(IOS) {
-                let mut job: Job = cell.job.clone();
-                job.workload.bound = Bound::Ios(ios);
-                job.measure.repetitions = 1;
-                job.measure.warmup_ios = IOS[1];
-                fs::write(&count, [0; 4096]).map_err(|e| Error::io("writing", &count, e))?;
-                lab.block_on(lab.cell(&vmm, kernel, &job))?;
-                *counted = read(&count)?;
-            }
-            let per_io = (counts[1] - counts[0]) as f64 / (IOS[1] - IOS[0]) as f64;
-            println!(
-                "{name:6}  {workload:9}  {per_io:.1}   ({} with {} I/Os, {} with {})",
-                counts[1], IOS[1], counts[0], IOS[0]
-            );
+            let per_io = counter.per_io(kernel, &cell.job)?;
+            println!("{name:6}  {workload:9}  {per_io:.1}");
         }
     }
     Ok(())
+}
+
+/// A QEMU that counts.
+pub struct Counter<'a> {
+    lab: &'a Lab,
+    vmm: Vmm,
+    count: PathBuf,
+}
+
+impl Counter<'_> {
+    /// Compiles the plugin.
+    pub fn new(lab: &Lab) -> Result<Counter<'_>> {
+        let plugin = lab.compile("count.rs", &["--crate-type", "cdylib"])?;
+        let count = lab.scratch.path().join("count.bin");
+        let vmm = with_plugin(lab, &plugin, &count)?;
+        Ok(Counter { lab, vmm, count })
+    }
+
+    /// User-space instructions per I/O of a cell's workload, whoever runs it.
+    pub fn per_io(&self, kernel: &KernelPlan, job: &Job) -> Result<f64> {
+        let mut counts = [0; 2];
+        for (counted, ios) in counts.iter_mut().zip(IOS) {
+            let mut job = job.clone();
+            job.workload.bound = Bound::Ios(ios);
+            job.measure.repetitions = 1;
+            job.measure.warmup_ios = IOS[1];
+            if job.fio.is_some() {
+                let fio = in_fios_words(&job.workload);
+                job.fio = Some(fio.map_err(Error::input)?);
+            }
+            let empty = fs::write(&self.count, [0; 4096]);
+            empty.map_err(|e| Error::io("writing", &self.count, e))?;
+            self.lab.block_on(self.lab.cell(&self.vmm, kernel, &job))?;
+            *counted = read(&self.count)?;
+        }
+        Ok((counts[1] - counts[0]) as f64 / (IOS[1] - IOS[0]) as f64)
+    }
 }
 
 fn read(count: &Path) -> Result<u64> {

@@ -46,8 +46,8 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes the inputs of scenario.toml ready.
-    pub fn open() -> Result<Lab> {
+    /// Makes the inputs of a scenario ready; its path is relative to the checkout.
+    pub fn open(scenario: &str) -> Result<Lab> {
         let variable = |name: &str| {
             env::var_os(name).map(PathBuf::from).ok_or_else(|| {
                 Error::input(format!("{name} is not set")).hint("run `cargo xtask bench`")
@@ -61,7 +61,7 @@ impl Lab {
         })?;
         let project = Project::open(&root)?;
         let scenario = scenario::load(
-            &root.join("harness/benches/cost/scenario.toml"),
+            &root.join(scenario),
             &project.kernel_names(),
             &Overrides::default(),
         )?;

@@ -160,10 +160,7 @@ mod tests {
             workload: "w".into(),
             engine: "libaio",
             measured: true,
-            medians: BTreeMap::from([
-                (Metric::ContextSwitchesPerIo, ctx),
-                (Metric::Iops, iops),
-            ]),
+            medians: BTreeMap::from([(Metric::ContextSwitchesPerIo, ctx), (Metric::Iops, iops)]),
             ratio,
             instructions: None,
         }

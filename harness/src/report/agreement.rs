@@ -25,7 +25,10 @@ pub fn agreement_text(pairs: &[Pair], lane: Lane, style: &Style) -> String {
 /// A document that stands alone.
 #[must_use]
 pub fn agreement_markdown(pairs: &[Pair], lane: Lane) -> String {
-    let mut text = format!("# Our engines and fio's\n\n**{lane}**\n\n{}\n", summary(pairs));
+    let mut text = format!(
+        "# Our engines and fio's\n\n**{lane}**\n\n{}\n",
+        summary(pairs)
+    );
     for table in [figures(pairs, lane), apart(pairs, lane)] {
         text.push_str(&format!("\n## {}\n\n*{}*\n\n", table.title, table.caption));
         text.push_str(&markdown::body(&table));

@@ -19,6 +19,7 @@ pub mod suggest;
 mod workload;
 
 pub use expect::METRICS;
+pub use fio::words::jobs as in_fios_words;
 pub use load::{available, load, locate};
 pub use overrides::{Overrides, parse_kernel};
 pub use resolve::resolve;
