@@ -14,7 +14,7 @@ use diorama::{
     },
     kernel,
 };
-use diorama_wire::FsKind;
+use diorama_wire::{Engine, FsKind};
 use std::{fs, path::Path};
 
 /// Every module that a real kernel needs keeps the meaning of every relocation when it is
@@ -31,6 +31,8 @@ fn real_kernels_keep_every_relocation() {
         assert_eq!(kernel.boot, kernel::Boot::Pvh);
         let needs = Needs {
             filesystems: vec![FsKind::Ext4, FsKind::Xfs],
+            engines: vec![Engine::Libaio],
+            smp: 1,
         };
         let plan = needs::plan(&needs, &kernel);
         assert_eq!(plan.missing, []);

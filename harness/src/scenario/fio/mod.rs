@@ -7,12 +7,13 @@ pub(super) mod keys;
 mod options;
 pub(super) mod words;
 
-use diorama_wire::{Bound, Engine, Fio, FioFile, Layout, Rw, Workload};
-use ini::{Job, JobFile};
-use std::collections::BTreeMap;
+use diorama_wire::{Bound, Engine, FW_CFG_JOB_SIZE, Fio, FioFile, Layout, Rw, Workload};
+use ini::Job;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The longest job file, in bytes without comments: it travels in an item of fixed size.
-const MAX_TEXT: usize = 5000;
+/// Bytes that fio's job file and its list of files may have as JSON: they travel in an item of
+/// fixed size, beside the rest of the job.
+const MAX_JSON: usize = FW_CFG_JOB_SIZE - 2048;
 /// The longest runtime of a job, ns.
 const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 /// The most jobs, clones included.
@@ -43,13 +44,6 @@ pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
         }]
     })?;
     let mut found = Vec::new();
-    if file.text.len() > MAX_TEXT {
-        found.push(Refusal {
-            line: 1,
-            what: format!("it has {} bytes without comments", file.text.len()),
-            next: format!("write at most {MAX_TEXT}: move what jobs share to [global]"),
-        });
-    }
     let jobs: Vec<Summary> = (file.jobs.iter())
         .filter_map(|job| {
             Check {
@@ -68,21 +62,33 @@ pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
         });
     }
     // [global] reaches several jobs; its mistakes are one job's each.
-    found.dedup_by(|b, a| a.line == b.line && a.line > 1);
+    let mut seen = BTreeSet::new();
+    found.retain(|refusal| refusal.line == 1 || seen.insert(refusal.line));
+    let fio = Fio {
+        files: files(&jobs),
+        jobs: file.text,
+    };
+    if let Err(what) = travels(&fio) {
+        found.push(Refusal {
+            line: 1,
+            what,
+            next: "write fewer jobs, and move what they share to [global]".into(),
+        });
+    }
     match jobs.first() {
-        Some(first) if found.is_empty() => {
-            let fio = Fio {
-                files: files(&jobs),
-                jobs: file_text(&file),
-            };
-            Ok((amounts_to(first, &jobs, &fio), fio))
-        }
+        Some(first) if found.is_empty() => Ok((amounts_to(first, &jobs, &fio), fio)),
         _ => Err(found),
     }
 }
 
-fn file_text(file: &JobFile) -> String {
-    file.text.clone()
+/// Whether it fits the item that carries a job to the guest.
+fn travels(fio: &Fio) -> Result<(), String> {
+    match serde_json::to_vec(fio).map_or(usize::MAX, |json| json.len()) {
+        len if len > MAX_JSON => Err(format!(
+            "its jobs and files need {len} bytes, and {MAX_JSON} fit the way to the guest"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A job, as far as anybody besides fio must know it.
@@ -202,7 +208,7 @@ impl Check<'_> {
                 self.refuse(
                     line,
                     &option,
-                    "the guest's fio has no such engine that does direct file I/O",
+                    "it is not one of the engines that do direct file I/O in the guest",
                     next,
                 );
                 None
@@ -455,7 +461,19 @@ mod tests {
             refused("numjobs=2", "numjobs=$ncpus"),
             refused("numjobs=2", "stonewall"),
         ];
-        insta::assert_snapshot!(all.join("\n"), @"");
+        insta::assert_snapshot!(all.join("\n"), @r"
+        3: job `reader`, `ioengine=rbd`: it is not one of the engines that do direct file I/O in the guest; write one of io_uring, libaio, psync, pvsync, pvsync2, sync, vsync
+        11: job `reader`, `filename=/dev/sda`: it is outside of the file system under test; name the file alone, without a directory: filename=data
+        14: job `writer`, `rw=trim`: it is not a direction that is measured; write read, write, randread, randwrite, rw or randrw
+        8: job `reader`, `unlink=1`: the file is checked after the run; leave it out
+        7: job `reader`, `time_based`: without a runtime it never ends; add runtime=1s
+        4: job `reader`, `direct=0`: I/O through the page cache is not what is measured; write direct=1
+        5: job `reader`, `write_bw_log=x`: its output would be written during the measurement; leave it out
+        1: job `reader`, `size`: it is missing; write the size of the job's file: size=64m
+        1: job `writer`, `size`: it is missing; write the size of the job's file: size=64m
+        18: job `writer`, `numjobs=$ncpus`: there is nothing to expand it from; write the value itself
+        18: job `writer`, `stonewall`: jobs after each other are workloads of their own; leave it out
+        ");
     }
 
     #[test]
@@ -474,5 +492,16 @@ mod tests {
         assert_eq!(fio.files, [one]);
         let plain = job_file(&TWO.replace("overwrite=1", "")).unwrap().1;
         assert_eq!(plain.files[1].layout, Layout::Unwritten);
+    }
+
+    #[test]
+    fn what_does_not_fit_the_way_to_the_guest_is_refused() {
+        let many = TWO.replace("numjobs=2", "numjobs=60");
+        let many = many.replace(
+            "[writer]",
+            "[a-writer-with-a-name-as-long-as-the-others-are-short]",
+        );
+        let found = job_file(&many).unwrap_err();
+        assert!(found[0].what.contains("6144 fit the way"), "{found:?}");
     }
 }
