@@ -22,20 +22,29 @@ pub struct Device {
     pub facts: DeviceFacts,
 }
 
-/// Makes the device and gives it its scheduler.
+/// Makes the device and gives it its scheduler. With `poll` it has a queue whose completions are
+/// polled for, besides the others.
+///
+/// A request on that queue is completed by whoever polls, as soon as that is: null_blk's latency is
+/// a timer's, and a polled queue has none (`null_poll` in drivers/block/null_blk/main.c).
 ///
 /// # Errors
 /// When the kernel lacks an attribute or refuses a value.
-pub fn make(model: &ModelDevice) -> Result<Device> {
+pub fn make(model: &ModelDevice, poll: bool) -> Result<Device> {
     let item = PathBuf::from(NULLB).join(ITEM);
     fs::create_dir(&item).map_err(|e| Fail::os(format_args!("mkdir {}", item.display()), &e))?;
-    for (name, value) in attributes(model) {
+    for (name, value) in attributes(model, poll) {
         let path = item.join(name);
         if let Err(e) = fs::metadata(&path)
             && is_missing(&e)
         {
+            let since = if name == POLL_QUEUES {
+                ", and so no polled completion (from 5.19 on)"
+            } else {
+                ""
+            };
             return Err(Fail::unsupported(
-                format!("this kernel's null_blk has no attribute {name}"),
+                format!("this kernel's null_blk has no attribute {name}{since}"),
                 &[],
             ));
         }
@@ -52,14 +61,23 @@ pub fn make(model: &ModelDevice) -> Result<Device> {
         let known = sys::read(queue.join("scheduler"))?;
         return Err(Fail::step(format!("{e} (the kernel knows {known})")));
     }
+    if poll && sys::read(queue.join("io_poll"))? != "1" {
+        return Err(Fail::unsupported(
+            "the block layer does not poll for completions on null_blk (queue/io_poll is 0)",
+            &[],
+        ));
+    }
     let path = format!("/dev/{name}");
     fs::metadata(&path).map_err(|e| Fail::os(format_args!("look for {path}"), &e))?;
     let facts = facts(name, &sysfs)?;
     Ok(Device { path, sysfs, facts })
 }
 
+/// null_blk's attribute for the number of polled queues.
+const POLL_QUEUES: &str = "poll_queues";
+
 /// Attributes below the configfs item, in the order in which they are written.
-fn attributes(model: &ModelDevice) -> Vec<(&'static str, String)> {
+fn attributes(model: &ModelDevice, poll: bool) -> Vec<(&'static str, String)> {
     let mut all = vec![
         ("memory_backed", "1".to_owned()),
         // 2: complete from a timer, after completion_nsec.
@@ -74,6 +92,9 @@ fn attributes(model: &ModelDevice) -> Vec<(&'static str, String)> {
     ];
     if let Some(mbps) = model.bandwidth_mib_s {
         all.push(("mbps", mbps.to_string()));
+    }
+    if poll {
+        all.push((POLL_QUEUES, "1".to_owned()));
     }
     all.push(("power", "1".to_owned()));
     all
@@ -131,14 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn bandwidth_is_set_only_when_given_and_power_comes_last() {
-        let names = |m: &ModelDevice| attributes(m).iter().map(|a| a.0).collect::<Vec<_>>();
+    fn bandwidth_and_polling_are_set_only_when_asked_for_and_power_comes_last() {
+        let names = |m: &ModelDevice| {
+            let all = attributes(m, true);
+            all.iter().map(|a| a.0).collect::<Vec<_>>()
+        };
         assert!(!names(&model()).contains(&"mbps"));
+        assert!(
+            attributes(&model(), false)
+                .iter()
+                .all(|a| a.0 != POLL_QUEUES)
+        );
         let bounded = ModelDevice {
             bandwidth_mib_s: Some(420),
             ..model()
         };
         let names = names(&bounded);
-        assert_eq!(names[names.len() - 2..], ["mbps", "power"]);
+        assert!(names.contains(&"mbps"));
+        assert_eq!(names[names.len() - 2..], ["poll_queues", "power"]);
     }
 }

@@ -112,10 +112,17 @@ impl<E: Engine> Bench<'_, E> {
             let more = Bound::Runtime(WATCH_NS);
             span = self.engine.run(more, latency)?;
         }
+        // Threads that share a CPU, and polling, have gaps too, but not the whole bandwidth.
+        let bytes = span.ios * u64::from(workload.block_size);
+        let full = takes_all(
+            bytes,
+            span.end - span.start,
+            self.job.device.bandwidth_mib_s,
+        );
         // The stall ended with the first completion after the refill, a device latency later.
         let refill = span
             .stall_end
-            .filter(|_| bounded && span.stalls >= PERIODIC)
+            .filter(|_| full && span.stalls >= PERIODIC)
             .map(|t| t - self.job.device.latency_ns);
         Ok(Warm { refill, slow_ns })
     }
@@ -224,5 +231,28 @@ impl<E: Engine> Bench<'_, E> {
             device_ios: device.ios,
             device_sectors: device.sectors,
         })
+    }
+}
+
+/// Whether moving this many bytes in this many ns takes about all of a bandwidth: two thirds of it
+/// at least. Of a stretch of four periods the first may begin with the device dry and the last end
+/// with its allowance unused.
+fn takes_all(bytes: u64, ns: u64, bandwidth_mib_s: Option<u32>) -> bool {
+    bandwidth_mib_s.is_some_and(|mib_s| {
+        let granted = u128::from(mib_s) * (1 << 20) * u128::from(ns) / 1_000_000_000;
+        u128::from(bytes) * 3 >= granted * 2
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalls_without_the_whole_bandwidth_are_no_bandwidth_bound() {
+        let second = 1_000_000_000;
+        assert!(takes_all(294 << 20, second, Some(440)));
+        assert!(!takes_all(293 << 20, second, Some(440)));
+        assert!(!takes_all(u64::MAX, second, None));
     }
 }
