@@ -241,4 +241,29 @@ mod tests {
         insta::assert_snapshot!(refused(|w| (w.layout, w.bound) = (Layout::Append, Bound::Ios(100_000))), @"the files become larger than 3/4 of the device, 402653184 bytes");
         insta::assert_snapshot!(refused(|w| w.bound = Bound::Ios(0)), @"a bound of 0");
     }
+
+    #[test]
+    fn fios_files_stay_in_the_file_system_under_test() {
+        let with = |name: &str| {
+            check(&job(|job| {
+                job.fio = Some(Fio {
+                    jobs: String::new(),
+                    files: vec![diorama_wire::FioFile {
+                        name: name.to_owned(),
+                        size: 4096,
+                        layout: Layout::Written,
+                        read_only: true,
+                    }],
+                });
+            }))
+        };
+        assert_eq!(with("data"), Ok(()));
+        for name in ["", "../x", "a/b", "."] {
+            let why = with(name).unwrap_err();
+            assert!(
+                why.contains("no file of the file system under test"),
+                "{why}"
+            );
+        }
+    }
 }

@@ -266,26 +266,16 @@ impl Prepared {
         Ok(blocks)
     }
 
-    /// Refuses a descriptor that is not open as the workload wants it, as the kernel says.
+    /// What of the way in which the file is open is not as the workload wants it, as the kernel
+    /// says; nothing if all is.
     ///
     /// # Errors
-    /// fcntl(2)'s, or the flag that is missing.
-    pub fn check_flags(&self, when: &str) -> Result<()> {
+    /// fcntl(2)'s.
+    pub fn wrong_flag(&self) -> Result<Option<&'static str>> {
         // SAFETY: an open descriptor.
         let flags = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETFL) };
         sys::check(flags.into()).map_err(|e| Fail::os("fcntl F_GETFL", &e))?;
-        let wanted = [
-            ("O_DIRECT", libc::O_DIRECT, true),
-            ("O_DSYNC", libc::O_DSYNC, self.dsync),
-        ];
-        match wanted.iter().find(|(_, bit, on)| (flags & bit != 0) != *on) {
-            None => Ok(()),
-            Some((name, _, on)) => {
-                let is = if *on { "is not" } else { "is" };
-                let what = format!("{when} {} {is} open {name}", self.path);
-                Err(Fail::wrong(what))
-            }
-        }
+        Ok(wrong_flag(flags, self.dsync))
     }
 
     /// Pages of the file in the page cache.
@@ -333,4 +323,33 @@ pub fn cached_pages(file: &File) -> Result<u64> {
     unsafe { libc::munmap(map, len) };
     result.map_err(|e| Fail::os("mincore the file", &e))?;
     Ok(pages.iter().filter(|&&p| p & 1 != 0).count() as u64)
+}
+
+/// What is wrong with the flags of an open file.
+fn wrong_flag(flags: libc::c_int, dsync: bool) -> Option<&'static str> {
+    let is = |flag| flags & flag == flag;
+    match (is(libc::O_DIRECT), is(libc::O_DSYNC)) {
+        (false, _) => Some("is not open O_DIRECT"),
+        (true, false) if dsync => Some("is not open O_DSYNC"),
+        (true, true) if !dsync => Some("is open O_DSYNC"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_open_another_way_is_found() {
+        let (direct, dsync) = (libc::O_RDWR | libc::O_DIRECT, libc::O_DSYNC);
+        assert_eq!(wrong_flag(direct, false), None);
+        assert_eq!(wrong_flag(direct | dsync, true), None);
+        assert_eq!(
+            wrong_flag(libc::O_RDWR, false),
+            Some("is not open O_DIRECT")
+        );
+        assert_eq!(wrong_flag(direct, true), Some("is not open O_DSYNC"));
+        assert_eq!(wrong_flag(direct | dsync, false), Some("is open O_DSYNC"));
+    }
 }

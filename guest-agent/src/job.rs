@@ -109,17 +109,26 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
 
 /// Refuses files that are not open as they should be or are cached; returns how many pages are.
 fn refuse_doubt(files: &[Arc<Prepared>], when: &str) -> Result<u64> {
-    let mut pages = 0;
+    let mut cached = 0;
     for file in files {
-        file.check_flags(when)?;
-        pages += file.cached_pages()?;
+        let pages = file.cached_pages()?;
+        judge(file.wrong_flag()?, pages, when)?;
+        cached += pages;
     }
-    match pages {
-        0 => Ok(0),
-        _ => Err(Fail::wrong(format!(
-            "{when} {pages} pages of the files are cached"
-        ))),
+    Ok(cached)
+}
+
+/// Refuses what is doubtful of one file.
+fn judge(wrong_flag: Option<&str>, cached_pages: u64, when: &str) -> Result<()> {
+    if let Some(wrong) = wrong_flag {
+        return Err(Fail::wrong(format!("{when} the file {wrong}")));
     }
+    if cached_pages != 0 {
+        return Err(Fail::wrong(format!(
+            "{when} {cached_pages} pages of the file are cached"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -158,5 +167,15 @@ mod tests {
         insta::assert_snapshot!(refused("1048576", "1048577"), @"the job of c: file_size 1048577 is no multiple of block_size 4096");
         let unknown = refused("\"cell\":\"c\"", "\"cell\":\"c\",\"x\":1");
         assert!(unknown.contains("unknown field `x`"), "{unknown}");
+    }
+    #[test]
+    fn doubtful_evidence_is_a_wrong_result() {
+        assert!(judge(None, 0, "before").is_ok());
+        let wrong = |flag, pages| judge(flag, pages, "after").unwrap_err().to_string();
+        assert_eq!(
+            wrong(Some("is not open O_DIRECT"), 0),
+            "after the file is not open O_DIRECT"
+        );
+        assert_eq!(wrong(None, 3), "after 3 pages of the file are cached");
     }
 }

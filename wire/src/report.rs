@@ -106,7 +106,8 @@ pub struct EngineFacts {
     /// fio's name for it.
     pub name: String,
     /// What was probed, in the kernel's own words without their prefix, and what of it is used:
-    /// io_uring's set-up flags (`setup:...`), features (`feature:...`) and opcodes (`op:...`).
+    /// io_uring's set-up flags (`setup:...`), features (`feature:...`), opcodes (`op:...`) and the
+    /// workload's options (`use:...`).
     /// Empty for engines that have nothing to probe.
     pub features: Vec<String>,
 }
@@ -160,10 +161,11 @@ pub struct Repetition {
     pub interrupts: u64,
     /// Nanoseconds of the span in which the CPU was not idle; counts instructions under the
     /// instruction clock. From the kernel's idle time (/proc/timer_list) or, from 7.1 on, from the
-    /// time that tasks were on the CPU (/proc/schedstat); absent where the kernel has neither.
+    /// time that tasks were on the CPU (/proc/schedstat); absent where the kernel has neither, with
+    /// several CPUs and with several threads.
     pub busy_ns: Option<u64>,
     /// Nanoseconds of the span spent in the engine's own user-space code between its system calls,
-    /// summed over its threads.
+    /// summed over its threads: with several on one CPU, whatever else ran there meanwhile is in it.
     pub user_ns: u64,
     /// Times a kworker thread was put on the CPU in the span (third field of
     /// /proc/PID/schedstat), absent where the kernel has none.

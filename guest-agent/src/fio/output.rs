@@ -13,7 +13,7 @@ pub struct Output {
     pub jobs: Vec<FioJob>,
     /// Completion latencies of all jobs and directions: each bucket by fio's value for it.
     pub latency: Vec<LatencyBucket>,
-    /// fsync(2) and fdatasync(2) calls of all jobs.
+    /// fsync(2) calls of all jobs.
     pub syncs: u64,
 }
 

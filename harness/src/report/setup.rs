@@ -153,6 +153,13 @@ fn job(workload: &WorkloadSpec) -> String {
         job.engine.name().to_owned(),
         format!("iodepth {}", job.iodepth),
     ];
+    if let Some(fio) = &workload.fio {
+        words = vec![format!(
+            "by fio: {}",
+            fio.jobs.trim_end().replace('\n', "; ")
+        )];
+        return words.join(", ");
+    }
     if job.rw.is_mixed() {
         words.push(format!("{}% reads", job.rwmixread));
     }

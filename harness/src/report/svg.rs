@@ -54,6 +54,14 @@ impl Svg {
         ));
     }
 
+    /// A filled circle; `more` holds further attributes.
+    pub fn circle(&mut self, (x, y): (f64, f64), radius: f64, fill: &str, more: &str) {
+        self.body.push_str(&format!(
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\" fill=\"{fill}\"{}{more}/>\n",
+            if more.is_empty() { "" } else { " " }
+        ));
+    }
+
     /// A text on its base line, turned by `angle` degrees around its point.
     pub fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, font: Font, angle: i32, text: &str) {
         let anchor = match anchor {

@@ -58,6 +58,62 @@ fn junit() {
     insta::assert_snapshot!("junit", plain(&report, Format::Junit));
 }
 
+/// The fixture's kernels and ratios, as if its four workloads were one at four queue depths.
+fn over_depth() -> crate::record::Results {
+    let mut results = fixture::results();
+    results.scenario.title = "4k writes by queue depth".into();
+    let model = results.scenario.workloads[0].job.clone();
+    for (workload, depth) in results.scenario.workloads.iter_mut().zip([2, 1, 4, 32]) {
+        workload.job = diorama_wire::Workload {
+            iodepth: depth,
+            ..model.clone()
+        };
+    }
+    results
+}
+
+#[test]
+fn workloads_that_differ_in_depth_alone_are_lines_over_it() {
+    let report = Report::new(&over_depth());
+    let depths: Vec<u32> = report.depths.iter().flatten().map(|(_, d)| *d).collect();
+    assert_eq!(depths, [2, 1, 4, 32]);
+    insta::assert_snapshot!("svg_depths", plain(&report, Format::Svg));
+    // Anything else that differs makes them groups of bars again.
+    let mut other = over_depth();
+    other.scenario.workloads[3].job.block_size *= 2;
+    assert_eq!(Report::new(&other).depths, None);
+    let mut single = over_depth();
+    single.scenario.workloads.truncate(1);
+    assert_eq!(Report::new(&single).depths, None);
+}
+
+#[test]
+fn a_line_breaks_off_where_a_cell_has_no_ratio() {
+    let whole = Report::new(&over_depth());
+    let mut results = over_depth();
+    let cell = results.cells.iter_mut().find(|c| c.key.kernel == "6.12");
+    cell.expect("a cell").outcome = crate::record::Outcome::TimedOut {
+        phase: "format".into(),
+        after_s: 60.0,
+        console: vec![],
+    };
+    let broken = Report::new(&results);
+    let dots = |report: &Report| {
+        let svg = chart::render(report);
+        (
+            svg.matches("<circle").count(),
+            svg.matches("TIMED OUT").count(),
+        )
+    };
+    let (before, after) = (dots(&whole), dots(&broken));
+    assert_eq!(
+        (after.0 + 1, before.1),
+        (before.0, 0),
+        "{before:?} {after:?}"
+    );
+    assert!(after.1 > 0, "{after:?}");
+}
+
 #[test]
 fn svg() {
     let report = Report::new(&fixture::with_failures());

@@ -1,6 +1,6 @@
 //! A workload's `via` and `fio` keys (pure).
 
-use super::{job_file, words};
+use super::{job_file, travels, words};
 use crate::scenario::{
     problems::{At, Place, Problems},
     resolve::choice,
@@ -94,11 +94,11 @@ pub(in crate::scenario) fn via(
         problems.add(&via.at, what, "write runtime = \"500ms\" or more");
         return None;
     }
-    match words::jobs(workload) {
+    let fio = words::jobs(workload).map_err(str::to_owned);
+    match fio.and_then(|fio| travels(&fio).map(|()| fio)) {
         Ok(fio) => Some(Some(fio)),
         Err(why) => {
-            let next = "leave via out: our own engine can";
-            problems.add(&via.at, why, next);
+            problems.add(&via.at, why, "leave via out: our own engine can");
             None
         }
     }

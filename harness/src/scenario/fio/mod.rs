@@ -7,12 +7,13 @@ pub(super) mod keys;
 mod options;
 pub(super) mod words;
 
-use diorama_wire::{Bound, Engine, Fio, FioFile, Layout, Rw, Workload};
-use ini::{Job, JobFile};
-use std::collections::BTreeMap;
+use diorama_wire::{Bound, Engine, FW_CFG_JOB_SIZE, Fio, FioFile, Layout, Rw, Workload};
+use ini::Job;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The longest job file, in bytes without comments: it travels in an item of fixed size.
-const MAX_TEXT: usize = 5000;
+/// Bytes that fio's job file and its list of files may have as JSON: they travel in an item of
+/// fixed size, beside the rest of the job.
+const MAX_JSON: usize = FW_CFG_JOB_SIZE - 2048;
 /// The longest runtime of a job, ns.
 const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 /// The most jobs, clones included.
@@ -43,13 +44,6 @@ pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
         }]
     })?;
     let mut found = Vec::new();
-    if file.text.len() > MAX_TEXT {
-        found.push(Refusal {
-            line: 1,
-            what: format!("it has {} bytes without comments", file.text.len()),
-            next: format!("write at most {MAX_TEXT}: move what jobs share to [global]"),
-        });
-    }
     let jobs: Vec<Summary> = (file.jobs.iter())
         .filter_map(|job| {
             Check {
@@ -68,21 +62,33 @@ pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
         });
     }
     // [global] reaches several jobs; its mistakes are one job's each.
-    found.dedup_by(|b, a| a.line == b.line && a.line > 1);
+    let mut seen = BTreeSet::new();
+    found.retain(|refusal| refusal.line == 1 || seen.insert(refusal.line));
+    let fio = Fio {
+        files: files(&jobs),
+        jobs: file.text,
+    };
+    if let Err(what) = travels(&fio) {
+        found.push(Refusal {
+            line: 1,
+            what,
+            next: "write fewer jobs, and move what they share to [global]".into(),
+        });
+    }
     match jobs.first() {
-        Some(first) if found.is_empty() => {
-            let fio = Fio {
-                files: files(&jobs),
-                jobs: file_text(&file),
-            };
-            Ok((amounts_to(first, &jobs, &fio), fio))
-        }
+        Some(first) if found.is_empty() => Ok((amounts_to(first, &jobs, &fio), fio)),
         _ => Err(found),
     }
 }
 
-fn file_text(file: &JobFile) -> String {
-    file.text.clone()
+/// Whether it fits the item that carries a job to the guest.
+fn travels(fio: &Fio) -> Result<(), String> {
+    match serde_json::to_vec(fio).map_or(usize::MAX, |json| json.len()) {
+        len if len > MAX_JSON => Err(format!(
+            "its jobs and files need {len} bytes, and {MAX_JSON} fit the way to the guest"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A job, as far as anybody besides fio must know it.
@@ -202,7 +208,7 @@ impl Check<'_> {
                 self.refuse(
                     line,
                     &option,
-                    "the guest's fio has no such engine that does direct file I/O",
+                    "it is not one of the engines that do direct file I/O in the guest",
                     next,
                 );
                 None
@@ -388,91 +394,4 @@ fn amounts_to(first: &Summary, jobs: &[Summary], fio: &Fio) -> Workload {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TWO: &str = "
-        [global]
-        ioengine=libaio
-        direct=1
-        thread
-        size=16m
-        time_based
-        runtime=500ms
-        [reader]
-        rw=randread
-        bs=4k
-        iodepth=16
-        [writer]
-        rw=write
-        overwrite=1
-        bs=16k
-        iodepth=4
-        numjobs=2
-        ";
-
-    #[test]
-    fn two_jobs_are_understood() {
-        let (workload, fio) = job_file(TWO).unwrap();
-        let names: Vec<_> = fio
-            .files
-            .iter()
-            .map(|f| (f.name.as_str(), f.read_only))
-            .collect();
-        assert_eq!(
-            names,
-            [
-                ("reader.0.0", true),
-                ("writer.0.0", false),
-                ("writer.1.0", false)
-            ]
-        );
-        assert!(fio.files.iter().all(|f| f.layout == Layout::Written));
-        assert_eq!((workload.rw, workload.file_size), (Rw::Randrw, 48 << 20));
-        assert_eq!(workload.bound, Bound::Runtime(500_000_000));
-        assert!(fio.jobs.starts_with("[global]\nioengine=libaio\n"));
-    }
-
-    fn refused(from: &str, to: &str) -> String {
-        assert!(TWO.contains(from), "{from}");
-        let found = job_file(&TWO.replacen(from, to, 1)).unwrap_err();
-        let lines: Vec<_> = (found.iter())
-            .map(|r| format!("{}: {}; {}", r.line, r.what, r.next))
-            .collect();
-        lines.join("\n")
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_by_job_option_and_reason() {
-        let all = [
-            refused("=libaio", "=rbd"),
-            refused("rw=randread", "rw=randread\nfilename=/dev/sda"),
-            refused("rw=write", "rw=trim"),
-            refused("runtime=500ms", "unlink=1"),
-            refused("direct=1", "direct=0"),
-            refused("thread", "write_bw_log=x"),
-            refused("size=16m", "bs=8k"),
-            refused("numjobs=2", "numjobs=$ncpus"),
-            refused("numjobs=2", "stonewall"),
-        ];
-        insta::assert_snapshot!(all.join("\n"), @"");
-    }
-
-    #[test]
-    fn a_file_is_laid_out_as_its_neediest_job_wants_it() {
-        let shared = TWO
-            .replace("size=16m", "filename=data")
-            .replace("numjobs=2", "size=8m");
-        let shared = shared.replace("iodepth=16", "iodepth=16\nsize=16m");
-        let (_, fio) = job_file(&shared).unwrap();
-        let one = FioFile {
-            name: "data".into(),
-            size: 16 << 20,
-            layout: Layout::Written,
-            read_only: false,
-        };
-        assert_eq!(fio.files, [one]);
-        let plain = job_file(&TWO.replace("overwrite=1", "")).unwrap().1;
-        assert_eq!(plain.files[1].layout, Layout::Unwritten);
-    }
-}
+mod tests;

@@ -173,6 +173,15 @@ pub(super) fn check(
             problems.add(&at, what, next);
             return;
         }
+        // One pass over the file ends and the next begins in another order: a block may come back
+        // after half of them (the agent's pattern.rs).
+        if job.rw.is_random() && job.file_size < 2 * flight {
+            let flight = show_bytes(flight);
+            let what = format!("{shown} is less than twice what is in flight, {flight}");
+            let next = "write at least 2 * bs * iodepth, or random I/Os would overlap";
+            problems.add(&at, what, next);
+            return;
+        }
     }
     if let (Layout::Unwritten, Some(Bound::Ios(ios))) = (job.layout, bound)
         && ios.saturating_mul(block) > job.file_size

@@ -169,6 +169,7 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
         wrong("rw = \"write\"; bs = \"1MiB\"; number_ios = 400; fallocate = \"none\""),
         wrong("rw = \"write\"; bs = \"1MiB\"; number_ios = 90; file_append = true; numjobs = 4"),
         wrong(&format!("{w}numjobs = 7")),
+        wrong("rw = \"randread\"; bs = \"4k\"; number_ios = 1; size = \"508k\""),
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
     11:11: workloads.w.iodepth: is 4, but psync waits for every I/O; leave it out, or write ioengine = "libaio" or "io_uring"; numjobs gives psync more I/Os in flight
@@ -206,6 +207,7 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
     9:14: workloads.w.number_ios: the files grow to 400 MiB, more than 3/4 of the device, 512 MiB; write a smaller number_ios or a larger model.size
     9:14: workloads.w.number_ios: the files grow to 616 MiB, more than 3/4 of the device, 512 MiB; write a smaller number_ios or a larger model.size
     6:12: workloads.w.size: 64 MiB for each of 7 jobs is more than 3/4 of the device, 512 MiB; write a smaller size, fewer numjobs or a larger model.size
+    10:8: workloads.w.size: 508 KiB is less than twice what is in flight, 256 KiB; write at least 2 * bs * iodepth, or random I/Os would overlap
     "#);
 }
 

@@ -1,0 +1,214 @@
+//! Kernels as lines over the queue depth, which doubles from tick to tick.
+
+use super::{
+    ALARM, AXIS, DASHES, INK, LABEL, LEFT, LOUD, Marks, PANEL, RIGHT, Scale, TICK, VALUE, WIDTH,
+    color,
+    legend::{self, Item, Swatch},
+    ratio, subjects, whisker, why,
+};
+use crate::{
+    compare::Ratio,
+    report::{
+        Report,
+        svg::{Anchor, Svg, text_width},
+    },
+};
+
+/// Between the axis' ends and the first and the last depth.
+const MARGIN: f64 = 44.0;
+
+/// What lines need to know.
+struct Lines<'a> {
+    /// Indices of subjects, without the baseline.
+    subjects: Vec<usize>,
+    /// Workload and queue depth, by depth.
+    depths: Vec<(&'a str, u32)>,
+    scale: Scale,
+}
+
+/// A depth's place, and the ratio there or why there is none.
+struct Point {
+    x: f64,
+    ratio: Result<Ratio, &'static str>,
+}
+
+/// Draws legend and panels; returns where they end.
+pub(super) fn draw(
+    svg: &mut Svg,
+    report: &Report,
+    depths: &[(String, u32)],
+    y: f64,
+) -> (f64, Marks) {
+    let mut depths: Vec<_> = depths.iter().map(|(w, d)| (w.as_str(), *d)).collect();
+    depths.sort_by_key(|(_, depth)| *depth);
+    let ratios: Vec<Ratio> = report.comparison.cells.iter().filter_map(ratio).collect();
+    let scale = scale(&ratios);
+    let lines = Lines {
+        subjects: subjects(report),
+        depths,
+        scale,
+    };
+    let whiskers = ratios.iter().any(|r| scale.shows_range(r));
+    let mut items = legend::subjects(report, &lines.subjects, Swatch::Line);
+    if ratios.iter().any(Ratio::is_no_difference) {
+        items.push(Item::plain(Swatch::Hollow, "hollow: no difference (~)"));
+    }
+    if whiskers {
+        items.push(Item::plain(Swatch::Whisker, "range"));
+    }
+    let mut y = legend::draw(svg, &items, y);
+    for filesystem in &report.comparison.filesystems {
+        y = lines.panel(svg, report, filesystem, y);
+    }
+    let marks = Marks {
+        name: "dots",
+        whiskers,
+    };
+    (y, marks)
+}
+
+/// Whole tenths around all ratios and 1, with room for figures. A line's height means nothing, so
+/// it need not begin at 0.
+fn scale(ratios: &[Ratio]) -> Scale {
+    let lowest = ratios
+        .iter()
+        .map(|r| r.low.min(r.value))
+        .fold(1.0, f64::min);
+    let highest = ratios
+        .iter()
+        .map(|r| r.high.max(r.value))
+        .fold(1.0, f64::max);
+    Scale {
+        bottom: (((lowest - 0.06) * 10.0).floor() / 10.0).max(0.0),
+        top: ((highest + 0.06) * 10.0).ceil() / 10.0,
+    }
+}
+
+impl Lines<'_> {
+    /// Where a depth is: equal distances for equal factors.
+    fn x(&self, depth: u32) -> f64 {
+        let log = |depth: u32| f64::from(depth.max(1)).log2();
+        let ends = self.depths.first().zip(self.depths.last());
+        let (first, last) = ends.map_or((0.0, 0.0), |(a, b)| (log(a.1), log(b.1)));
+        let share = match last > first {
+            true => (log(depth) - first) / (last - first),
+            false => 0.5,
+        };
+        LEFT + MARGIN + share * (WIDTH - RIGHT - LEFT - 2.0 * MARGIN)
+    }
+
+    fn panel(&self, svg: &mut Svg, report: &Report, filesystem: &str, y: f64) -> f64 {
+        svg.text((RIGHT, y + 14.0), Anchor::Start, PANEL, 0, filesystem);
+        let foot = y + 24.0 + AXIS;
+        self.scale.draw(svg, foot);
+        svg.text((RIGHT, foot + 16.0), Anchor::Start, TICK, 0, "iodepth");
+        for (_, depth) in &self.depths {
+            let x = self.x(*depth);
+            svg.line((x, foot), (x, foot + 4.0), INK, "");
+            let text = depth.to_string();
+            svg.text((x, foot + 17.0), Anchor::Middle, LABEL, 0, &text);
+        }
+        let one = foot - self.scale.height(1.0);
+        svg.line((LEFT, one), (WIDTH - RIGHT, one), INK, DASHES);
+        let series = self.subjects.iter().map(|subject| {
+            let point = |(workload, depth): &(&str, u32)| {
+                let cell = report.comparison.cell(*subject, filesystem, workload);
+                Point {
+                    x: self.x(*depth),
+                    ratio: cell.and_then(ratio).ok_or_else(|| why(cell)),
+                }
+            };
+            self.depths.iter().map(point).collect::<Vec<_>>()
+        });
+        let series: Vec<Vec<Point>> = series.collect();
+        for (position, points) in series.iter().enumerate() {
+            self.line(svg, foot, position, points);
+        }
+        for column in 0..self.depths.len() {
+            self.values(svg, foot, series.iter().map(|points| &points[column]));
+        }
+        foot + 28.0
+    }
+
+    /// A kernel's line: it breaks off where a cell has no ratio.
+    fn line(&self, svg: &mut Svg, foot: f64, position: usize, points: &[Point]) {
+        let at = |point: &Point| {
+            let ratio = point.ratio.as_ref().ok()?;
+            Some((point.x, foot - self.scale.height(ratio.value)))
+        };
+        // When the palette is used up, its second round is dashed.
+        let stroke = match position < super::COLORS.len() {
+            true => "stroke-width=\"2\"",
+            false => "stroke-width=\"2\" stroke-dasharray=\"6 3\"",
+        };
+        for pair in points.windows(2) {
+            if let (Some(from), Some(to)) = (at(&pair[0]), at(&pair[1])) {
+                svg.line(from, to, color(position), stroke);
+            }
+        }
+        for point in points {
+            let (Ok(ratio), Some(place)) = (&point.ratio, at(point)) else {
+                continue;
+            };
+            if self.scale.shows_range(ratio) {
+                let y = |value| foot - self.scale.height(value);
+                whisker(svg, point.x, y(ratio.high), y(ratio.low));
+            }
+            match ratio.is_no_difference() {
+                true => hollow(svg, place, color(position)),
+                false => dot(svg, place, color(position)),
+            }
+        }
+    }
+
+    /// The figures at one depth: the highest above its dot, the lowest below; those between are in
+    /// the tables. Reasons for what is missing stand beside each other at the foot.
+    fn values<'p>(&self, svg: &mut Svg, foot: f64, points: impl Iterator<Item = &'p Point>) {
+        let mut found: Vec<(f64, Ratio)> = Vec::new();
+        let mut gaps = 0.0;
+        for point in points {
+            match point.ratio {
+                Ok(ratio) => found.push((point.x, ratio)),
+                Err(word) => {
+                    let text = word.to_uppercase();
+                    let outline =
+                        format!("stroke=\"{ALARM}\" stroke-width=\"0.8\" stroke-dasharray=\"2 2\"");
+                    let (x, height) = (point.x + gaps, text_width(&text, LOUD) + 14.0);
+                    svg.rect(x - 8.0, foot - height, 16.0, height, "#fdecea", &outline);
+                    svg.text((x + 4.0, foot - 6.0), Anchor::Start, LOUD, -90, &text);
+                    gaps += 18.0;
+                }
+            }
+        }
+        found.sort_by(|a, b| a.1.value.total_cmp(&b.1.value));
+        let mut write = |(x, ratio): &(f64, Ratio), above: bool| {
+            let range = self.scale.shows_range(ratio);
+            let (value, distance) = match (above, range) {
+                (true, true) => (ratio.high, -6.0),
+                (true, false) => (ratio.value, -8.0),
+                (false, true) => (ratio.low, 15.0),
+                (false, false) => (ratio.value, 17.0),
+            };
+            let y = foot - self.scale.height(value) + distance;
+            let text = format!("{:.3}", ratio.value);
+            svg.text((*x, y), Anchor::Middle, VALUE, 0, &text);
+        };
+        if let Some(highest) = found.last() {
+            write(highest, true);
+        }
+        if let Some(lowest) = found.first().filter(|_| found.len() > 1) {
+            write(lowest, false);
+        }
+    }
+}
+
+/// A ratio that differs from 1.
+pub(super) fn dot(svg: &mut Svg, at: (f64, f64), color: &str) {
+    svg.circle(at, 4.0, color, "");
+}
+
+/// One that does not.
+pub(super) fn hollow(svg: &mut Svg, at: (f64, f64), color: &str) {
+    let edge = format!("stroke=\"{color}\" stroke-width=\"1.8\"");
+    svg.circle(at, 3.6, "#ffffff", &edge);
+}
