@@ -2,6 +2,10 @@
 
 use crate::record::Results;
 
+const PATH_LENGTH: &str = "What is compared is path length: instructions, context switches, \
+    interrupts and queued work per I/O, not caches, lock contention between CPUs or a drive's \
+    firmware.";
+
 /// The sentences.
 pub(super) fn sentences(results: &Results) -> Vec<String> {
     let lane = results.scenario.lane;
@@ -19,13 +23,20 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
          difference, when the two ranges overlap or the medians are within 0.5%."
             .to_owned(),
     ];
-    let (first, last) = if lane.is_exact() {
+    let (first, last) = if lane.is_exact() && results.scenario.smp > 1 {
+        (
+            "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
+             with a memory-backed block device inside it; its CPUs are executed in turns, and the \
+             host decides when a turn ends, so that equal inputs give nearly, not exactly, equal \
+             digits where more than one CPU has work.",
+            PATH_LENGTH,
+        )
+    } else if lane.is_exact() {
         (
             "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
              with a memory-backed block device inside it, so that nothing outside can reach a \
              measurement and equal inputs give equal digits.",
-            "What is compared is path length: instructions, context switches, interrupts and queued \
-             work per I/O, not caches, lock contention between CPUs or a drive's firmware.",
+            PATH_LENGTH,
         )
     } else {
         (

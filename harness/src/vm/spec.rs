@@ -51,7 +51,8 @@ pub struct Spec {
     pub cmdline: String,
     /// Guest RAM in MiB.
     pub memory_mib: u32,
-    /// The guest's CPUs. One thread of QEMU's executes them in turns.
+    /// The guest's CPUs. One thread of QEMU's executes them in turns; a turn also ends when its main
+    /// loop wakes up, so that digits are exact for one CPU, and nearly so for several with work.
     pub smp: u32,
 }
 

@@ -189,7 +189,12 @@ impl Lines<'_> {
                 (false, true) => (ratio.low, 15.0),
                 (false, false) => (ratio.value, 17.0),
             };
-            let y = foot - self.scale.height(value) + distance;
+            let mut y = foot - self.scale.height(value) + distance;
+            // The baseline would cross figures just below 1: lift them above it.
+            let one = foot - self.scale.height(1.0);
+            if y - 9.0 < one + 1.0 && y > one - 1.0 {
+                y = one - 4.0;
+            }
             let text = format!("{:.3}", ratio.value);
             svg.text((*x, y), Anchor::Middle, VALUE, 0, &text);
         };

@@ -263,3 +263,68 @@ fn a_warm_up_must_fit_the_file_that_its_writes_change() {
     insta::assert_snapshot!(wrong(text), @"12:14: measure.warmup_ios: 101 is more than number_ios of w, whose file changes with every write; write at most that number_ios, or 0: one whole repetition");
     assert!(read(&text.replace("= 101", "= 100")).is_ok());
 }
+
+/// A pattern that no cell has is a pattern that nothing boots.
+#[test]
+fn the_pattern_scenarios_have_every_engine_and_pattern() {
+    let known = ["5.10", "7.2"].map(String::from);
+    let jobs = |text: &str| -> Vec<Workload> {
+        let none = Overrides::default();
+        let scenario = resolve(text, "s.toml", Path::new(""), &known, &none);
+        let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render()));
+        scenario.workloads.into_iter().map(|w| w.job).collect()
+    };
+    let single = jobs(include_str!("../../../../scenarios/patterns.toml"));
+    let several = jobs(include_str!("../../../../scenarios/patterns-smp.toml"));
+    let some = |what: &str, is: &dyn Fn(&Workload) -> bool| {
+        assert!(single.iter().any(is), "patterns.toml has no {what}");
+    };
+    for engine in Engine::ALL {
+        some(engine.name(), &|job| job.engine == engine);
+        let threads = |job: &Workload| job.engine == engine && job.numjobs > 1;
+        assert!(several.iter().any(threads), "{engine:?} with threads");
+    }
+    for rw in Rw::ALL {
+        some(rw.name(), &|job| job.rw == rw);
+    }
+    for layout in Layout::ALL {
+        some(layout.name(), &|job| job.layout == layout);
+    }
+    for sync in [Sync::Dsync, Sync::RwfDsync] {
+        some(sync.name(), &|job| job.sync == sync);
+    }
+    some("fdatasync", &|job| job.fdatasync > 0);
+    some("fixedbufs", &|job| job.io_uring.fixedbufs);
+    some("registerfiles", &|job| job.io_uring.registerfiles);
+    some("smallest block", &|job| job.block_size == 512);
+    some("largest block", &|job| job.block_size == 1 << 20);
+    some("shallowest queue", &|job| {
+        job.engine != Engine::Psync && job.iodepth == 1
+    });
+    some("deepest queue", &|job| job.iodepth == 1024);
+    for engine in [Engine::Libaio, Engine::IoUring] {
+        let batched = |job: &Workload| job.engine == engine && job.batch != Batch::default();
+        some("batch", &batched);
+    }
+}
+
+#[test]
+fn the_follow_up_of_2023_differs_in_queue_depth_alone() {
+    let known = ["6.12", "7.2"].map(String::from);
+    let text = include_str!("../../../../scenarios/iomap-dio-2023.toml");
+    let none = Overrides::default();
+    let scenario = resolve(text, "s.toml", Path::new(""), &known, &none);
+    let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render()));
+    let jobs: Vec<&Workload> = scenario.workloads.iter().map(|w| &w.job).collect();
+    let depths: Vec<u32> = jobs.iter().map(|job| job.iodepth).collect();
+    assert_eq!(depths, [1, 2, 4, 8, 16]);
+    let first = jobs[0];
+    assert_eq!((first.engine, first.rw), (Engine::IoUring, Rw::Randwrite));
+    for job in jobs {
+        let same = Workload {
+            iodepth: 1,
+            ..job.clone()
+        };
+        assert_eq!(same, *first);
+    }
+}

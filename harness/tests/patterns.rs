@@ -1,0 +1,148 @@
+//! Every engine and every pattern on real guests: each cell is measured, its answer checked in the
+//! guest, and equal when it is measured again.
+
+mod common;
+
+use common::{Lab, digits};
+use diorama::scenario::Scenario;
+use diorama_wire::{Bound, CellReport, Engine, Layout, Workload};
+use serde_json::Value;
+
+fn report(cell: &Value) -> CellReport {
+    serde_json::from_value(cell["outcome"]["guest"].clone()).expect("a report")
+}
+
+/// Blocks that a thread's file has after the last repetition.
+fn blocks(job: &Workload, ios: u64) -> u64 {
+    let first = job.file_size / u64::from(job.block_size);
+    match job.layout.grows() {
+        true => first + ios,
+        false => first,
+    }
+}
+
+/// What the guest said is what the workload's keys ask for.
+fn check(name: &str, job: &Workload, report: &CellReport) {
+    let Bound::Ios(ios) = job.bound else {
+        panic!("{name} is bound by time");
+    };
+    let threads = u64::from(job.numjobs);
+    assert_eq!(report.engine.name, job.engine.name(), "{name}");
+    let probed = !report.engine.features.is_empty();
+    assert_eq!(probed, job.engine == Engine::IoUring, "{name}");
+    let evidence = &report.evidence;
+    assert!(evidence.o_direct, "{name}: {evidence:?}");
+    let cached = evidence.cached_pages_before + evidence.cached_pages_after;
+    assert_eq!(cached, 0, "{name}: {evidence:?}");
+    let expected = threads * blocks(job, ios);
+    assert_eq!(evidence.verified_blocks, expected, "{name}");
+    assert_eq!(
+        report.filesystem.extents == 0,
+        job.layout == Layout::Extending,
+        "{name}"
+    );
+    for repetition in &report.repetitions {
+        let (reads, writes) = (repetition.reads, repetition.writes);
+        assert_eq!(repetition.ios, threads * ios, "{name}");
+        assert_eq!(reads + writes, repetition.ios, "{name}");
+        let kinds = (reads > 0, writes > 0);
+        assert_eq!(kinds, (job.rw.reads(), job.rw.writes()), "{name}");
+        let bytes = repetition.ios * u64::from(job.block_size);
+        assert_eq!(repetition.bytes, bytes, "{name}");
+        assert!(repetition.device_ios > 0, "{name}");
+        let syncs = ios.checked_div(job.fdatasync.into()).unwrap_or(0);
+        assert_eq!(repetition.fsyncs, threads * syncs, "{name}");
+    }
+}
+
+/// Checks every cell; returns how many there were.
+fn check_all(results: &Value, cpus: u32) -> usize {
+    let scenario: Scenario =
+        serde_json::from_value(results["scenario"].clone()).expect("the scenario");
+    let cells = results["cells"].as_array().expect("cells");
+    for cell in cells {
+        let name = cell["key"]["workload"].as_str().expect("a name");
+        let kernel = cell["key"]["kernel"].as_str().expect("a name");
+        let outcome = &cell["outcome"];
+        assert_eq!(outcome["is"], "measured", "{kernel}/{name}: {outcome}");
+        let workload = scenario.workloads.iter().find(|w| w.name == name);
+        let report = report(cell);
+        assert_eq!(report.boot.cpus, cpus, "{kernel}/{name}");
+        check(name, &workload.expect("the workload").job, &report);
+    }
+    assert_eq!(cells.len(), 2 * scenario.workloads.len());
+    cells.len()
+}
+
+#[test]
+fn every_pattern_is_measured_and_its_answer_is_right() {
+    let Some(lab) = Lab::open("every_pattern_is_measured_and_its_answer_is_right") else {
+        return;
+    };
+    let results = lab.measure(&["patterns", "--fresh"], 0);
+    assert!(check_all(&results, 1) >= 50);
+    let first = digits(&results);
+    // From other checkpoints, without the other cells: a mix in random order, a file laid out anew.
+    let mut again = vec!["patterns", "--fresh", "--jobs", "1"];
+    for workload in ["libaio-randrw", "uring-unwritten"] {
+        again.extend(["--workload", workload]);
+    }
+    let second = digits(&lab.measure(&again, 0));
+    assert_eq!(second.len(), 4);
+    for (cell, exact) in second {
+        assert_eq!(first[&cell], exact, "{cell}");
+    }
+}
+
+/// Where both CPUs have work, QEMU's turns between them end early when its main loop wakes up,
+/// which the host decides: equal inputs give equal checkpoints, and figures that are nearly equal.
+#[test]
+fn threads_on_two_cpus_are_measured_and_repeat_within_two_percent() {
+    let test = "threads_on_two_cpus_are_measured_and_repeat_within_two_percent";
+    let Some(lab) = Lab::open(test) else { return };
+    let results = lab.measure(&["patterns-smp", "--fresh"], 0);
+    check_all(&results, 2);
+    let second = digits(&lab.measure(&["patterns-smp", "--fresh", "--jobs", "1"], 0));
+    for (cell, first) in digits(&results) {
+        let second = &second[&cell];
+        assert_eq!(first["inputs"], second["inputs"], "{cell}");
+        let checkpoint = |exact: &Value| exact["memory"]["checkpoint"].clone();
+        assert_eq!(checkpoint(&first), checkpoint(second), "{cell}");
+        let rates = |exact: &Value| -> Vec<f64> {
+            let report: CellReport =
+                serde_json::from_value(exact["guest"].clone()).expect("a report");
+            let rate = |r: &diorama_wire::Repetition| r.ios as f64 / r.window_ns as f64;
+            report.repetitions.iter().map(rate).collect()
+        };
+        for (one, other) in rates(&first).into_iter().zip(rates(second)) {
+            let ratio = one / other;
+            assert!((0.98..1.02).contains(&ratio), "{cell}: {ratio}");
+        }
+    }
+}
+
+/// null_blk has poll queues since 5.19: before, the answer is words and not a figure.
+#[test]
+fn polled_completion_is_measured_or_unsupported_with_words() {
+    let Some(lab) = Lab::open("polled_completion_is_measured_or_unsupported_with_words") else {
+        return;
+    };
+    let text = "name = \"polled\"\ntitle = \"polled\"\nbaseline = \"7.2\"\n\
+                kernels = [\"5.10\", \"7.2\"]\n[measure]\nrepetitions = 2\n[filesystems.ext4]\n\
+                [workloads.polled]\nioengine = \"io_uring\"\nhipri = true\nrw = \"write\"\n\
+                bs = \"4k\"\nsize = \"4MiB\"\nnumber_ios = 500\n";
+    let path = lab.results().join("polled.toml");
+    std::fs::write(&path, text).expect("the scenario, written");
+    let exit = diorama::error::Exit::Incomplete as i32;
+    let results = lab.measure(&[path.to_str().expect("UTF-8"), "--fresh"], exit);
+    let outcome = |kernel: &str| {
+        let cells = results["cells"].as_array().expect("cells");
+        let cell = cells.iter().find(|c| c["key"]["kernel"] == kernel);
+        cell.expect("the cell")["outcome"].clone()
+    };
+    assert_eq!(outcome("7.2")["is"], "measured");
+    let old = outcome("5.10");
+    assert_eq!(old["is"], "unsupported", "{old}");
+    let why = old["why"].as_str().unwrap_or_default();
+    assert!(why.contains("poll"), "{old}");
+}
