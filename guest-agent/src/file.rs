@@ -186,6 +186,20 @@ impl Prepared {
         Ok(true)
     }
 
+    /// An open file as it is, for tests of what runs over it.
+    #[cfg(test)]
+    pub fn as_it_is(file: File, workload: &Workload) -> Prepared {
+        Prepared {
+            file,
+            extents: 0,
+            path: "a file of a test".into(),
+            layout: workload.layout,
+            dsync: false,
+            size: workload.file_size,
+            block: workload.block_size as usize,
+        }
+    }
+
     /// Whole blocks of one transfer, in bytes.
     fn transfer(&self) -> usize {
         self.block * (TRANSFER / self.block).max(1)

@@ -337,3 +337,6 @@ impl<Q: Queue, P: Pattern> Engine for Lane<Q, P> {
         self.file.verify(|offset| self.pattern.written(offset))
     }
 }
+
+#[cfg(test)]
+mod tests;
