@@ -107,6 +107,9 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
         }
         add(&format!("file system {}", fs.name), value);
     }
+    for sentence in &results.formatting {
+        add("features", sentence.clone());
+    }
     for workload in &scenario.workloads {
         add(&format!("workload {}", workload.name), job(workload));
     }
@@ -153,4 +156,20 @@ fn job(workload: &WorkloadSpec) -> String {
         job.iodepth,
         show_bytes(job.file_size)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{self, fixture};
+
+    #[test]
+    fn the_features_of_file_systems_are_part_of_the_setup() {
+        let mut results = fixture::results();
+        results.formatting = vec!["xfs: formatted for Linux 5.10 and later".into()];
+        let comparison = compare::compare(&[&results]);
+        let setup = of(&[&results], &comparison);
+        let found = setup.iter().find(|(name, _)| name == "features");
+        assert_eq!(found.map(|(_, value)| value), results.formatting.first());
+    }
 }
