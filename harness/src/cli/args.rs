@@ -1,5 +1,6 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
+use crate::report::Format;
 use crate::scenario::{KernelRef, Overrides, parse_kernel};
 use crate::units::parse_bytes;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -273,27 +274,6 @@ pub struct ReportArgs {
     /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-}
-
-/// A report's form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Tables for a terminal
-    Terminal,
-    /// A document that stands alone
-    Markdown,
-    /// Org tables
-    Org,
-    /// One line per cell
-    Csv,
-    /// Everything
-    Json,
-    /// For CI
-    Junit,
-    /// The chart, as vectors
-    Svg,
-    /// The chart, as pixels
-    Png,
 }
 
 /// `diorama plan`

@@ -1,7 +1,7 @@
 //! `diorama compare` and `report`: runs recorded before.
 
 use super::{
-    args::{Cli, CompareArgs, Format as Asked, ReportArgs},
+    args::{Cli, CompareArgs, ReportArgs},
     colors,
     context::results_root,
     print, print_json,
@@ -49,16 +49,7 @@ pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
 /// One run in one form.
 pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
     let (_, results) = record::open(&results_root(&cli.places)?, &args.run)?;
-    let format = match args.format {
-        Asked::Terminal => Format::Terminal,
-        Asked::Markdown => Format::Markdown,
-        Asked::Org => Format::Org,
-        Asked::Csv => Format::Csv,
-        Asked::Json => Format::Json,
-        Asked::Junit => Format::Junit,
-        Asked::Svg => Format::Svg,
-        Asked::Png => Format::Png,
-    };
+    let format = args.format;
     let to_terminal = args.output.is_none() && format == Format::Terminal;
     let style = Style {
         width: if to_terminal {

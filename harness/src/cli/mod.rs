@@ -7,6 +7,7 @@ mod context;
 mod doctor;
 mod inspect;
 mod lock;
+mod replay;
 mod repro;
 mod signals;
 mod ui;

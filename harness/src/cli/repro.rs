@@ -5,7 +5,7 @@ use super::{
     args::{Cli, FetchArgs, InputArgs, MeasureArgs, Places, PlanArgs, QemuChoice, SelectArgs},
     colors,
     context::Context,
-    print, print_json, signals,
+    print, print_json, replay, signals,
     ui::{Drawing, Ui},
     width,
 };
@@ -14,12 +14,12 @@ use crate::{
     error::{Error, Exit, Result},
     host::facts::HostFacts,
     lock::WhenGone,
-    plan::Plan,
+    plan::{self, Plan},
     provision::{Provision, Provisioned},
     record::{Outcome, Results, RunDir},
     report::{self, Format, Report, Style},
     run::{self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop},
-    scenario::{self, Lane, Scenario},
+    scenario::{self, Lane, Scenario, features::features_note},
     vm::{Deadlines, Vmm, vsock::Vsock},
 };
 use serde::Serialize;
@@ -59,15 +59,22 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
     let context = Context::new(&cli.places, measure.inputs.offline)?;
     let mut ui = Ui::new(drawing(measure.plain));
     let prepared = prepare(&context, select, &measure.inputs, &ui)?;
-    let Prepared { plan, vmm, notes } = prepared;
+    let Prepared {
+        plan,
+        vmm,
+        notes,
+        formatting,
+    } = prepared;
     let slots = run::slots(measure.jobs.map(Into::into), plan.scenario.memory_mib)?;
     let notes = notes.into_iter().chain(slots.note.clone()).collect();
+    say_settled(&ui, &plan);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::host("starting the async runtime").because(e))?;
     let results_root = context.results();
-    let dir = RunDir::create(&results_root, &plan.scenario.name, jiff::Timestamp::now())?;
+    let dir = RunDir::create(&results_root, &plan.scenario.name, jiff::Timestamp::now())?
+        .describe(replay::command(select, &measure.inputs), formatting);
     write_manifest(&dir, &plan, &context, &slots)?;
     let local = tokio::task::LocalSet::new();
     let finished = local.block_on(
@@ -86,6 +93,26 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
         ));
     }
     conclude(cli, measure, judge, &ui, &finished)
+}
+
+/// Cells that cannot run are known before any boot: said at once, and why, with the option's name.
+fn say_settled(ui: &Ui, plan: &Plan) {
+    let mut said = Vec::new();
+    for (kernel, cell) in plan.cells() {
+        let Some(outcome) = &cell.settled else {
+            continue;
+        };
+        let why = format!(
+            "{}: {}: {}",
+            kernel.record.name,
+            outcome.word(),
+            outcome.why()
+        );
+        if !said.contains(&why) {
+            ui.line(&why);
+            said.push(why);
+        }
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "one call site")]
@@ -240,6 +267,8 @@ struct Prepared {
     plan: Plan,
     vmm: Vmm,
     notes: Vec<String>,
+    /// What file systems are formatted with, and why: the same for every kernel of the run.
+    formatting: Vec<String>,
 }
 
 fn prepare(
@@ -279,8 +308,16 @@ fn prepare(
         kernels,
         notes,
     } = provision.scenario(&scenario, &qemu, &agent)?;
+    let oldest = plan::oldest(&kernels);
+    let filesystems = scenario.filesystems.iter();
+    let formatting = filesystems.map(|fs| features_note(fs, oldest)).collect();
     let plan = Plan::new(scenario, kernels, vmm.record.clone());
-    Ok(Prepared { plan, vmm, notes })
+    Ok(Prepared {
+        plan,
+        vmm,
+        notes,
+        formatting,
+    })
 }
 
 fn load(context: &Context, select: &SelectArgs, known: &[String]) -> Result<Scenario> {
@@ -350,7 +387,9 @@ struct PlannedCell {
 pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
     let context = Context::new(&cli.places, args.inputs.offline)?;
     let ui = Ui::new(Drawing::Plain);
-    let Prepared { plan, vmm, notes } = prepare(&context, &args.select, &args.inputs, &ui)?;
+    let Prepared {
+        plan, vmm, notes, ..
+    } = prepare(&context, &args.select, &args.inputs, &ui)?;
     let cache = CellCache::new(context.store.clone());
     let cells: Vec<PlannedCell> = plan
         .cells()

@@ -321,6 +321,8 @@ pub(crate) fn results() -> Results {
         },
         cells,
         notes: vec!["file systems are formatted with the features that 5.10 knows".into()],
+        replay: None,
+        formatting: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// What a guest costs besides its RAM: QEMU, its translated code, the copy of a checkpoint.
-const BESIDES_GUEST: u64 = 256 * MIB;
+pub const BESIDES_GUEST: u64 = 256 * MIB;
 /// What is left to everything else.
 const RESERVE: u64 = 256 * MIB;
 /// RAM of a scenario's guest by default.
@@ -53,12 +53,12 @@ pub fn can_run(checks: &[Check]) -> bool {
         .any(|check| check.needed && check.status == Status::Missing)
 }
 
-/// How many guests of `guest` bytes of RAM may run at once: one per core, as far as `available`
-/// bytes of memory go.
+/// How many guests of `guest` bytes of RAM may run at once: as many as are wanted (one per core),
+/// as far as `available` bytes of memory go.
 #[must_use]
-pub fn guests_at_once(cores: usize, available: u64, guest: u64) -> usize {
+pub fn guests_at_once(wanted: usize, available: u64, guest: u64) -> usize {
     let fit = available.saturating_sub(RESERVE) / (guest + BESIDES_GUEST);
-    cores.min(usize::try_from(fit).unwrap_or(usize::MAX))
+    wanted.min(usize::try_from(fit).unwrap_or(usize::MAX))
 }
 
 /// Judges what was found, in the order in which it is shown: what the exact lane needs first.

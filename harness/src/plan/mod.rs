@@ -111,16 +111,22 @@ struct Inputs<'a, T: Serialize> {
     job: T,
 }
 
+/// The oldest kernel, whose features file systems get. A kernel whose version nobody knows gets
+/// what the oldest supported kernel knows.
+#[must_use]
+pub fn oldest(prepared: &[Prepared]) -> features::KernelVersion {
+    prepared
+        .iter()
+        .map(|p| p.version.unwrap_or(features::KernelVersion::OLDEST))
+        .min()
+        .unwrap_or(features::KernelVersion::OLDEST)
+}
+
 impl Plan {
     /// Expands the matrix.
     #[must_use]
     pub fn new(scenario: Scenario, prepared: Vec<Prepared>, vmm: VmmRecord) -> Plan {
-        // A kernel whose version nobody knows gets what the oldest supported kernel knows.
-        let oldest = prepared
-            .iter()
-            .map(|p| p.version.unwrap_or(features::KernelVersion::OLDEST))
-            .min()
-            .unwrap_or(features::KernelVersion::OLDEST);
+        let oldest = oldest(&prepared);
         let kernels = prepared
             .into_iter()
             .map(|p| KernelPlan::new(&scenario, p, oldest, vmm.digest))

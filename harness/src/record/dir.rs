@@ -18,6 +18,8 @@ const LATEST: &str = "latest";
 pub struct RunDir {
     path: PathBuf,
     run_id: String,
+    replay: Option<String>,
+    formatting: Vec<String>,
     events: File,
     began: Instant,
 }
@@ -61,9 +63,32 @@ impl RunDir {
         Ok(RunDir {
             path,
             run_id,
+            replay: None,
+            formatting: Vec::new(),
             events,
             began: Instant::now(),
         })
+    }
+
+    /// Says what does not follow from the plan alone: the command that gives the run's digits
+    /// again, and how file systems are formatted.
+    #[must_use]
+    pub fn describe(mut self, replay: String, formatting: Vec<String>) -> RunDir {
+        self.replay = Some(replay);
+        self.formatting = formatting;
+        self
+    }
+
+    /// The command that gives the run's digits again, if it was named.
+    #[must_use]
+    pub fn replay(&self) -> Option<&str> {
+        self.replay.as_deref()
+    }
+
+    /// How file systems are formatted.
+    #[must_use]
+    pub fn formatting(&self) -> &[String] {
+        &self.formatting
     }
 
     /// The run's name.

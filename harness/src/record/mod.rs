@@ -36,6 +36,13 @@ pub struct Results {
     pub cells: Vec<CellResult>,
     /// What a reader must know besides the figures ("6.12: not the locked kernel: ...").
     pub notes: Vec<String>,
+    /// The command that gives these digits again, the run's own choices included; absent in records
+    /// of earlier versions.
+    #[serde(default)]
+    pub replay: Option<String>,
+    /// With which features file systems were formatted, and for whom: one sentence each.
+    #[serde(default)]
+    pub formatting: Vec<String>,
 }
 
 /// What a kernel was.

@@ -24,7 +24,7 @@ pub use agreement::{agreement_markdown, agreement_text};
 pub use model::{FailedCell, Kernel, Report};
 
 /// What a report can be rendered as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub enum Format {
     /// Aligned tables for a terminal.
     Terminal,
@@ -56,21 +56,6 @@ impl Format {
         Format::Svg,
         Format::Png,
     ];
-
-    /// The word on a command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Terminal => "terminal",
-            Format::Markdown => "markdown",
-            Format::Org => "org",
-            Format::Csv => "csv",
-            Format::Json => "json",
-            Format::Junit => "junit",
-            Format::Svg => "svg",
-            Format::Png => "png",
-        }
-    }
 }
 
 /// How to render, where a format leaves a choice.

@@ -123,7 +123,10 @@ impl Report {
                 .count(),
             notes,
             method: method::sentences(first),
-            replay: format!("cargo xtask repro {} --verify", first.scenario.name),
+            replay: first
+                .replay
+                .clone()
+                .unwrap_or_else(|| format!("cargo xtask repro {} --verify", first.scenario.name)),
             comparison,
         }
     }

@@ -107,6 +107,9 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
         }
         add(&format!("file system {}", fs.name), value);
     }
+    for sentence in &results.formatting {
+        add("features", sentence.clone());
+    }
     for workload in &scenario.workloads {
         add(&format!("workload {}", workload.name), job(workload));
     }
@@ -220,5 +223,21 @@ fn what(job: &Workload) -> String {
         (true, true) => format!("{order} direct reads and {writes}"),
         (true, false) => format!("{order} direct reads"),
         (false, _) => format!("{order} direct {writes}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{self, fixture};
+
+    #[test]
+    fn the_features_of_file_systems_are_part_of_the_setup() {
+        let mut results = fixture::results();
+        results.formatting = vec!["xfs: formatted for Linux 5.10 and later".into()];
+        let comparison = compare::compare(&[&results]);
+        let setup = of(&[&results], &comparison);
+        let found = setup.iter().find(|(name, _)| name == "features");
+        assert_eq!(found.map(|(_, value)| value), results.formatting.first());
     }
 }

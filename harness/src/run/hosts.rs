@@ -1,13 +1,10 @@
 //! How many guests this host takes at once, and on which CPUs.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    host::doctor::{BESIDES_GUEST, guests_at_once},
+};
 use std::fs;
-
-/// What a guest needs besides its own RAM, in MiB: QEMU itself and its translated code.
-const OVERHEAD_MIB: u64 = 256;
-
-/// What is left to the host, in MiB.
-const RESERVE_MIB: u64 = 256;
 
 /// Where guests may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,17 +48,16 @@ fn choose(
     cpus: &[usize],
     available_mib: u64,
 ) -> Result<Slots> {
-    let each = u64::from(memory_mib) + OVERHEAD_MIB;
-    let fit = usize::try_from(available_mib.saturating_sub(RESERVE_MIB) / each).unwrap_or(0);
-    if fit == 0 {
+    let each = u64::from(memory_mib) + (BESIDES_GUEST >> 20);
+    // More jobs than CPUs is the caller's wish: the CPUs are shared round robin.
+    let wanted = wanted.unwrap_or(cpus.len()).max(1);
+    let jobs = guests_at_once(wanted, available_mib << 20, u64::from(memory_mib) << 20);
+    if jobs == 0 {
         return Err(Error::host(format!(
             "a guest needs {each} MiB of memory, and this host has {available_mib} MiB available"
         ))
         .hint("free some memory, or lower [guest] memory in the scenario"));
     }
-    let wanted = wanted.unwrap_or(cpus.len()).max(1);
-    // More jobs than CPUs is the caller's wish: the CPUs are shared round robin.
-    let jobs = wanted.min(fit);
     let note = (jobs < wanted).then(|| {
         format!(
             "{jobs} guests at once instead of {wanted}: each needs {each} MiB, and \

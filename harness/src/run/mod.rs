@@ -307,6 +307,8 @@ impl<'a> Recorder<'a> {
             vmm: self.plan.vmm.clone(),
             cells: self.cells.clone(),
             notes: self.notes.clone(),
+            replay: self.dir.replay().map(str::to_owned),
+            formatting: self.dir.formatting().to_vec(),
         }
     }
 

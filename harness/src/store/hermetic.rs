@@ -1,11 +1,10 @@
 //! Running an executable of a tree with the tree's own loader, libraries, firmware and modules, so
 //! that nothing of the host but its kernel is used, and nothing is installed.
 
-use super::{FetchProgress, Sources, Store, elf, tree_key};
+use super::elf;
 use crate::{
     digest::Sha256,
     error::{Error, Result},
-    lock::LockEntry,
 };
 use std::{
     ffi::OsString,
@@ -42,21 +41,6 @@ pub struct Hermetic {
 }
 
 impl Hermetic {
-    /// QEMU from a lock entry, unpacked into the store if it is not there yet.
-    ///
-    /// # Errors
-    /// When the packages cannot be had, or lack QEMU or something it needs.
-    pub fn qemu(
-        store: &Store,
-        entry: &LockEntry,
-        sources: &Sources,
-        progress: &dyn FetchProgress,
-    ) -> Result<Hermetic> {
-        let tree = store.tree(&entry.files, sources, progress)?;
-        Hermetic::in_tree(&tree, QEMU, tree_key(&entry.files))
-            .map_err(|e| e.while_(format!("preparing `{}` from the lock", entry.name)))
-    }
-
     /// An executable by its path in an unpacked tree.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod running;
+
 use diorama::{
     digest::Sha256,
     provision::Project,

@@ -6,7 +6,8 @@
 //! protocol loses its connection, never the harness.
 
 use super::packet::{
-    Address, HOST_CID, Header, MAX_PAYLOAD, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM,
+    ANY_CID, Address, HOST_CID, Header, MAX_PAYLOAD, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND,
+    TYPE_STREAM,
 };
 use std::collections::VecDeque;
 
@@ -93,6 +94,15 @@ impl Connection {
 
     /// Takes one packet of the guest. `payload` is what really followed the header.
     pub fn receive(&mut self, header: &Header, payload: &[u8]) {
+        let mut header = *header;
+        // Linux asks for its own CID first and for the device second (virtio_transport_common.c,
+        // virtio_transport_send_pkt_info): a guest that connects while its driver is just finding
+        // the device sends its request from nobody. Dropping that would leave it waiting for ever;
+        // there is one guest at this device, and it looks its socket up by the port.
+        if header.src.cid == ANY_CID {
+            header.src.cid = self.guest.cid;
+        }
+        let header = &header;
         if header.src.cid != self.guest.cid || header.dst.cid != HOST_CID {
             return; // Not from or not to anyone here: the specification has it dropped.
         }

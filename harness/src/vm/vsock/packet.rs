@@ -13,6 +13,9 @@ pub const MAX_PAYLOAD: usize = 64 << 10;
 /// The host's well-known address (`VMADDR_CID_HOST` in linux/vm_sockets.h).
 pub const HOST_CID: u64 = 2;
 
+/// No address in particular (`VMADDR_CID_ANY` in linux/vm_sockets.h), in the packet's 64 bits.
+pub const ANY_CID: u64 = u32::MAX as u64;
+
 /// The only socket type spoken here (`VIRTIO_VSOCK_TYPE_STREAM`).
 pub const TYPE_STREAM: u16 = 1;
 
