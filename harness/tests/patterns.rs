@@ -94,30 +94,27 @@ fn every_pattern_is_measured_and_its_answer_is_right() {
     }
 }
 
-/// Where both CPUs have work, QEMU's turns between them end early when its main loop wakes up,
-/// which the host decides: equal inputs give equal checkpoints, and figures that are nearly equal.
+/// Whose turn it is among the CPUs is not part of a checkpoint: from one, windows moved by up to
+/// 0.07%. Booted once per cell they are exact.
 #[test]
-fn threads_on_two_cpus_are_measured_and_repeat_within_two_percent() {
-    let test = "threads_on_two_cpus_are_measured_and_repeat_within_two_percent";
+fn threads_on_two_cpus_are_measured_and_repeat_exactly() {
+    let test = "threads_on_two_cpus_are_measured_and_repeat_exactly";
     let Some(lab) = Lab::open(test) else { return };
     let results = lab.measure(&["patterns-smp", "--fresh"], 0);
     check_all(&results, 2);
-    let second = digits(&lab.measure(&["patterns-smp", "--fresh", "--jobs", "1"], 0));
-    for (cell, first) in digits(&results) {
-        let second = &second[&cell];
-        assert_eq!(first["inputs"], second["inputs"], "{cell}");
-        let checkpoint = |exact: &Value| exact["memory"]["checkpoint"].clone();
-        assert_eq!(checkpoint(&first), checkpoint(second), "{cell}");
-        let rates = |exact: &Value| -> Vec<f64> {
-            let report: CellReport =
-                serde_json::from_value(exact["guest"].clone()).expect("a report");
-            let rate = |r: &diorama_wire::Repetition| r.ios as f64 / r.window_ns as f64;
-            report.repetitions.iter().map(rate).collect()
-        };
-        for (one, other) in rates(&first).into_iter().zip(rates(second)) {
-            let ratio = one / other;
-            assert!((0.98..1.02).contains(&ratio), "{cell}: {ratio}");
-        }
+    let again = [
+        "patterns-smp",
+        "--fresh",
+        "--jobs",
+        "1",
+        "--only-kernel",
+        "7.2",
+    ];
+    let second = digits(&lab.measure(&again, 0));
+    assert_eq!(second.len(), 4);
+    let first = digits(&results);
+    for (cell, exact) in second {
+        assert_eq!(first[&cell], exact, "{cell}");
     }
 }
 

@@ -46,6 +46,16 @@ pub struct Machine {
     pub checkpoint: Sha256,
 }
 
+impl Machine {
+    /// Whether its cells may start from a checkpoint: the guest can stop itself, and has one CPU.
+    /// Whose turn it is among several is QEMU's to know, and is not saved: cells that go on from
+    /// such a checkpoint differ.
+    #[must_use]
+    pub fn can_checkpoint(&self) -> bool {
+        self.stop_by == StopBy::Pvpanic && self.spec.smp == 1
+    }
+}
+
 /// One cell.
 #[derive(Clone, Debug)]
 pub struct CellPlan {

@@ -23,15 +23,7 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
          difference, when the two ranges overlap or the medians are within 0.5%."
             .to_owned(),
     ];
-    let (first, last) = if lane.is_exact() && results.scenario.smp > 1 {
-        (
-            "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
-             with a memory-backed block device inside it; its CPUs are executed in turns, and the \
-             host decides when a turn ends, so that equal inputs give nearly, not exactly, equal \
-             digits where more than one CPU has work.",
-            PATH_LENGTH,
-        )
-    } else if lane.is_exact() {
+    let (first, last) = if lane.is_exact() {
         (
             "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
              with a memory-backed block device inside it, so that nothing outside can reach a \

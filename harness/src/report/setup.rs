@@ -144,7 +144,7 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
 fn cpus(smp: u32) -> String {
     match smp {
         1 => "1 CPU".to_owned(),
-        n => format!("{n} CPUs, executed in turns: digits repeat nearly, not exactly"),
+        n => format!("{n} CPUs, executed in turns; booted once per cell"),
     }
 }
 

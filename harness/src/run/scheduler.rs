@@ -8,10 +8,9 @@ use super::{
     executor::{Booted, Executor, Watch},
 };
 use crate::{
-    plan::Plan,
+    plan::{Machine, Plan},
     record::{CellResult, Origin, Outcome},
 };
-use diorama_wire::StopBy;
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
@@ -104,10 +103,7 @@ pub async fn run<E: Executor>(
         .iter()
         .enumerate()
         .map(|(k, kernel)| {
-            let can = kernel
-                .machine
-                .as_ref()
-                .is_some_and(|m| m.stop_by == StopBy::Pvpanic);
+            let can = kernel.machine.as_ref().is_some_and(Machine::can_checkpoint);
             let needed = waiting.iter().any(|(kernel, _)| *kernel == k);
             if can && needed && options.checkpoints {
                 State::Wanted
