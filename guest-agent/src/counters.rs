@@ -3,15 +3,10 @@
 use crate::{
     clock,
     fail::{Fail, Result},
+    kworkers::Kworkers,
     parse::{self, DiskStat, ProcStat},
 };
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    os::unix::fs::FileExt,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs::File, os::unix::fs::FileExt, path::Path, time::Duration};
 
 /// The counters that are cheap to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +33,7 @@ pub struct Counters {
     disk: Probe,
     timer_list: Option<Probe>,
     schedstat: Option<Probe>,
+    kworkers: Kworkers,
 }
 
 /// A sleep just long enough that the scheduler takes this process off the CPU, and so brings its
@@ -62,6 +58,7 @@ impl Counters {
             disk: Probe::open(&sysfs.join("stat"))?,
             timer_list,
             schedstat: Probe::open(Path::new("/proc/schedstat")).ok(),
+            kworkers: Kworkers::default(),
         })
     }
 
@@ -85,16 +82,21 @@ impl Counters {
         // What sleeps lies farther from the window than what does not, on either side.
         Ok(match edge {
             Edge::Before => {
-                let kworkers = kworker_runs();
+                let kworkers = self.kworkers()?;
                 let idle_ns = self.idle(edge)?;
                 Slow { idle_ns, kworkers }
             }
             Edge::After => {
                 let idle_ns = self.idle(edge)?;
-                let kworkers = kworker_runs();
+                let kworkers = self.kworkers()?;
                 Slow { idle_ns, kworkers }
             }
         })
+    }
+
+    fn kworkers(&mut self) -> Result<Option<BTreeMap<u32, u64>>> {
+        let forks = self.stat()?.forks;
+        Ok(self.kworkers.runs(forks))
     }
 
     fn stat(&mut self) -> Result<ProcStat> {
@@ -173,28 +175,6 @@ impl Probe {
             }
         }
     }
-}
-
-/// How often each kworker was put on a CPU, by thread; `None` without CONFIG_SCHED_INFO.
-fn kworker_runs() -> Option<BTreeMap<u32, u64>> {
-    let mut runs = BTreeMap::new();
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
-            continue;
-        };
-        // A thread may end between these reads; then it is not counted.
-        match fs::read(format!("/proc/{pid}/comm")) {
-            Ok(comm) if comm.starts_with(b"kworker") => {}
-            _ => continue,
-        }
-        let text = match fs::read(format!("/proc/{pid}/schedstat")) {
-            Ok(text) => text,
-            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => continue,
-            Err(_) => return None,
-        };
-        runs.insert(pid, parse::schedstat_runs(&text)?);
-    }
-    Some(runs)
 }
 
 /// Runs between two readings: threads that appeared count whole, threads that ended not at all.

@@ -18,6 +18,7 @@ mod fio;
 mod format;
 mod fw_cfg;
 mod job;
+mod kworkers;
 mod latency;
 mod measure;
 mod parse;

@@ -2,13 +2,15 @@
 
 use diorama_wire::Rw;
 
-/// Two figures of /proc/stat (Documentation/filesystems/proc.rst).
+/// Three figures of /proc/stat (Documentation/filesystems/proc.rst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcStat {
     /// `ctxt`
     pub context_switches: u64,
     /// `intr`, first figure.
     pub interrupts: u64,
+    /// `processes`: forks since boot, of threads too.
+    pub forks: u64,
 }
 
 /// Reads /proc/stat.
@@ -16,6 +18,7 @@ pub fn proc_stat(text: &[u8]) -> Option<ProcStat> {
     Some(ProcStat {
         context_switches: first_number(text, b"ctxt ")?,
         interrupts: first_number(text, b"intr ")?,
+        forks: first_number(text, b"processes ")?,
     })
 }
 
@@ -150,12 +153,13 @@ mod tests {
 
     #[test]
     fn proc_stat_gives_switches_and_all_interrupts() {
-        let text = b"cpu  1 2 3 40 5 6\ncpu0 1 2 3 4 5 6\nintr 40961 0 9 0\nctxt 73421\nbtime 1704067200\n";
+        let text = b"cpu  1 2 3 40 5 6\ncpu0 1 2 3 4 5 6\nintr 40961 0 9 0\nctxt 73421\nbtime 1704067200\nprocesses 512\n";
         assert_eq!(
             proc_stat(text),
             Some(ProcStat {
                 context_switches: 73_421,
                 interrupts: 40_961,
+                forks: 512,
             })
         );
         assert_eq!(proc_stat(b"ctxt 1\n"), None);
