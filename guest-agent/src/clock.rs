@@ -1,12 +1,49 @@
 //! The guest's monotonic clock, and waiting by it.
 
-use crate::fail::{Fail, Result};
-use std::time::Duration;
+use crate::{
+    fail::{Fail, Result},
+    quiet,
+};
+use std::{
+    arch::x86_64::{_mm_lfence, _rdtsc},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-/// Nanoseconds of CLOCK_MONOTONIC. Through the vDSO, which static glibc uses since 2.31: no system
-/// call, some 50 instructions. Under the instruction clock this counts executed instructions.
+/// Whether the time-stamp counter counts nanoseconds here, as it does under the instruction clock;
+/// decided once, by [`check`].
+static TSC_COUNTS_NS: AtomicBool = AtomicBool::new(false);
+
+/// So much may counter and clock differ over [`COMPARED`], ns: they are read one after the other.
+const APART_NS: u64 = 64;
+
+/// Instructions over which they are compared.
+const COMPARED: u64 = 2_000_000;
+
+/// Nanoseconds of a clock that never goes back. Under the instruction clock it counts executed
+/// instructions and is the time-stamp counter itself, a few instructions; elsewhere it is
+/// CLOCK_MONOTONIC. Only differences mean anything.
 #[inline]
 pub fn now() -> u64 {
+    if TSC_COUNTS_NS.load(Ordering::Relaxed) {
+        tsc()
+    } else {
+        monotonic()
+    }
+}
+
+#[inline]
+fn tsc() -> u64 {
+    // SAFETY: every x86-64 has both. The fence keeps the reading behind what comes before it.
+    unsafe {
+        _mm_lfence();
+        _rdtsc()
+    }
+}
+
+/// CLOCK_MONOTONIC, through the vDSO, which static glibc uses since 2.31: no system call, some 50
+/// instructions.
+fn monotonic() -> u64 {
     let mut t = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -16,7 +53,15 @@ pub fn now() -> u64 {
     t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
 }
 
-/// Whether timers end by the clock or by the tick only.
+/// Whether the counter and the clock run alike.
+fn tsc_counts_ns() -> bool {
+    let before = (monotonic(), tsc());
+    quiet::spin(COMPARED / 2);
+    let after = (monotonic(), tsc());
+    (after.0 - before.0).abs_diff(after.1.wrapping_sub(before.1)) <= APART_NS
+}
+
+/// Chooses the clock, and says whether timers end by it or by the tick only.
 ///
 /// # Errors
 /// When it is by the tick: the model device's latency would be a whole tick.
@@ -25,9 +70,10 @@ pub fn check() -> Result<()> {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: as in `now`.
+    // SAFETY: as in `monotonic`.
     unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC, &mut t) };
     if (t.tv_sec, t.tv_nsec) == (0, 1) {
+        TSC_COUNTS_NS.store(tsc_counts_ns(), Ordering::Relaxed);
         return Ok(());
     }
     Err(Fail::unsupported(

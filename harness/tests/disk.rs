@@ -120,7 +120,7 @@ fn a_full_disk_below_the_record_ends_the_run_and_loses_no_cell() {
         return;
     };
     // Room for the record of one cell, and not of two.
-    let Some(disk) = SmallDisk::new(&lab, name, 320) else {
+    let Some(disk) = SmallDisk::new(&lab, name, 700) else {
         return;
     };
     let select = unknown_cells(&lab, "fault=full");

@@ -10,7 +10,7 @@ use super::{Queue, Setup, Stop};
 use crate::fail::{Fail, Result};
 use diorama_wire::Sync;
 use io_uring::{IoUring, Parameters, Probe, opcode, squeue, types};
-use std::{io, os::fd::AsRawFd};
+use std::{arch::asm, io, os::fd::AsRawFd};
 
 /// `IORING_ENTER_GETEVENTS` (include/uapi/linux/io_uring.h).
 const GETEVENTS: u32 = 1;
@@ -256,17 +256,20 @@ impl Ring {
 
     /// io_uring_enter(2): how many submissions it took, or a negative errno. It always does the
     /// completions' pending work, as fio's engine asks for.
-    #[inline]
+    #[inline(always)]
     fn enter(&self, submit: u32, min: u32) -> i64 {
-        // SAFETY: no argument but numbers; the entries are valid (`prepare`).
-        let entered = unsafe {
-            self.ring
-                .submitter()
-                .enter::<libc::sigset_t>(submit, min, GETEVENTS, None)
-        };
-        match entered {
-            Ok(n) => n as i64,
-            Err(e) => -i64::from(e.raw_os_error().unwrap_or(libc::EIO)),
+        let returned;
+        // SAFETY: io_uring_enter(ring, submit, min, GETEVENTS, NULL, 0); the entries are valid
+        // (`prepare`). The kernel writes to the buffers and the ring only, which the compiler must
+        // take to be changed.
+        unsafe {
+            asm!("syscall",
+                inlateout("rax") libc::SYS_io_uring_enter => returned,
+                in("rdi") i64::from(self.ring.as_raw_fd()), in("rsi") u64::from(submit),
+                in("rdx") u64::from(min), in("r10") u64::from(GETEVENTS),
+                in("r8") 0u64, in("r9") 0u64,
+                lateout("rcx") _, lateout("r11") _, options(nostack));
         }
+        returned
     }
 }

@@ -58,7 +58,8 @@ impl Counter<'_> {
             let mut job = job.clone();
             job.workload.bound = Bound::Ios(ios);
             job.measure.repetitions = 1;
-            job.measure.warmup_ios = IOS[1];
+            // No more than either, so that the warm-up is the same in both.
+            job.measure.warmup_ios = IOS[0];
             if job.fio.is_some() {
                 let fio = in_fios_words(&job.workload);
                 job.fio = Some(fio.map_err(Error::input)?);
