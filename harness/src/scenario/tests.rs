@@ -59,7 +59,7 @@ fn the_reports_scenario_is_the_reports_matrix() {
     assert_eq!(s.expect.len(), 5);
     let write = &s.workloads[3].job;
     assert_eq!((write.rw, write.block_size), (Rw::Write, 16 << 10));
-    assert_eq!(write.bound, Bound::Runtime(20_000_000));
+    assert_eq!(write.bound, Bound::Runtime(40_000_000));
     assert_eq!(write.file_size, 32 << 20);
     good(include_str!("../../../scenarios/smoke.toml"));
 }
