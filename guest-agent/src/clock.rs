@@ -108,6 +108,8 @@ pub fn sleep_until(deadline: u64) {
 
 /// Sleeps until the clock shows `deadline` exactly, however long the call takes to begin.
 pub fn sleep_until_exactly(deadline: u64) {
+    // The kernel's timers know CLOCK_MONOTONIC, which runs alike but begins elsewhere.
+    let deadline = monotonic() + deadline.saturating_sub(now());
     let until = libc::timespec {
         tv_sec: (deadline / 1_000_000_000).cast_signed(),
         tv_nsec: (deadline % 1_000_000_000).cast_signed(),
