@@ -59,13 +59,11 @@ fn summary(pairs: &[Pair]) -> String {
 
 /// Every side's figures.
 fn figures(pairs: &[Pair], lane: Lane) -> Table {
-    let mut columns: Vec<String> = COMPARED.map(|m| m.facts().short.to_owned()).into();
-    columns.extend(["to baseline".to_owned(), "user instr".to_owned()]);
     Table {
         title: "Each workload through our engine and through fio's".into(),
         caption: format!("{lane}; medians, per I/O but for IOPS"),
         corner: "kernel, workload".into(),
-        columns,
+        columns: columns("to baseline"),
         groups: groups(pairs, |pair| {
             let row = |side: &Side| Row {
                 label: format!("{} {}", pair.kernel, side.workload),
@@ -79,6 +77,15 @@ fn figures(pairs: &[Pair], lane: Lane) -> Table {
             "user instr: user-space instructions per I/O, all in, counted one by one".into(),
         ],
     }
+}
+
+/// The compared metrics', then the effect of the kernel as this table shows it, and the cost.
+fn columns(effect: &str) -> Vec<String> {
+    let metrics = COMPARED.iter().map(|m| m.facts().short);
+    metrics
+        .chain([effect, "user instr"])
+        .map(str::to_owned)
+        .collect()
 }
 
 fn side_entries(side: &Side) -> Vec<Entry> {
@@ -101,13 +108,11 @@ fn optional(value: Option<f64>, decimals: usize) -> Entry {
 
 /// Ours relative to fio's.
 fn apart(pairs: &[Pair], lane: Lane) -> Table {
-    let mut columns: Vec<String> = COMPARED.map(|m| m.facts().short.to_owned()).into();
-    columns.extend(["effect".to_owned(), "user instr".to_owned()]);
     Table {
         title: "Ours relative to fio's".into(),
         caption: format!("{lane}; ours / fio's"),
         corner: "kernel, workload".into(),
-        columns,
+        columns: columns("effect"),
         groups: groups(pairs, |pair| {
             let mut entries: Vec<Entry> = COMPARED.iter().map(|m| relative(pair, *m)).collect();
             entries.push(optional(pair.effect, 3));
