@@ -66,7 +66,11 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
         formatting,
     } = prepared;
     let slots = run::slots(measure.jobs.map(Into::into), plan.scenario.memory_mib)?;
-    let notes = notes.into_iter().chain(slots.note.clone()).collect();
+    let notes = notes
+        .into_iter()
+        .chain(slots.note.clone())
+        .chain(plan.caution())
+        .collect();
     say_settled(&ui, &plan);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -133,6 +133,19 @@ pub fn oldest(prepared: &[Prepared]) -> features::KernelVersion {
 }
 
 impl Plan {
+    /// What a reader must know of every figure of this plan, if anything.
+    #[must_use]
+    pub fn caution(&self) -> Option<String> {
+        let smp = self.scenario.smp;
+        (smp > 1).then(|| {
+            format!(
+                "each guest has {smp} CPUs: QEMU keeps its threads in step for guests with one CPU \
+                 only, so beside busy neighbours a cell may now and then miss its digits; `--verify` \
+                 says which"
+            )
+        })
+    }
+
     /// Expands the matrix.
     #[must_use]
     pub fn new(scenario: Scenario, prepared: Vec<Prepared>, vmm: VmmRecord) -> Plan {

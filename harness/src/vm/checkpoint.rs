@@ -1,7 +1,8 @@
 //! Saving and restoring a paused machine.
 //!
-//! The guest's RAM is a memfd of the harness's own: QEMU's migration stream leaves it out
-//! (`x-ignore-shared`) and carries the devices only, and the harness copies the RAM's data ranges.
+//! The guest's RAM is a memfd of the harness's own, and the harness copies its data ranges; QEMU
+//! saves the devices alone. It does so by a command that was made for Xen, because the usual
+//! `migrate` runs in a thread of its own, which a machine that records (see `spec`) has no room for.
 //! A checkpoint is a cache of this host: it is derived from hashed inputs, checked against its own
 //! digests, rebuilt when in doubt, and never taken from elsewhere (loading one is trusting it).
 
@@ -19,8 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
     fs::{self, File},
-    io::{Read, Write},
-    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -30,7 +30,7 @@ const RAM: &str = "ram.img";
 const DEVICES: &str = "devices.bin";
 const META: &str = "checkpoint.json";
 
-/// How long saving or loading the device state may take.
+/// How long loading the device state may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A saved machine. Its files stay open: another harness may replace the directory meanwhile.
@@ -63,25 +63,12 @@ impl Checkpoint {
     /// When QEMU refuses or the disk does.
     pub async fn save(machine: &Machine, dir: &Path, memory: String, wall_s: f64) -> Result<()> {
         let cpu_s = machine.cpu_seconds();
-        let (read, write) = pipe()?;
-        let drain = tokio::task::spawn_blocking(move || {
-            let mut state = Vec::new();
-            File::from(read).read_to_end(&mut state).map(|_| state)
-        });
-        ignore_shared_ram(machine).await?;
-        machine.qmp.send_fd("devices", write.as_fd()).await?;
-        drop(write);
+        let path = machine.devices.inherited_path();
         machine
             .qmp
-            .execute("migrate", json!({"uri": "fd:devices"}))
+            .execute("xen-save-devices-state", json!({"filename": path}))
             .await?;
-        let devices = tokio::time::timeout(DEADLINE, drain)
-            .await
-            .map_err(|e| Error::host("waiting for QEMU's device state").because(e))?
-            .map_err(|e| Error::internal("reading QEMU's device state").because(e))?
-            .map_err(|e| Error::host("reading QEMU's device state").because(e))?;
-        await_migration(machine).await?;
-
+        let devices = machine.devices.bytes_from(0);
         let digest = blake3::hash(&devices).to_hex().to_string();
         let meta = Meta {
             memory,
@@ -142,20 +129,8 @@ impl Checkpoint {
             GuestRam::load_sparse(&own_path(&file))
         })
         .await?;
-        let machine = Machine::start(vmm, spec, Start::Restore, ram, job, cpu).await?;
-        ignore_shared_ram(&machine).await?;
-        let devices = self.devices.clone();
-        let (read, write) = pipe()?;
-        machine.qmp.send_fd("devices", read.as_fd()).await?;
-        drop(read);
-        let feed = tokio::task::spawn_blocking(move || File::from(write).write_all(&devices));
-        machine
-            .qmp
-            .execute("migrate-incoming", json!({"uri": "fd:devices"}))
-            .await?;
-        feed.await
-            .map_err(|e| Error::internal("feeding QEMU its device state").because(e))?
-            .map_err(|e| Error::host("feeding QEMU its device state").because(e))?;
+        let start = Start::Restore(&self.devices);
+        let machine = Machine::start(vmm, spec, start, ram, job, cpu).await?;
         await_incoming(&machine).await?;
         Ok(machine)
     }
@@ -180,62 +155,24 @@ pub async fn blocking<T: Send + 'static>(
     }
 }
 
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-        .map_err(|e| Error::host("making a pipe").because(std::io::Error::from(e)))
-}
-
-async fn ignore_shared_ram(machine: &Machine) -> Result<()> {
-    let capability = json!([{"capability": "x-ignore-shared", "state": true}]);
-    machine
-        .qmp
-        .execute(
-            "migrate-set-capabilities",
-            json!({"capabilities": capability}),
-        )
-        .await
-        .map(drop)
-}
-
-async fn await_migration(machine: &Machine) -> Result<()> {
-    poll(machine, "query-migrate", |answer| {
-        match answer["status"].as_str() {
-            Some("completed") => Ok(true),
-            Some("failed" | "cancelled") => Err(Error::host(format!(
-                "QEMU could not save its devices: {answer}"
-            ))),
-            _ => Ok(false),
-        }
-    })
-    .await
-}
-
+/// Waits until QEMU has read its devices' state.
 async fn await_incoming(machine: &Machine) -> Result<()> {
-    poll(machine, "query-status", |answer| {
-        match answer["status"].as_str() {
-            Some("inmigrate") => Ok(false),
-            Some("internal-error" | "io-error") | None => Err(Error::host(format!(
-                "QEMU did not take the device state: {answer}"
-            ))),
-            Some(_) => Ok(true),
-        }
-    })
-    .await
-}
-
-async fn poll(
-    machine: &Machine,
-    command: &str,
-    done: impl Fn(&serde_json::Value) -> Result<bool>,
-) -> Result<()> {
     let ask = async {
-        while !done(&machine.qmp.execute(command, json!({})).await?)? {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        loop {
+            let answer = machine.qmp.execute("query-status", json!({})).await?;
+            match answer["status"].as_str() {
+                Some("inmigrate") => tokio::time::sleep(Duration::from_millis(2)).await,
+                Some("paused") => return Ok(()),
+                _ => {
+                    return Err(Error::host(format!(
+                        "QEMU did not take the device state: {answer}"
+                    )));
+                }
+            }
         }
-        Ok(())
     };
     match tokio::time::timeout(DEADLINE, ask).await {
         Ok(result) => result,
-        Err(e) => Err(Error::host(format!("waiting for QEMU's {command}")).because(e)),
+        Err(e) => Err(Error::host("waiting for QEMU to take the device state").because(e)),
     }
 }

@@ -45,6 +45,8 @@ pub struct Machine {
     pub console: Stream,
     /// The agent's debug port.
     pub progress: Stream,
+    /// Where QEMU writes the state of its devices when it is told to.
+    pub devices: Stream,
     stderr: Stream,
 }
 
@@ -59,7 +61,7 @@ impl Machine {
     pub async fn start(
         vmm: &Vmm,
         spec: &Spec,
-        start: Start,
+        start: Start<'_>,
         ram: GuestRam,
         job: &[u8],
         cpu: usize,
@@ -68,6 +70,10 @@ impl Machine {
         let console = Stream::new("console").map_err(starting)?;
         let progress = Stream::new("progress").map_err(starting)?;
         let stderr = Stream::new("stderr").map_err(starting)?;
+        let devices = Stream::new("devices").map_err(starting)?;
+        if let Start::Restore(state) = start {
+            devices.file.write_all_at(state, 0).map_err(starting)?;
+        }
         let item = Stream::new("job").map_err(starting)?;
         item.file.write_all_at(&padded(job)?, 0).map_err(starting)?;
         let (ours, theirs) = UnixStream::pair().map_err(starting)?;
@@ -77,12 +83,20 @@ impl Machine {
             console: console.file.as_raw_fd(),
             progress: progress.file.as_raw_fd(),
             job: item.file.as_raw_fd(),
+            devices: devices.file.as_raw_fd(),
         };
         let mut command = vmm.command();
         command.args(spec.argv(&fds, start));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(stderr.file.try_clone().map_err(starting)?);
-        let inherited = [fds.ram, fds.qmp, fds.console, fds.progress, fds.job];
+        let inherited = [
+            fds.ram,
+            fds.qmp,
+            fds.console,
+            fds.progress,
+            fds.job,
+            fds.devices,
+        ];
         let parent = rustix::process::getpid();
         // SAFETY: the closure runs between fork and exec and makes only system calls; it neither
         // allocates nor takes locks.
@@ -103,6 +117,7 @@ impl Machine {
                 ram: Arc::new(ram),
                 console,
                 progress,
+                devices,
                 stderr,
             }),
             Err(error) => {
@@ -202,8 +217,8 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
     Some(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// A memfd that QEMU writes and the harness reads: it can never block the guest, and nothing of
-/// it is left behind.
+/// A memfd that QEMU and the harness share: it can never block the guest, and nothing of it is
+/// left behind.
 #[derive(Clone, Debug)]
 pub struct Stream {
     file: Arc<File>,
@@ -256,6 +271,12 @@ impl Stream {
         }
         bytes.truncate(filled);
         bytes
+    }
+
+    /// A name under which QEMU, which inherits it, opens it again.
+    #[must_use]
+    pub fn inherited_path(&self) -> String {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd())
     }
 
     /// All of it, as text.

@@ -51,8 +51,8 @@ pub struct Spec {
     pub cmdline: String,
     /// Guest RAM in MiB.
     pub memory_mib: u32,
-    /// The guest's CPUs. One thread of QEMU's executes them in turns; a turn also ends when its main
-    /// loop wakes up, so that digits are exact for one CPU, and nearly so for several with work.
+    /// The guest's CPUs. One thread of QEMU's executes them in turns. Digits are exact for one CPU
+    /// whatever the host does, and for several as long as the host leaves QEMU's threads alone.
     pub smp: u32,
 }
 
@@ -78,16 +78,29 @@ pub struct Descriptors {
     pub progress: RawFd,
     /// Holds the job; spaces where there is none yet.
     pub job: RawFd,
+    /// The state of the devices: read at its beginning by a machine that is restored, written by
+    /// one that is saved.
+    pub devices: RawFd,
 }
 
 /// How the machine begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum Start<'a> {
     /// At the kernel's entry.
     Boot,
-    /// From a checkpoint, fed over QMP.
-    Restore,
+    /// Paused, with the devices in this state.
+    Restore(&'a [u8]),
 }
+
+/// One instruction is one nanosecond, and while nothing is executed time jumps to the next timer.
+///
+/// `rr=record` is here for its mutex: the thread that executes holds it from when it begins until
+/// its instructions are accounted, and the main loop waits. Without it the main loop may find the
+/// CPU halted when what it executed last is not counted yet, and jump too far (QEMU's
+/// `icount_start_warp_timer`). Nobody needs the recording.
+const ONE_CPUS_CLOCK: &str = "shift=0,sleep=off,rr=record,rrfile=/dev/null";
+/// QEMU records no machine with several CPUs. It jumps only when all of them are idle.
+const SEVERAL_CPUS_CLOCK: &str = "shift=0,sleep=off";
 
 impl Spec {
     /// The command line of a guest with `smp` CPUs, with a scenario's own words at its end.
@@ -104,7 +117,7 @@ impl Spec {
 
     /// QEMU's arguments.
     #[must_use]
-    pub fn argv(&self, fds: &Descriptors, start: Start) -> Vec<OsString> {
+    pub fn argv(&self, fds: &Descriptors, start: Start<'_>) -> Vec<OsString> {
         let file = |fd: RawFd| format!("/proc/self/fd/{fd}");
         let mut argv: Vec<OsString> = self
             .machine(&file(fds.ram))
@@ -131,8 +144,9 @@ impl Spec {
         };
         path(&mut argv, "-kernel", &self.kernel);
         path(&mut argv, "-initrd", &self.initramfs);
-        if start == Start::Restore {
-            argv.extend(["-incoming".into(), "defer".into()]);
+        if let Start::Restore(_) = start {
+            let incoming = format!("fd:{}", fds.devices);
+            argv.extend(["-S".into(), "-incoming".into(), incoming.into()]);
         }
         argv
     }
@@ -154,11 +168,18 @@ impl Spec {
             "-no-user-config",
             "-no-reboot",
             "-M",
-            "q35,smm=off,sata=off,smbus=off,memory-backend=mem",
+            "q35,smm=off,sata=off,smbus=off,memory-backend=mem,suppress-vmdesc=on",
+            // What is saved are the devices alone.
+            "-global",
+            "migration.send-configuration=off",
             "-accel",
             "tcg,thread=single",
             "-icount",
-            "shift=0,sleep=off",
+            if self.smp == 1 {
+                ONE_CPUS_CLOCK
+            } else {
+                SEVERAL_CPUS_CLOCK
+            },
             "-rtc",
             "base=2024-01-01T00:00:00,clock=vm",
             "-cpu",
@@ -212,6 +233,7 @@ mod tests {
             console: 7,
             progress: 8,
             job: 9,
+            devices: 10,
         }
     }
 
@@ -225,7 +247,7 @@ mod tests {
             .join(" ");
         for rule in [
             "-accel tcg,thread=single",
-            "-icount shift=0,sleep=off",
+            "-icount shift=0,sleep=off,rr=record",
             "clock=vm",
             "-rtc base=2024-01-01T00:00:00",
             "-cpu qemu64",
@@ -254,7 +276,7 @@ mod tests {
 
     #[test]
     fn no_host_driven_device_exists_before_the_measurement() {
-        let argv = spec().argv(&fds(), Start::Restore);
+        let argv = spec().argv(&fds(), Start::Restore(&[]));
         let text = argv
             .iter()
             .map(|a| a.to_string_lossy())
