@@ -10,11 +10,12 @@ use crate::error::{Error, Result};
 use diorama_wire::FW_CFG_JOB_SIZE;
 use rustix::{
     fs::{MemfdFlags, memfd_create},
+    pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with},
     process::{Pid, Signal},
 };
 use std::{
     fs::File,
-    io,
+    io::{self, Write as _},
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
         unix::{fs::FileExt as _, net::UnixStream, process::CommandExt as _},
@@ -71,9 +72,10 @@ impl Machine {
         let progress = Stream::new("progress").map_err(starting)?;
         let stderr = Stream::new("stderr").map_err(starting)?;
         let devices = Stream::new("devices").map_err(starting)?;
-        if let Start::Restore(state) = start {
-            devices.file.write_all_at(state, 0).map_err(starting)?;
-        }
+        let incoming = match start {
+            Start::Boot => None,
+            Start::Restore(state) => Some(filled_pipe(state).map_err(starting)?),
+        };
         let item = Stream::new("job").map_err(starting)?;
         item.file.write_all_at(&padded(job)?, 0).map_err(starting)?;
         let (ours, theirs) = UnixStream::pair().map_err(starting)?;
@@ -83,7 +85,7 @@ impl Machine {
             console: console.file.as_raw_fd(),
             progress: progress.file.as_raw_fd(),
             job: item.file.as_raw_fd(),
-            devices: devices.file.as_raw_fd(),
+            devices: incoming.as_ref().unwrap_or(&devices.file).as_raw_fd(),
         };
         let mut command = vmm.command();
         command.args(spec.argv(&fds, start));
@@ -107,7 +109,7 @@ impl Machine {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| Error::host("starting QEMU").because(e))?;
-        drop((theirs, item));
+        drop((theirs, item, incoming));
 
         match Qmp::connect(ours, QMP_DEADLINE).await {
             Ok((qmp, events)) => Ok(Machine {
@@ -172,6 +174,17 @@ impl Machine {
         let _ = self.child.start_kill();
         let _ = timeout(QMP_DEADLINE, self.child.wait()).await;
     }
+}
+
+/// A pipe that holds these bytes and then ends. QEMU warns when it reads a state from anything that
+/// can be read twice.
+fn filled_pipe(bytes: &[u8]) -> io::Result<File> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    if bytes.len() > fcntl_getpipe_size(&write)? {
+        fcntl_setpipe_size(&write, bytes.len())?;
+    }
+    File::from(write).write_all(bytes)?;
+    Ok(File::from(read))
 }
 
 /// A job as the fw_cfg item holds it: always of the same size.

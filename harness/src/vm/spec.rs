@@ -64,7 +64,7 @@ pub struct Identity {
     initramfs: Sha256,
 }
 
-/// Descriptors that QEMU inherits; all of them memfds but the monitor's socket, so that nothing
+/// Descriptors that QEMU inherits; what it writes to are memfds but for the monitor's socket, so that nothing
 /// the guest writes can block it and nothing is left on a disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptors {
@@ -78,8 +78,7 @@ pub struct Descriptors {
     pub progress: RawFd,
     /// Holds the job; spaces where there is none yet.
     pub job: RawFd,
-    /// The state of the devices: read at its beginning by a machine that is restored, written by
-    /// one that is saved.
+    /// The state of the devices: a pipe from which a machine is restored, or where it is saved to.
     pub devices: RawFd,
 }
 
