@@ -27,6 +27,42 @@ pub struct Slow {
     pub kworkers: Option<BTreeMap<u32, u64>>,
 }
 
+/// All counters on one side of a stretch of work.
+pub struct Reading {
+    /// The cheap ones, next to the stretch.
+    pub fast: Fast,
+    /// The others.
+    pub slow: Slow,
+}
+
+/// What the guest spent between two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Context switches.
+    pub context_switches: u64,
+    /// Interrupts.
+    pub interrupts: u64,
+    /// Nanoseconds idle, all CPUs, where the kernel says.
+    pub idle_ns: Option<u64>,
+    /// Runs of kworkers, where the kernel counts.
+    pub kworker_runs: Option<u64>,
+}
+
+impl Reading {
+    /// What was spent from this reading until another one.
+    pub fn until(&self, after: &Reading) -> Spent {
+        let (before, after_stat) = (&self.fast.stat, &after.fast.stat);
+        let idle = self.slow.idle_ns.zip(after.slow.idle_ns);
+        let kworkers = (self.slow.kworkers.as_ref()).zip(after.slow.kworkers.as_ref());
+        Spent {
+            context_switches: after_stat.context_switches - before.context_switches,
+            interrupts: after_stat.interrupts - before.interrupts,
+            idle_ns: idle.map(|(before, after)| after.saturating_sub(before)),
+            kworker_runs: kworkers.map(|(before, after)| runs_between(before, after)),
+        }
+    }
+}
+
 /// The counters' files.
 pub struct Counters {
     stat: Probe,
@@ -178,7 +214,7 @@ impl Probe {
 }
 
 /// Runs between two readings: threads that appeared count whole, threads that ended not at all.
-pub fn runs_between(before: &BTreeMap<u32, u64>, after: &BTreeMap<u32, u64>) -> u64 {
+fn runs_between(before: &BTreeMap<u32, u64>, after: &BTreeMap<u32, u64>) -> u64 {
     after
         .iter()
         .map(|(pid, runs)| runs.saturating_sub(before.get(pid).copied().unwrap_or(0)))

@@ -4,6 +4,7 @@
 //! talks one-way until it has measured.
 
 mod boot;
+mod build_id;
 mod check;
 mod clock;
 mod content;

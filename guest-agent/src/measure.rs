@@ -2,7 +2,7 @@
 
 use crate::{
     clock,
-    counters::{Counters, Edge, Fast, Slow, runs_between},
+    counters::{Counters, Edge, Reading},
     debugcon,
     engine::{Engine, Span},
     fail::{Fail, Result},
@@ -114,8 +114,11 @@ impl<E: Engine> Bench<'_, E> {
         let fast = self.counters.fast()?;
         clock::spin_until(open);
         let span = self.window(warm, latency)?;
-        let after = (self.counters.fast()?, self.counters.slow(Edge::After)?);
-        self.summary(phase_ns, &span, latency, &(fast, slow), &after)
+        let after = Reading {
+            fast: self.counters.fast()?,
+            slow: self.counters.slow(Edge::After)?,
+        };
+        self.summary(phase_ns, &span, latency, &Reading { fast, slow }, &after)
     }
 
     /// A window that the device's bandwidth bounds lasts whole refills.
@@ -141,19 +144,19 @@ impl<E: Engine> Bench<'_, E> {
         phase_ns: u64,
         span: &Span,
         latency: &Latency,
-        (before, before_slow): &(Fast, Slow),
-        (after, after_slow): &(Fast, Slow),
+        before: &Reading,
+        after: &Reading,
     ) -> Result<Repetition> {
         let workload = &self.job.workload;
         let block = u64::from(workload.block_size);
         let span_ns = span.end - span.start;
+        let spent = before.until(after);
         let device = after
+            .fast
             .disk
             .of(workload.rw)
-            .since(before.disk.of(workload.rw));
-        // The file system's own I/O may add to it, and requests may be merged; but whatever the
-        // engine moved must have passed the device.
-        if device.sectors * 512 < span.ios * block || device.ios + device.merges < span.ios {
+            .since(before.fast.disk.of(workload.rw));
+        if !device.covers(span.ios, span.ios * block) {
             return Err(Fail::wrong(format!(
                 "{} I/Os of {block} bytes were reaped, but the device completed {} requests \
                  ({} merged) of {} sectors",
@@ -171,21 +174,16 @@ impl<E: Engine> Bench<'_, E> {
             span_ns,
             span_ios: span.ios,
             latency: latency.buckets(),
-            context_switches: after.stat.context_switches - before.stat.context_switches,
-            interrupts: after.stat.interrupts - before.stat.interrupts,
+            context_switches: spent.context_switches,
+            interrupts: spent.interrupts,
             // Between the readings and the window the agent is running, never idle. Not so with
             // threads, which are waited for, or with CPUs that it does not run on.
-            busy_ns: before_slow
+            busy_ns: spent
                 .idle_ns
                 .filter(|_| self.cpus == 1 && workload.numjobs == 1)
-                .zip(after_slow.idle_ns)
-                .map(|(before, after)| span_ns.saturating_sub(after.saturating_sub(before))),
+                .map(|idle| span_ns.saturating_sub(idle)),
             user_ns: span.user_ns,
-            kworker_runs: before_slow
-                .kworkers
-                .as_ref()
-                .zip(after_slow.kworkers.as_ref())
-                .map(|(before, after)| runs_between(before, after)),
+            kworker_runs: spent.kworker_runs,
             device_ios: device.ios,
             device_sectors: device.sectors,
         })

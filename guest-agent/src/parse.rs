@@ -63,6 +63,13 @@ impl Requests {
             sectors: self.sectors.wrapping_sub(earlier.sectors),
         }
     }
+
+    /// Whether so many I/Os of so many bytes may have been among these. The file system's own
+    /// requests may add to them, and requests may be merged; but whatever was moved must have passed
+    /// the device.
+    pub fn covers(self, ios: u64, bytes: u64) -> bool {
+        self.sectors * 512 >= bytes && self.ios + self.merges >= ios
+    }
 }
 
 /// /sys/block/*/stat.
@@ -150,6 +157,18 @@ pub fn schedstat_runs(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_cover_what_was_moved_merged_or_not_and_no_more() {
+        let requests = Requests {
+            ios: 90,
+            merges: 10,
+            sectors: 800,
+        };
+        assert!(requests.covers(100, 800 * 512));
+        assert!(!requests.covers(101, 800 * 512));
+        assert!(!requests.covers(100, 801 * 512));
+    }
 
     #[test]
     fn proc_stat_gives_switches_and_all_interrupts() {

@@ -6,7 +6,7 @@
 //! blocks, and the sleep between two attempts only lets the guest's own threads run.
 
 use crate::{
-    boot,
+    boot, build_id,
     fail::{Fail, Result},
     quiet, sys,
 };
@@ -44,6 +44,7 @@ pub fn deliver(late_modules: &[Module], outcome: &Message) -> Result<()> {
     let hello = Message::Hello {
         protocol: PROTOCOL,
         agent: env!("CARGO_PKG_VERSION").to_owned(),
+        build_id: build_id::own().ok_or_else(|| Fail::step("the agent has no build id"))?,
     };
     for message in [&hello, outcome] {
         let frame =

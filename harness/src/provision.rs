@@ -13,7 +13,7 @@ use crate::{
     record::KernelRecord,
     scenario::{KernelRef, KernelSource, Scenario, features::KernelVersion},
     store::{
-        FetchProgress, Sources, Store,
+        FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
         tree_key,
     },
@@ -21,7 +21,7 @@ use crate::{
 };
 use diorama_wire::{FsKind, StopBy};
 use std::{
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -95,6 +95,8 @@ pub struct Provision<'a> {
 pub struct Provisioned {
     /// The VMM.
     pub vmm: Vmm,
+    /// The agent's build id, if it has one.
+    pub agent: Option<String>,
     /// One per kernel of the scenario.
     pub kernels: Vec<Prepared>,
     /// What a reader of the results must know.
@@ -179,8 +181,10 @@ impl Provision<'_> {
         for kernel in &scenario.kernels {
             kernels.push(self.kernel(kernel, &inputs, &mut notes)?);
         }
+        let bytes = fs::read(agent).map_err(|e| Error::io("reading", agent, e))?;
         Ok(Provisioned {
             vmm,
+            agent: elf::build_id(&bytes, agent)?,
             kernels,
             notes,
         })
@@ -378,7 +382,7 @@ fn local_key(image: &Path, modules: Option<&Path>) -> Result<Sha256> {
 
 fn list(dir: &Path, files: &mut Vec<(String, u64, i64)>) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
-    for entry in std::fs::read_dir(dir).map_err(|e| Error::io("reading", dir, e))? {
+    for entry in fs::read_dir(dir).map_err(|e| Error::io("reading", dir, e))? {
         let entry = entry.map_err(|e| Error::io("reading", dir, e))?;
         let path = entry.path();
         let meta = path

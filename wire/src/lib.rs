@@ -28,7 +28,7 @@ pub use report::{
 pub use workload::{Batch, Bound, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 /// Version of everything in this crate. A harness and an agent that disagree do not talk.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The vsock port on which the host (CID 2) listens for the agent.
 pub const VSOCK_PORT: u32 = 5005;

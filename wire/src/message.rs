@@ -14,6 +14,8 @@ pub enum Message {
         protocol: u32,
         /// The agent's version.
         agent: String,
+        /// The build it is: its linker's digest of it (NT_GNU_BUILD_ID), in hex.
+        build_id: String,
     },
     /// The cell was measured.
     Report(Box<CellReport>),
@@ -104,6 +106,7 @@ mod tests {
         let hello = Message::Hello {
             protocol: 1,
             agent: "0.1.0".into(),
+            build_id: "5c01".into(),
         };
         let frame = encode_frame(&hello).unwrap();
         for cut in 0..frame.len() {

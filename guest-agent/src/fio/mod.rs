@@ -11,7 +11,7 @@ mod output;
 
 use crate::{
     clock,
-    counters::{Counters, Edge, Fast, Slow, runs_between},
+    counters::{Counters, Edge, Reading},
     debugcon,
     device::Device,
     fail::{Fail, Result},
@@ -26,9 +26,10 @@ use files::Files;
 use output::Output;
 use std::{
     fs::{self, File},
+    io,
     os::unix::process::ExitStatusExt as _,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -118,25 +119,23 @@ struct Bench<'a> {
 
 /// The counters on both sides of a run of fio.
 struct Around {
-    start: u64,
-    end: u64,
-    before: (Fast, Slow),
-    after: (Fast, Slow),
+    elapsed_ns: u64,
+    before: Reading,
+    after: Reading,
 }
 
 impl Around {
     /// What the run cost the guest.
     fn cost(&self, cpus: u64) -> FioOverhead {
-        let (before, after) = (&self.before, &self.after);
-        let elapsed_ns = self.end - self.start;
-        let idle = before.1.idle_ns.zip(after.1.idle_ns);
-        let kworkers = before.1.kworkers.as_ref().zip(after.1.kworkers.as_ref());
+        let spent = self.before.until(&self.after);
         FioOverhead {
-            elapsed_ns,
-            context_switches: after.0.stat.context_switches - before.0.stat.context_switches,
-            interrupts: after.0.stat.interrupts - before.0.stat.interrupts,
-            busy_ns: idle.map(|(b, a)| (elapsed_ns * cpus).saturating_sub(a.saturating_sub(b))),
-            kworker_runs: kworkers.map(|(b, a)| runs_between(b, a)),
+            elapsed_ns: self.elapsed_ns,
+            context_switches: spent.context_switches,
+            interrupts: spent.interrupts,
+            busy_ns: spent
+                .idle_ns
+                .map(|idle| (self.elapsed_ns * cpus).saturating_sub(idle)),
+            kworker_runs: spent.kworker_runs,
         }
     }
 }
@@ -152,19 +151,14 @@ impl Bench<'_> {
         self.files.lay_again()?;
         let mut child = start(&text)?;
         let mut direct = None;
-        loop {
+        let output = loop {
             // The last look counts: a file that fio makes longer is open otherwise for a moment.
             direct = opens_directly(child.id()).or(direct);
-            if child
-                .try_wait()
-                .map_err(|e| Fail::os("wait for fio", &e))?
-                .is_some()
-            {
-                break;
+            if let Some(status) = child.try_wait().map_err(waiting)? {
+                break finish(status)?;
             }
             std::thread::sleep(LOOK);
-        }
-        let output = finish(child)?;
+        };
         match direct {
             Some(true) => {}
             Some(false) => return Err(Fail::wrong("fio has its file open without O_DIRECT")),
@@ -177,20 +171,19 @@ impl Bench<'_> {
     fn measured(&mut self, text: &str) -> Result<(Around, Output)> {
         self.files.lay_again()?;
         let slow = self.counters.slow(Edge::Before)?;
-        let before = (self.counters.fast()?, slow);
-        let start_ns = clock::now();
-        let mut child = start(text)?;
-        child.wait().map_err(|e| Fail::os("wait for fio", &e))?;
-        let end = clock::now();
         let fast = self.counters.fast()?;
-        let after = (fast, self.counters.slow(Edge::After)?);
+        let before = Reading { fast, slow };
+        let start_ns = clock::now();
+        let status = start(text)?.wait();
+        let elapsed_ns = clock::now() - start_ns;
+        let fast = self.counters.fast()?;
+        let slow = self.counters.slow(Edge::After)?;
         let around = Around {
-            start: start_ns,
-            end,
+            elapsed_ns,
             before,
-            after,
+            after: Reading { fast, slow },
         };
-        Ok((around, finish(child)?))
+        Ok((around, finish(status.map_err(waiting)?)?))
     }
 
     fn repetition(
@@ -205,12 +198,12 @@ impl Bench<'_> {
         let rw = self.job.workload.rw;
         let disk = around
             .after
-            .0
+            .fast
             .disk
             .of(rw)
-            .since(around.before.0.disk.of(rw));
+            .since(around.before.fast.disk.of(rw));
         let total = output.total();
-        if disk.sectors * 512 < total.bytes || disk.ios + disk.merges < total.ios() {
+        if !disk.covers(total.ios(), total.bytes) {
             return Err(Fail::wrong(format!(
                 "fio says it moved {} bytes with {} I/Os, but the device completed {} requests \
                  ({} merged) of {} sectors",
@@ -282,9 +275,12 @@ fn start(text: &str) -> Result<Child> {
         .map_err(|e| Fail::os(format_args!("run {FIO_DIR}/fio"), &e))
 }
 
-/// The output of a run that has ended.
-fn finish(mut child: Child) -> Result<Output> {
-    let status = child.wait().map_err(|e| Fail::os("wait for fio", &e))?;
+fn waiting(e: io::Error) -> Box<Fail> {
+    Fail::os("wait for fio", &e)
+}
+
+/// The output of a run that has ended so.
+fn finish(status: ExitStatus) -> Result<Output> {
     let words = fs::read_to_string(WORDS).unwrap_or_default();
     let text = fs::read_to_string(OUTPUT).unwrap_or_default();
     if !status.success() {

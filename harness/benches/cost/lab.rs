@@ -93,6 +93,7 @@ impl Lab {
             plan: Plan::new(scenario, provided.kernels, provided.vmm.record.clone()),
             qemu: Qemu {
                 vmm: provided.vmm,
+                agent: provided.agent,
                 store,
                 vsock,
                 deadlines: Deadlines::default(),

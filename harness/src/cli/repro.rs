@@ -62,6 +62,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
     let Prepared {
         plan,
         vmm,
+        agent,
         notes,
         formatting,
     } = prepared;
@@ -80,10 +81,36 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
     let dir = RunDir::create(&results_root, &plan.scenario.name, jiff::Timestamp::now())?
         .describe(replay::command(select, &measure.inputs), formatting);
     write_manifest(&dir, &plan, &context, &slots)?;
+    let known = match (measure.fresh, measure.verify) {
+        (true, _) => Known::Replace,
+        (_, true) => Known::Verify,
+        _ => Known::Use,
+    };
+    let executor = Qemu {
+        vmm,
+        agent,
+        store: context.store.clone(),
+        vsock: Vsock::open(None)?,
+        deadlines: measure.deadline.map_or_else(Deadlines::default, |s| {
+            Deadlines::all(Duration::from_secs(s.get().into()))
+        }),
+        // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
+        fresh_checkpoints: known == Known::Replace,
+        consoles: Some(Consoles::in_run(dir.path())),
+    };
     let local = tokio::task::LocalSet::new();
     let finished = local.block_on(
         &runtime,
-        execute(&context, plan, vmm, dir, notes, measure, &slots, &mut ui),
+        execute(
+            &context,
+            plan,
+            (executor, known),
+            dir,
+            notes,
+            measure,
+            &slots,
+            &mut ui,
+        ),
     )?;
     drop(local);
     signals::run_is_over();
@@ -123,7 +150,7 @@ fn say_settled(ui: &Ui, plan: &Plan) {
 async fn execute(
     context: &Context,
     plan: Plan,
-    vmm: Vmm,
+    (executor, known): (Qemu, Known),
     dir: RunDir,
     notes: Vec<String>,
     measure: &MeasureArgs,
@@ -131,22 +158,6 @@ async fn execute(
     ui: &mut Ui,
 ) -> Result<Finished> {
     let stop = signals::listen()?;
-    let known = match (measure.fresh, measure.verify) {
-        (true, _) => Known::Replace,
-        (_, true) => Known::Verify,
-        _ => Known::Use,
-    };
-    let executor = Qemu {
-        vmm,
-        store: context.store.clone(),
-        vsock: Vsock::open(None)?,
-        deadlines: measure.deadline.map_or_else(Deadlines::default, |s| {
-            Deadlines::all(Duration::from_secs(s.get().into()))
-        }),
-        // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
-        fresh_checkpoints: known == Known::Replace,
-        consoles: Some(Consoles::in_run(dir.path())),
-    };
     let timings = context.store.root().join("timings.json");
     let options = Options {
         cpus: slots.cpus.clone(),
@@ -270,6 +281,7 @@ fn exit(judge: Judge, report: &Report, finished: &Finished) -> Exit {
 struct Prepared {
     plan: Plan,
     vmm: Vmm,
+    agent: Option<String>,
     notes: Vec<String>,
     /// What file systems are formatted with, and why: the same for every kernel of the run.
     formatting: Vec<String>,
@@ -309,6 +321,7 @@ fn prepare(
     };
     let Provisioned {
         vmm,
+        agent,
         kernels,
         notes,
     } = provision.scenario(&scenario, &qemu, &agent)?;
@@ -319,6 +332,7 @@ fn prepare(
     Ok(Prepared {
         plan,
         vmm,
+        agent,
         notes,
         formatting,
     })

@@ -15,6 +15,7 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     kernel::{Kernel, Setting},
+    store::elf,
 };
 use cpio::Archive;
 use diorama_wire::{BOOT_PATH, Boot, JOB_PATH, Job, Module, PROTOCOL, StopBy};
@@ -201,9 +202,8 @@ fn skeleton() -> Archive {
 
 fn read_agent(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).map_err(|e| Error::io("reading the guest agent", path, e))?;
-    let links = tools::links(&bytes)
-        .map_err(|e| e.while_(format!("using {} as the guest's /init", path.display())))?;
-    if let Some(loader) = links.loader {
+    let needs = elf::needs(&bytes, path).map_err(|e| e.while_("using it as the guest's /init"))?;
+    if let Some(loader) = needs.interpreter {
         return Err(Error::input(format!(
             "{} needs the loader {loader}, but the guest's /init must be static",
             path.display()

@@ -141,7 +141,7 @@ fn linker_flags(sysroot: &Sysroot, tree: &Path) -> Result<Vec<String>> {
         "linker=rust-lld",
         "linker-flavor=ld.lld",
         "link-self-contained=no",
-        "link-arg=--build-id=none",
+        "link-arg=--build-id=sha1",
         "link-arg=-zmax-page-size=4096",
         // libm.a is a script that names its parts by absolute paths.
         &format!("link-arg=--sysroot={}", text(tree)?),

@@ -34,6 +34,8 @@ pub const CHECKPOINTS: &str = "checkpoint";
 pub struct Qemu {
     /// Which one.
     pub vmm: Vmm,
+    /// Build id of the agent in the guests, which must answer; none if it has none.
+    pub agent: Option<String>,
     /// Where checkpoints are kept.
     pub store: Store,
     /// How results come back.
@@ -287,12 +289,8 @@ impl Qemu {
         }
         let answer = async {
             let mut link = plugged.accept(self.deadlines.report).await?;
-            match link.recv::<Message>(self.deadlines.report).await? {
-                Message::Hello {
-                    protocol: PROTOCOL, ..
-                } => {}
-                other => return Err(Error::internal(format!("the agent began with {other:?}"))),
-            }
+            let hello = link.recv::<Message>(self.deadlines.report).await?;
+            check_hello(&hello, self.agent.as_deref())?;
             let answer = link.recv::<Message>(self.deadlines.report).await?;
             link.send(&Ack::Received, self.deadlines.report).await?;
             Ok(answer)
@@ -313,6 +311,28 @@ impl Qemu {
                 .gave_up(machine)
                 .unwrap_or_else(|| failed("taking the report", &error))),
         }
+    }
+}
+
+/// Whether it is our own agent that speaks.
+fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
+    match hello {
+        Message::Hello {
+            protocol: PROTOCOL,
+            build_id,
+            ..
+        } if Some(build_id.as_str()) == ours => Ok(()),
+        Message::Hello {
+            protocol,
+            agent,
+            build_id,
+        } => Err(Error::internal(format!(
+            "the guest runs agent {agent}, build {build_id}, protocol {protocol}; what was put into it \
+             is build {}, protocol {PROTOCOL}",
+            ours.unwrap_or("unknown")
+        ))
+        .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")),
+        other => Err(Error::internal(format!("the agent began with {other:?}"))),
     }
 }
 
@@ -404,5 +424,45 @@ fn outcome_of(failure: Failure, machine: &Machine) -> Outcome {
             stage: phase,
             why: what,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_agent_that_was_put_into_the_guest_may_answer() {
+        let hello = |protocol, build_id: &str| Message::Hello {
+            protocol,
+            agent: "0.1.0".into(),
+            build_id: build_id.into(),
+        };
+        assert!(check_hello(&hello(PROTOCOL, "5c01"), Some("5c01")).is_ok());
+        let refused = [
+            (hello(PROTOCOL, "5c01"), Some("77aa")),
+            (hello(PROTOCOL, "5c01"), None),
+            (hello(PROTOCOL + 1, "5c01"), Some("5c01")),
+            (
+                Message::Failed(Failure {
+                    kind: FailureKind::Step,
+                    phase: "start".into(),
+                    what: "x".into(),
+                    config: Vec::new(),
+                    output: String::new(),
+                }),
+                Some("5c01"),
+            ),
+        ];
+        let words = refused.map(|(hello, ours)| check_hello(&hello, ours).unwrap_err().render());
+        insta::assert_snapshot!(words.join("\n"), @r#"
+        error: the guest runs agent 0.1.0, build 5c01, protocol 3; what was put into it is build 77aa, protocol 3
+          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
+        error: the guest runs agent 0.1.0, build 5c01, protocol 3; what was put into it is build unknown, protocol 3
+          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
+        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build 5c01, protocol 3
+          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
+        error: the agent began with Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
+        "#);
     }
 }

@@ -1,11 +1,15 @@
 //! Which shared libraries an executable of a tree needs, by the rules of ld.so(8): DT_NEEDED,
-//! looked up in DT_RUNPATH and the distribution's library directories, transitively.
+//! looked up in DT_RUNPATH and the distribution's library directories, transitively. And which build
+//! an executable is.
 
 use crate::error::{Error, Result};
 use object::{
     elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, FileHeader64},
     endian::Endianness,
-    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _},
+    read::{
+        Object as _,
+        elf::{ElfFile64, FileHeader as _, ProgramHeader as _},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -59,6 +63,17 @@ fn parse(bytes: &[u8]) -> object::Result<Needs> {
         }
     }
     Ok(needs)
+}
+
+/// The linker's digest of an ELF file (NT_GNU_BUILD_ID) in hex, if it was asked for one.
+///
+/// # Errors
+/// When the bytes are not a well-formed ELF file; `path` is for the message.
+pub fn build_id(bytes: &[u8], path: &Path) -> Result<Option<String>> {
+    let read = || ElfFile64::<Endianness>::parse(bytes)?.build_id();
+    let id = read()
+        .map_err(|e| Error::fetch(format!("reading the ELF file {}", path.display())).because(e))?;
+    Ok(id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 /// Executables of a tree with everything that the dynamic loader maps for them.

@@ -178,6 +178,7 @@ mod tests {
         Message::Hello {
             protocol: 1,
             agent: agent.into(),
+            build_id: String::new(),
         }
     }
 
