@@ -1,5 +1,5 @@
-//! The pure modules know no file system, process, network, clock or async runtime: read off their
-//! source, because the compiler cannot say it.
+//! Who may do what, read off the sources, because the compiler cannot say it: the pure modules know no
+//! file system, process, network, clock or async runtime, and few files start programs.
 
 use std::{
     fs,
@@ -52,6 +52,44 @@ fn code(text: &str) -> String {
         .lines()
         .filter(|l| !l.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Where programs are started: cargo for the agent, and QEMU. The command lines are made of typed
+/// fields there; none comes out of a record.
+const STARTS_PROGRAMS: [&str; 5] = [
+    "image/sysroot.rs",
+    "cli/agent.rs",
+    "store/hermetic.rs",
+    "vm/vmm.rs",
+    "vm/machine.rs",
+];
+
+#[test]
+fn programs_are_started_in_few_places_and_never_from_a_record() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&src, &mut found);
+    let mut starters = Vec::new();
+    for path in found {
+        let code = code(&fs::read_to_string(&path).expect("a source"));
+        let starts = [
+            "process::Command",
+            "Command::new",
+            "process::{Child, Command",
+        ];
+        if !starts.iter().any(|word| code.contains(word)) {
+            continue;
+        }
+        for reader in ["record::open", "record::Results", "Manifest"] {
+            assert!(!code.contains(reader), "{}: {reader}", path.display());
+        }
+        let name = path.strip_prefix(&src).expect("below src");
+        starters.push(name.to_string_lossy().into_owned());
+    }
+    starters.sort();
+    let mut expected = STARTS_PROGRAMS.map(str::to_owned);
+    expected.sort();
+    assert_eq!(starters, expected);
 }
 
 #[test]
