@@ -2,7 +2,7 @@
 
 use crate::{
     fail::{Fail, Result},
-    quiet,
+    spin,
 };
 use std::{
     arch::x86_64::{_mm_lfence, _rdtsc},
@@ -56,7 +56,7 @@ fn monotonic() -> u64 {
 /// Whether the counter and the clock run alike.
 fn tsc_counts_ns() -> bool {
     let before = (monotonic(), tsc());
-    quiet::spin(COMPARED / 2);
+    spin::spin(COMPARED / 2);
     let after = (monotonic(), tsc());
     (after.0 - before.0).abs_diff(after.1.wrapping_sub(before.1)) <= APART_NS
 }

@@ -27,6 +27,7 @@ mod pattern;
 mod port;
 mod quiet;
 mod schedule;
+mod spin;
 mod stop;
 mod sys;
 mod vsock;

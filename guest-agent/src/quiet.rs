@@ -3,9 +3,10 @@
 use crate::{
     clock,
     fail::{Fail, Result},
+    spin::spin,
 };
 use diorama_wire::{FailureKind, SpinCheck};
-use std::{arch::asm, time::Duration};
+use std::time::Duration;
 
 /// Instructions of one spin.
 const INSTRUCTIONS: u64 = 10_000_000;
@@ -21,17 +22,6 @@ const ATTEMPTS: u32 = 400;
 
 /// Guest time between two spins; idle guest time is free under the instruction clock.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Executes `2 * iterations` instructions (`dec`, `jnz`).
-pub fn spin(iterations: u64) {
-    if iterations == 0 {
-        return;
-    }
-    // SAFETY: counts a register of its own down to zero.
-    unsafe {
-        asm!("2:", "dec {n}", "jnz 2b", n = inout(reg) iterations => _, options(nomem, nostack));
-    }
-}
 
 /// Spins until the guest is quiet.
 ///

@@ -8,7 +8,7 @@
 use crate::{
     boot, build_id,
     fail::{Fail, Result},
-    quiet, sys,
+    spin, sys,
 };
 use diorama_wire::{Ack, Message, Module, PROTOCOL, VSOCK_PORT, decode_frame, encode_frame};
 use std::{
@@ -63,7 +63,7 @@ fn paced<T>(doing: &str, mut attempt: impl FnMut() -> io::Result<T>) -> Result<T
             Err(e) if is_passing(&e) => last = e,
             Err(e) => return Err(Fail::os(doing, &e)),
         }
-        quiet::spin(SPIN);
+        spin::spin(SPIN);
         std::thread::sleep(PAUSE);
     }
     Err(Fail::os(

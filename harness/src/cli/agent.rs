@@ -1,14 +1,31 @@
 //! `diorama agent`: builds the guest agent out of a checkout, linked against the locked C library.
 
-use super::context::Context;
+use super::{
+    args::Places,
+    context::Context,
+    print,
+    ui::{Drawing, Ui},
+};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Exit, Result},
     image,
     lock::WhenGone,
     provision::{AGENT_SYSROOT, Provision},
     store::FetchProgress,
 };
 use std::{os::unix::process::CommandExt as _, path::PathBuf, process::Stdio};
+
+/// Builds the agent and prints its path.
+pub fn agent(places: &Places) -> Result<Exit> {
+    let context = Context::new(places, false)?;
+    let ui = Ui::new(Drawing::of_stderr(false));
+    let downloads = ui.downloads();
+    let path = build(&context, WhenGone::Reresolve, &downloads, &|text| {
+        ui.line(text);
+    })?;
+    print(format!("{}\n", path.display()).as_bytes())?;
+    Ok(Exit::Ok)
+}
 
 /// Builds it and returns the executable's path.
 ///

@@ -4,15 +4,14 @@ use super::{
     args::{Cli, CompareArgs, ReportArgs},
     colors,
     context::results_root,
-    print, print_json,
-    repro::read_runs,
-    width,
+    print, print_json, width,
 };
 use crate::{
     error::{Error, Exit, Result},
-    record,
+    record::{self, Results},
     report::{self, Format, Report, Style},
 };
+use std::path::Path;
 
 /// Tables of one run or of several.
 pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
@@ -66,4 +65,10 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
         Some(path) => record::write_atomically(path, &bytes)?,
     }
     Ok(Exit::Ok)
+}
+
+fn read_runs(root: &Path, runs: &[String]) -> Result<Vec<Results>> {
+    runs.iter()
+        .map(|run| record::open(root, run).map(|(_, results)| results))
+        .collect()
 }

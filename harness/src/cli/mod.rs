@@ -1,12 +1,17 @@
-//! The command line: one file per verb, [`args`] for its shape.
+//! The command line: one file per verb (`repro` has `run` too, `inspect` those that only look, `lock` also `kernels`), [`args`] for its
+//! shape.
 
 mod agent;
 pub mod args;
 mod cache;
 mod context;
 mod doctor;
+mod fetch;
 mod inspect;
 mod lock;
+mod manifest;
+mod plan;
+mod prepare;
 mod replay;
 mod repro;
 mod signals;
@@ -38,15 +43,15 @@ fn dispatch(cli: Cli) -> Result<Exit> {
     match &cli.verb {
         Verb::Repro(args) => repro::repro(&cli, &args.select, &args.measure, repro::Judge::Yes),
         Verb::Run(args) => repro::repro(&cli, &args.select, &args.measure, repro::Judge::No),
-        Verb::Plan(args) => repro::plan(&cli, args),
-        Verb::Fetch(args) => repro::fetch(places, args),
+        Verb::Plan(args) => plan::plan(&cli, args),
+        Verb::Fetch(args) => fetch::fetch(places, args),
         Verb::Compare(args) => inspect::compare(&cli, args),
         Verb::Report(args) => inspect::report(&cli, args),
         Verb::Kernels(args) => lock::kernels(places, args),
         Verb::Lock(args) => lock::lock(places, args),
         Verb::Doctor(args) => doctor::doctor(places, args),
         Verb::Cache(args) => cache::cache(places, args),
-        Verb::Agent => repro::agent(places),
+        Verb::Agent => agent::agent(places),
         Verb::Completions(args) => {
             clap_complete::generate(
                 args.shell,

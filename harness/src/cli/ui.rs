@@ -12,7 +12,8 @@ use crate::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
     collections::{BTreeMap, HashMap},
-    io::Write as _,
+    env,
+    io::{self, IsTerminal as _, Write as _},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -30,6 +31,13 @@ pub enum Drawing {
 }
 
 impl Drawing {
+    /// For this process's standard error, unless `plain` lines are asked for.
+    #[must_use]
+    pub fn of_stderr(plain: bool) -> Drawing {
+        let is_ci = env::var_os("CI").is_some();
+        Drawing::choose(io::stderr().is_terminal(), is_ci, plain)
+    }
+
     /// Live on a terminal that is not told otherwise.
     #[must_use]
     pub fn choose(is_terminal: bool, is_ci: bool, plain: bool) -> Drawing {
@@ -272,7 +280,7 @@ fn say(drawing: Drawing, bars: &MultiProgress, text: &str) {
 
 /// A closed standard error must not end a run.
 fn to_stderr(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Downloads as they are drawn.

@@ -2,7 +2,7 @@
 
 use super::parse::RawExpect;
 use super::problems::{At, Problems};
-use super::resolve::choice;
+use super::rules::choice;
 use super::suggest::next_step;
 use super::{Expect, Metric};
 

@@ -3,7 +3,7 @@
 use super::FilesystemSpec;
 use super::parse::RawFilesystem;
 use super::problems::Problems;
-use super::resolve::{check_name, choice, duplicate, missing};
+use super::rules::{check_name, choice, duplicate, missing};
 use diorama_wire::FsKind;
 
 /// The file systems, in the file's order.

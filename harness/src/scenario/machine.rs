@@ -2,7 +2,7 @@
 
 use super::parse::{RawMeasure, RawModel};
 use super::problems::{At, Place, Problems};
-use super::resolve::choice;
+use super::rules::choice;
 use super::workload::{footprint, written_ios};
 use super::{Overrides, WorkloadSpec, defaults};
 use crate::units::{parse_bandwidth, parse_bytes, parse_nanos, show_bytes, show_nanos};

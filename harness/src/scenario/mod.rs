@@ -14,6 +14,7 @@ mod overrides;
 mod parse;
 mod problems;
 mod resolve;
+mod rules;
 mod section;
 pub mod suggest;
 mod workload;

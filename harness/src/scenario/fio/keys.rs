@@ -3,7 +3,7 @@
 use super::{job_file, travels, words};
 use crate::scenario::{
     problems::{At, Place, Problems},
-    resolve::choice,
+    rules::choice,
     workload::raw::RawWorkload,
 };
 use crate::units::show_bytes;

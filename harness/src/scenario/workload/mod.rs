@@ -9,7 +9,7 @@ mod tests;
 use super::fio::keys as fio;
 use super::machine::{bounded, quantity};
 use super::problems::{At, Place, Problems};
-use super::resolve::{check_name, choice, duplicate, missing};
+use super::rules::{check_name, choice, duplicate, missing};
 use super::{WorkloadSpec, defaults};
 use crate::units::{parse_bytes, show_bytes};
 use diorama_wire::{Bound, Fio, Layout, ModelDevice, Rw, Sync, Workload};

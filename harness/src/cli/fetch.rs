@@ -1,0 +1,51 @@
+//! `diorama fetch`: what a scenario needs, ahead of time.
+
+use super::{
+    args::{FetchArgs, Places},
+    context::Context,
+    ui::{Drawing, Ui},
+};
+use crate::{
+    error::{Exit, Result},
+    lock::WhenGone,
+    provision::Provision,
+    scenario,
+};
+
+/// Downloads what a scenario needs.
+pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
+    let context = Context::new(places, false)?;
+    let ui = Ui::new(Drawing::of_stderr(args.plain));
+    let project = context.project()?;
+    let path = scenario::locate(&args.scenario, &context.root)?;
+    let scenario = scenario::load(
+        &path,
+        &project.kernel_names(),
+        &scenario::Overrides::default(),
+    )?;
+    let downloads = ui.downloads();
+    let tell = |text: &str| ui.line(text);
+    let provision = Provision {
+        project: &project,
+        store: &context.store,
+        sources: &context.sources,
+        when_gone: if args.locked {
+            WhenGone::Fail
+        } else {
+            WhenGone::Reresolve
+        },
+        progress: &downloads,
+        tell: &tell,
+    };
+    let notes = provision.fetch(&scenario)?;
+    for note in notes {
+        ui.line(&format!("note: {note}"));
+    }
+    ui.line(&format!(
+        "everything that {} needs is in {} ({} MiB downloaded now)",
+        scenario.name,
+        context.store.root().display(),
+        downloads.bytes() >> 20
+    ));
+    Ok(Exit::Ok)
+}

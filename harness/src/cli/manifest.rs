@@ -1,0 +1,68 @@
+//! manifest.json: what a reader needs to judge a run besides its figures.
+
+use crate::{
+    digest::Sha256,
+    error::Result,
+    host::facts::HostFacts,
+    plan::Plan,
+    record::{KernelRecord, RunDir, SCHEMA, VmmRecord},
+    run::Slots,
+    scenario::Lane,
+    vm::Identity,
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, env, path::Path};
+
+#[derive(Serialize)]
+struct Manifest<'a> {
+    schema: u32,
+    run_id: &'a str,
+    diorama: &'a str,
+    lane: Lane,
+    lane_words: String,
+    command: Vec<String>,
+    host: HostFacts,
+    vmm: &'a VmmRecord,
+    cpus: &'a [usize],
+    kernels: Vec<ManifestKernel<'a>>,
+    cells: BTreeMap<String, Option<Sha256>>,
+}
+
+#[derive(Serialize)]
+struct ManifestKernel<'a> {
+    record: &'a KernelRecord,
+    checkpoint: Option<Sha256>,
+    machine: Option<Identity>,
+}
+
+/// Writes it into the run's directory; `cache` is the store's.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write(dir: &RunDir, plan: &Plan, cache: &Path, slots: &Slots) -> Result<()> {
+    let manifest = Manifest {
+        schema: SCHEMA,
+        run_id: dir.run_id(),
+        diorama: env!("CARGO_PKG_VERSION"),
+        lane: plan.scenario.lane,
+        lane_words: plan.scenario.lane.to_string(),
+        command: env::args().collect(),
+        host: HostFacts::probe(&[("cache", cache), ("results", dir.path())]),
+        vmm: &plan.vmm,
+        cpus: &slots.cpus,
+        kernels: plan
+            .kernels
+            .iter()
+            .map(|k| ManifestKernel {
+                record: &k.record,
+                checkpoint: k.machine.as_ref().map(|m| m.checkpoint),
+                machine: k.machine.as_ref().map(|m| m.spec.identity()),
+            })
+            .collect(),
+        cells: plan
+            .cells()
+            .map(|(_, c)| (c.key.to_string(), c.inputs))
+            .collect(),
+    };
+    dir.write_json("manifest.json", &manifest).map(drop)
+}

@@ -1,0 +1,77 @@
+//! `diorama plan`: the cells of a scenario, and which of them are known already.
+
+use super::{
+    args::{Cli, PlanArgs},
+    context::Context,
+    prepare::{Prepared, prepare},
+    print, print_json,
+    ui::{Drawing, Ui},
+};
+use crate::{
+    digest::Sha256,
+    error::{Exit, Result},
+    record::Outcome,
+    run::CellCache,
+};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct PlannedCell {
+    cell: String,
+    inputs: Option<Sha256>,
+    state: &'static str,
+    why: String,
+}
+
+/// Shows the plan.
+pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
+    let context = Context::new(&cli.places, args.inputs.offline)?;
+    let ui = Ui::new(Drawing::Plain);
+    let Prepared {
+        plan, vmm, notes, ..
+    } = prepare(&context, &args.select, &args.inputs, &ui)?;
+    let cache = CellCache::new(context.store.clone());
+    let cells: Vec<PlannedCell> = plan
+        .cells()
+        .map(|(_, cell)| PlannedCell {
+            cell: cell.key.to_string(),
+            inputs: cell.inputs,
+            state: match (
+                &cell.settled,
+                cell.inputs.and_then(|i| cache.get(&i).ok().flatten()),
+            ) {
+                (Some(outcome), _) => outcome.word(),
+                (None, Some(_)) => "cached",
+                (None, None) => "to measure",
+            },
+            why: cell.settled.as_ref().map_or(String::new(), Outcome::why),
+        })
+        .collect();
+    if args.json {
+        print_json(&cells)?;
+        return Ok(Exit::Ok);
+    }
+    let mut text = format!(
+        "{} ({})\nQEMU: {}\n",
+        plan.scenario.title, plan.scenario.lane, vmm.record.version
+    );
+    for kernel in &plan.kernels {
+        text.push_str(&format!(
+            "kernel {}: {}\n",
+            kernel.record.name, kernel.record.origin
+        ));
+    }
+    for note in notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
+    for cell in &cells {
+        let inputs = cell.inputs.map_or("-".repeat(12), |i| i.short());
+        text.push_str(&format!("{inputs}  {:<10}  {}", cell.state, cell.cell));
+        if !cell.why.is_empty() {
+            text.push_str(&format!(": {}", cell.why));
+        }
+        text.push('\n');
+    }
+    print(text.as_bytes())?;
+    Ok(Exit::Ok)
+}

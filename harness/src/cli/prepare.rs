@@ -1,0 +1,90 @@
+//! From a scenario's name and the command line to everything that a run needs.
+
+use super::{
+    agent,
+    args::{InputArgs, QemuChoice, SelectArgs},
+    context::Context,
+    ui::Ui,
+};
+use crate::{
+    error::Result,
+    lock::WhenGone,
+    plan::{self, Plan},
+    provision::{Provision, Provisioned},
+    scenario::{self, Scenario, features::features_note},
+    vm::Vmm,
+};
+
+/// Everything that a run needs, on this machine.
+pub struct Prepared {
+    /// The cells.
+    pub plan: Plan,
+    /// QEMU.
+    pub vmm: Vmm,
+    /// The agent's build id, if it has one.
+    pub agent: Option<String>,
+    /// What a reader of the results must know.
+    pub notes: Vec<String>,
+    /// What file systems are formatted with, and why: the same for every kernel of the run.
+    pub formatting: Vec<String>,
+}
+
+/// Fetches and builds it.
+///
+/// # Errors
+/// When the scenario makes no sense, or something that every cell needs cannot be had.
+pub fn prepare(
+    context: &Context,
+    select: &SelectArgs,
+    inputs: &InputArgs,
+    ui: &Ui,
+) -> Result<Prepared> {
+    let project = context.project()?;
+    let scenario = load(context, select, &project.kernel_names())?;
+    let when_gone = if inputs.locked {
+        WhenGone::Fail
+    } else {
+        WhenGone::Reresolve
+    };
+    let downloads = ui.downloads();
+    let tell = |text: &str| ui.line(text);
+    let agent = match &inputs.agent {
+        Some(agent) => agent.clone(),
+        None => agent::build(context, when_gone, &downloads, &tell)?,
+    };
+    let provision = Provision {
+        project: &project,
+        store: &context.store,
+        sources: &context.sources,
+        when_gone,
+        progress: &downloads,
+        tell: &tell,
+    };
+    let qemu = match &inputs.qemu {
+        QemuChoice::Lock => "lock".to_owned(),
+        QemuChoice::System => "system".to_owned(),
+        QemuChoice::Path(path) => path.display().to_string(),
+    };
+    let Provisioned {
+        vmm,
+        agent,
+        kernels,
+        notes,
+    } = provision.scenario(&scenario, &qemu, &agent)?;
+    let oldest = plan::oldest(&kernels);
+    let filesystems = scenario.filesystems.iter();
+    let formatting = filesystems.map(|fs| features_note(fs, oldest)).collect();
+    let plan = Plan::new(scenario, kernels, vmm.record.clone());
+    Ok(Prepared {
+        plan,
+        vmm,
+        agent,
+        notes,
+        formatting,
+    })
+}
+
+fn load(context: &Context, select: &SelectArgs, known: &[String]) -> Result<Scenario> {
+    let path = scenario::locate(&select.scenario, &context.root)?;
+    scenario::load(&path, known, &select.overrides())
+}
