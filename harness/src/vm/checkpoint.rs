@@ -69,6 +69,9 @@ impl Checkpoint {
             .execute("xen-save-devices-state", json!({"filename": path}))
             .await?;
         let devices = machine.devices.bytes_from(0);
+        if devices.is_empty() {
+            return Err(Error::host("QEMU saved no state of its devices"));
+        }
         let digest = blake3::hash(&devices).to_hex().to_string();
         let meta = Meta {
             memory,
