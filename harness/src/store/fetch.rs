@@ -5,7 +5,7 @@ use super::{
     flock::Flock,
     http::{self, Failure},
     partial::Partial,
-    reasons::Reasons,
+    reasons::{Missing, Reasons},
     snapshot, sync_dir, touch,
 };
 use crate::{
@@ -26,30 +26,6 @@ use std::{
 
 /// Downloads at a time: enough to hide the latency of small files, few enough for a mirror.
 const PARALLEL: usize = 4;
-
-/// Why a file is not in the store.
-#[derive(Debug)]
-pub(crate) enum Missing {
-    /// Every mirror that answers says that it has it no more, and the snapshot archive does not have
-    /// it or cannot be reached.
-    Gone(Error),
-    /// Anything else.
-    Failed(Error),
-}
-
-impl From<Error> for Missing {
-    fn from(error: Error) -> Missing {
-        Missing::Failed(error)
-    }
-}
-
-impl From<Missing> for Error {
-    fn from(missing: Missing) -> Error {
-        match missing {
-            Missing::Gone(e) | Missing::Failed(e) => e,
-        }
-    }
-}
 
 impl Store {
     /// Sees to it that the files are in the store, and returns their paths in the same order. A

@@ -31,8 +31,9 @@ mod usage;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use fetch::{Missing, check_there};
+pub(crate) use fetch::check_there;
 pub use progress::{FetchProgress, NoProgress};
+pub(crate) use reasons::Missing;
 pub use sources::Sources;
 pub use tree::tree_key;
 pub use usage::Usage;

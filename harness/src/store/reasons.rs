@@ -1,7 +1,31 @@
 //! Why a file could not be had from any source, and what follows from that.
 
-use super::{fetch::Missing, http::Failure};
+use super::http::Failure;
 use crate::{error::Error, lock::LockedFile};
+
+/// Why a file is not in the store.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// Every mirror that answers says that it has it no more, and the snapshot archive does not have
+    /// it or cannot be reached.
+    Gone(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Missing {
+    fn from(error: Error) -> Missing {
+        Missing::Failed(error)
+    }
+}
+
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Error {
+        match missing {
+            Missing::Gone(e) | Missing::Failed(e) => e,
+        }
+    }
+}
 
 /// The last failure of every source, in the order tried.
 #[derive(Default)]

@@ -64,8 +64,8 @@ pub struct Identity {
     initramfs: Sha256,
 }
 
-/// Descriptors that QEMU inherits; what it writes to are memfds but for the monitor's socket, so that nothing
-/// the guest writes can block it and nothing is left on a disk.
+/// Descriptors that QEMU inherits. What it writes to are memfds but for the monitor's socket, so that
+/// nothing the guest writes can block it and nothing is left on a disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptors {
     /// The guest's RAM.
