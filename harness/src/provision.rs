@@ -167,24 +167,25 @@ impl Provision<'_> {
         } else {
             None
         };
+        let agent_bytes = fs::read(agent).map_err(|e| {
+            Error::io("reading", agent, e)
+                .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")
+        })?;
         let inputs = Inputs {
             scenario,
             fio,
             tools: &tools,
             tools_key: tree_key(&provided.entry.files),
             agent,
-            agent_sha256: hash(agent).map_err(|e| {
-                e.hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")
-            })?,
+            agent_sha256: Sha256::of(&agent_bytes),
         };
         let mut kernels = Vec::new();
         for kernel in &scenario.kernels {
             kernels.push(self.kernel(kernel, &inputs, &mut notes)?);
         }
-        let bytes = fs::read(agent).map_err(|e| Error::io("reading", agent, e))?;
         Ok(Provisioned {
             vmm,
-            agent: elf::build_id(&bytes, agent)?,
+            agent: elf::build_id(&agent_bytes, agent)?,
             kernels,
             notes,
         })

@@ -105,26 +105,20 @@ fn threads_on_two_cpus_are_measured_and_repeat() {
     check_all(&results, 2);
     let notes = results["notes"].to_string();
     assert!(notes.contains("each guest has 2 CPUs"), "{notes}");
-    let again = [
-        "patterns-smp",
-        "--fresh",
-        "--jobs",
-        "1",
-        "--only-kernel",
-        "7.2",
-    ];
-    let second = digits(&lab.measure(&again, 0));
-    assert_eq!(second.len(), 4);
-    let first = digits(&results);
-    for (cell, exact) in second {
-        let windows = [&first[&cell], &exact].map(|cell| {
-            cell["guest"]["repetitions"][0]["window_ns"]
-                .as_f64()
-                .expect("a window")
-        });
-        let apart = (windows[0] / windows[1] - 1.0).abs();
-        println!("{cell}: {windows:?} ns");
-        assert!(apart < 0.01, "{cell}: {windows:?}");
+    let second = digits(&lab.measure(&["patterns-smp", "--fresh", "--jobs", "1"], 0));
+    for (cell, first) in digits(&results) {
+        let second = &second[&cell];
+        assert_eq!(first["inputs"], second["inputs"], "{cell}");
+        let rates = |exact: &Value| -> Vec<f64> {
+            let report: CellReport =
+                serde_json::from_value(exact["guest"].clone()).expect("a report");
+            let rate = |r: &diorama_wire::Repetition| r.ios as f64 / r.window_ns as f64;
+            report.repetitions.iter().map(rate).collect()
+        };
+        for (one, other) in rates(&first).into_iter().zip(rates(second)) {
+            let ratio = one / other;
+            assert!((0.99..1.01).contains(&ratio), "{cell}: {ratio}");
+        }
     }
 }
 

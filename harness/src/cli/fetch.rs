@@ -29,11 +29,7 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
         project: &project,
         store: &context.store,
         sources: &context.sources,
-        when_gone: if args.locked {
-            WhenGone::Fail
-        } else {
-            WhenGone::Reresolve
-        },
+        when_gone: WhenGone::locked(args.locked),
         progress: &downloads,
         tell: &tell,
     };

@@ -1,5 +1,5 @@
-//! The command line: one file per verb (`repro` has `run` too, `inspect` those that only look, `lock` also `kernels`), [`args`] for its
-//! shape.
+//! The command line: one file per verb (`repro` has `run` too, `inspect` those that only look, `lock`
+//! also `kernels`), [`args`] for its shape.
 
 mod agent;
 pub mod args;

@@ -41,11 +41,7 @@ pub fn prepare(
 ) -> Result<Prepared> {
     let project = context.project()?;
     let scenario = load(context, select, &project.kernel_names())?;
-    let when_gone = if inputs.locked {
-        WhenGone::Fail
-    } else {
-        WhenGone::Reresolve
-    };
+    let when_gone = WhenGone::locked(inputs.locked);
     let downloads = ui.downloads();
     let tell = |text: &str| ui.line(text);
     let agent = match &inputs.agent {

@@ -2,12 +2,9 @@
 //! directory of its own, so that mkfs and fio need not come from the same tool set.
 
 use super::{stand_in, tools::GuestFile};
-use crate::{
-    error::{Error, Result},
-    store::elf,
-};
+use crate::{error::Result, store::elf};
 use diorama_wire::FIO_DIR;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 /// The program, below an unpacked tool set.
 const PROGRAM: &str = "usr/bin/fio";
@@ -21,9 +18,7 @@ pub fn collect(tree: &Path, stand_ins: &[String]) -> Result<Vec<GuestFile>> {
     let closure = elf::closure(tree, &[PROGRAM], stand_ins)
         .map_err(|e| e.while_("collecting fio for the guest"))?;
     let mut files = BTreeMap::new();
-    for (name, real) in &closure.files {
-        let path = tree.join(real);
-        let bytes = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+    for (name, bytes) in closure.read(tree)? {
         let name = name.file_name().unwrap_or_default().to_string_lossy();
         files.insert(name.into_owned(), bytes);
     }

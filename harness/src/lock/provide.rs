@@ -17,6 +17,18 @@ pub enum WhenGone {
     Reresolve,
 }
 
+impl WhenGone {
+    /// As `--locked` asks for it, or not.
+    #[must_use]
+    pub fn locked(locked: bool) -> WhenGone {
+        if locked {
+            WhenGone::Fail
+        } else {
+            WhenGone::Reresolve
+        }
+    }
+}
+
 /// An entry whose files are in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provided {

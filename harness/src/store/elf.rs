@@ -36,8 +36,11 @@ pub struct Needs {
 /// # Errors
 /// When the bytes are not a well-formed ELF file; `path` is for the message.
 pub fn needs(bytes: &[u8], path: &Path) -> Result<Needs> {
-    parse(bytes)
-        .map_err(|e| Error::fetch(format!("reading the ELF file {}", path.display())).because(e))
+    parse(bytes).map_err(|e| broken(path, e))
+}
+
+fn broken(path: &Path, why: object::Error) -> Error {
+    Error::fetch(format!("reading the ELF file {}", path.display())).because(why)
 }
 
 fn parse(bytes: &[u8]) -> object::Result<Needs> {
@@ -71,8 +74,7 @@ fn parse(bytes: &[u8]) -> object::Result<Needs> {
 /// When the bytes are not a well-formed ELF file; `path` is for the message.
 pub fn build_id(bytes: &[u8], path: &Path) -> Result<Option<String>> {
     let read = || ElfFile64::<Endianness>::parse(bytes)?.build_id();
-    let id = read()
-        .map_err(|e| Error::fetch(format!("reading the ELF file {}", path.display())).because(e))?;
+    let id = read().map_err(|e| broken(path, e))?;
     Ok(id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
@@ -86,6 +88,21 @@ pub struct Closure {
     pub interpreter: Option<PathBuf>,
     /// Directories in which libraries were found, relative to the tree.
     pub library_dirs: BTreeSet<PathBuf>,
+}
+
+impl Closure {
+    /// Every file's name and content, out of the tree that the closure is of.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn read(&self, tree: &Path) -> Result<Vec<(&Path, Vec<u8>)>> {
+        let read = |(name, real): (_, &PathBuf)| {
+            let path = tree.join(real);
+            let bytes = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+            Ok((PathBuf::as_path(name), bytes))
+        };
+        self.files.iter().map(read).collect()
+    }
 }
 
 /// The closure of some executables (or loadable modules), given by their paths in the tree. The
@@ -199,6 +216,28 @@ mod tests {
             .unwrap_err()
             .render();
         assert!(error.contains("reading the ELF file usr/bin/y"), "{error}");
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_tree_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = fs::canonicalize(dir.path()).unwrap().join("tree");
+        fs::create_dir_all(tree.join("usr/sbin")).unwrap();
+        fs::write(dir.path().join("secret"), "no").unwrap();
+        fs::write(tree.join("usr/sbin/mke2fs"), "yes").unwrap();
+        for (link, target) in [
+            ("mkfs.ext4", "mke2fs"),
+            ("mkfs.out", "../../../secret"),
+            ("mkfs.abs", "/etc/passwd"),
+            ("mkfs.loop", "mkfs.loop"),
+        ] {
+            std::os::unix::fs::symlink(target, tree.join("usr/sbin").join(link)).unwrap();
+        }
+        let behind = |name: &str| behind(&tree, &Path::new("usr/sbin").join(name));
+        assert_eq!(behind("mkfs.ext4"), Some("usr/sbin/mke2fs".into()));
+        for link in ["mkfs.out", "mkfs.abs", "mkfs.loop", "mkfs.none"] {
+            assert_eq!(behind(link), None, "{link}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     Vmm,
     machine::Machine,
     memory::GuestRam,
-    spec::{Spec, Start},
+    spec::{Spec, Start, own_path},
 };
 use crate::{
     error::{Error, Result},
@@ -21,7 +21,7 @@ use serde_json::json;
 use std::{
     fs::{self, File},
     os::fd::AsRawFd as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -105,7 +105,7 @@ impl Checkpoint {
         let devices = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
         let path = dir.join(RAM);
         let file = Arc::new(File::open(&path).map_err(|e| Error::io("opening", &path, e))?);
-        let ram = GuestRam::load_sparse(&own_path(&file))?;
+        let ram = GuestRam::load_sparse(Path::new(&own_path(file.as_raw_fd())))?;
         let sound = blake3::hash(&devices).to_hex().as_str() == meta.devices
             && ram.digest()? == meta.memory;
         if sound {
@@ -129,7 +129,7 @@ impl Checkpoint {
     pub async fn restore(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Result<Machine> {
         let file = self.ram.clone();
         let ram = blocking("loading the guest's memory", move || {
-            GuestRam::load_sparse(&own_path(&file))
+            GuestRam::load_sparse(Path::new(&own_path(file.as_raw_fd())))
         })
         .await?;
         let start = Start::Restore(&self.devices);
@@ -137,11 +137,6 @@ impl Checkpoint {
         await_incoming(&machine).await?;
         Ok(machine)
     }
-}
-
-/// A name under which this process can open its own file again, with an offset of its own.
-fn own_path(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Runs something that blocks, off the scheduler's thread.

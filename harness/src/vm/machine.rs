@@ -4,7 +4,7 @@ use super::{
     Vmm,
     memory::GuestRam,
     qmp::{Events, Qmp},
-    spec::{Descriptors, Spec, Start},
+    spec::{Descriptors, Spec, Start, own_path},
 };
 use crate::error::{Error, Result};
 use diorama_wire::FW_CFG_JOB_SIZE;
@@ -289,7 +289,7 @@ impl Stream {
     /// A name under which QEMU, which inherits it, opens it again.
     #[must_use]
     pub fn inherited_path(&self) -> String {
-        format!("/proc/self/fd/{}", self.file.as_raw_fd())
+        own_path(self.file.as_raw_fd())
     }
 
     /// All of it, as text.

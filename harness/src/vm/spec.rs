@@ -82,6 +82,11 @@ pub struct Descriptors {
     pub devices: RawFd,
 }
 
+/// A name under which a process opens again what it has open, or inherits, as `fd`.
+pub(super) fn own_path(fd: RawFd) -> String {
+    format!("/proc/self/fd/{fd}")
+}
+
 /// How the machine begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start<'a> {
@@ -117,9 +122,8 @@ impl Spec {
     /// QEMU's arguments.
     #[must_use]
     pub fn argv(&self, fds: &Descriptors, start: Start<'_>) -> Vec<OsString> {
-        let file = |fd: RawFd| format!("/proc/self/fd/{fd}");
         let mut argv: Vec<OsString> = self
-            .machine(&file(fds.ram))
+            .machine(&own_path(fds.ram))
             .into_iter()
             .chain([
                 "-chardev".into(),
@@ -127,13 +131,13 @@ impl Spec {
                 "-mon".into(),
                 "chardev=qmp,mode=control".into(),
                 "-chardev".into(),
-                format!("file,id=console,path={}", file(fds.console)),
+                format!("file,id=console,path={}", own_path(fds.console)),
                 "-chardev".into(),
-                format!("file,id=progress,path={}", file(fds.progress)),
+                format!("file,id=progress,path={}", own_path(fds.progress)),
             ])
             .map(OsString::from)
             .collect();
-        let job = file(fds.job);
+        let job = own_path(fds.job);
         argv.extend([
             "-fw_cfg".into(),
             format!("name={FW_CFG_JOB},file={job}").into(),
