@@ -21,6 +21,7 @@ mod fw_cfg;
 mod job;
 mod kworkers;
 mod latency;
+mod mark;
 mod measure;
 mod parse;
 mod pattern;
@@ -29,6 +30,7 @@ mod quiet;
 mod schedule;
 mod spin;
 mod stop;
+mod symbols;
 mod sys;
 mod vsock;
 
@@ -71,6 +73,7 @@ fn main() -> ! {
         Ok(report) => Message::Report(Box::new(report)),
         Err(failure) => Message::Failed(failure),
     };
+    mark::end();
     debugcon::say(&Progress::Done);
     stop::hand_over(boot.stop_by);
 

@@ -7,7 +7,7 @@ use crate::{
     engine::{Engine, Span},
     fail::{Fail, Result},
     latency::Latency,
-    schedule,
+    mark, schedule,
 };
 use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, Layout, Phase, Repetition};
 
@@ -52,6 +52,8 @@ impl<E: Engine> Bench<'_, E> {
         debugcon::enter(Phase::Warmup, "");
         let warm = self.warm_up(&mut latency)?;
         let count = self.job.measure.repetitions;
+        mark::count();
+        mark::profile();
         (0..count)
             .map(|i| {
                 debugcon::enter(Phase::Measure, format!("{}/{count}", i + 1));
@@ -132,7 +134,10 @@ impl<E: Engine> Bench<'_, E> {
             }
             (bound, _) => bound,
         };
-        let span = self.engine.run(bound, latency)?;
+        mark::open();
+        let span = self.engine.run(bound, latency);
+        mark::close();
+        let span = span?;
         Ok(match warm.refill {
             Some(_) => span,
             None => span.whole(),

@@ -8,7 +8,7 @@
 use crate::{
     boot, build_id,
     fail::{Fail, Result},
-    spin, sys,
+    spin, symbols, sys,
 };
 use diorama_wire::{Ack, Message, Module, PROTOCOL, VSOCK_PORT, decode_frame, encode_frame};
 use std::{
@@ -47,11 +47,14 @@ pub fn deliver(late_modules: &[Module], outcome: &Message) -> Result<()> {
         build_id: build_id::own().ok_or_else(|| Fail::step("the agent has no build id"))?,
     };
     for message in [&hello, outcome] {
-        let frame =
-            encode_frame(message).map_err(|e| Fail::step(format!("encode the report: {e}")))?;
-        send(&mut stream, &frame)?;
+        send(&mut stream, message)?;
     }
-    receive(&mut stream)
+    loop {
+        match receive(&mut stream)? {
+            Ack::Received => return Ok(()),
+            Ack::Symbols => send(&mut stream, &Message::Symbols(symbols::functions()))?,
+        }
+    }
 }
 
 /// Tries `attempt` until it is ready, fails for good or was tried too often.
@@ -179,8 +182,9 @@ fn try_connect(socket: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn send(stream: &mut File, frame: &[u8]) -> Result<()> {
-    let mut rest = frame;
+fn send(stream: &mut File, message: &Message) -> Result<()> {
+    let frame = encode_frame(message).map_err(|e| Fail::step(format!("encode the report: {e}")))?;
+    let mut rest = frame.as_slice();
     while !rest.is_empty() {
         let n = paced("send the report", || stream.write(rest))?;
         rest = &rest[n..];
@@ -188,13 +192,14 @@ fn send(stream: &mut File, frame: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn receive(stream: &mut File) -> Result<()> {
+fn receive(stream: &mut File) -> Result<Ack> {
     let mut buffer = Vec::new();
     loop {
         let decoded = decode_frame::<Ack>(&buffer)
             .map_err(|e| Fail::protocol(format!("the acknowledgement: {e}")))?;
-        if let Some((Ack::Received, _)) = decoded {
-            return Ok(());
+        // The host says the next thing only when it was answered: nothing is left in the buffer.
+        if let Some((ack, _)) = decoded {
+            return Ok(ack);
         }
         let mut chunk = [0; 256];
         match paced("wait for the acknowledgement", || stream.read(&mut chunk))? {

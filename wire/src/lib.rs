@@ -12,6 +12,7 @@
 
 mod fio;
 mod job;
+mod mark;
 mod message;
 mod progress;
 mod report;
@@ -19,6 +20,7 @@ mod workload;
 
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
 pub use job::{Boot, Filesystem, FsKind, Job, Measure, ModelDevice, Module, StopBy};
+pub use mark::{MARK, Mark};
 pub use message::{Ack, FrameError, MAX_FRAME, Message, decode_frame, encode_frame};
 pub use progress::{Phase, Progress};
 pub use report::{
@@ -28,7 +30,7 @@ pub use report::{
 pub use workload::{Batch, Bound, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 /// Version of everything in this crate. A harness and an agent that disagree do not talk.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The vsock port on which the host (CID 2) listens for the agent.
 pub const VSOCK_PORT: u32 = 5005;

@@ -4,7 +4,8 @@ use crate::{CellReport, Failure};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
-/// Guest to host, in this order: `Hello`, then exactly one of `Report` and `Failed`.
+/// Guest to host, in this order: `Hello`, then exactly one of `Report` and `Failed`, and `Symbols` if
+/// the host asks for them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Message {
@@ -21,14 +22,19 @@ pub enum Message {
     Report(Box<CellReport>),
     /// The cell was not measured.
     Failed(Failure),
+    /// The answer to [`Ack::Symbols`]: the functions in /proc/kallsyms, a line each as the kernel
+    /// writes them; empty where the kernel has none (`CONFIG_KALLSYMS`).
+    Symbols(String),
 }
 
-/// Host to guest: after it the agent powers the guest off.
+/// Host to guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ack {
-    /// The whole message is on the host.
+    /// The whole message is on the host: the agent powers the guest off.
     Received,
+    /// It is, and the kernel's functions are wanted, too.
+    Symbols,
 }
 
 /// No frame is longer than this many bytes.

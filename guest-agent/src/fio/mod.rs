@@ -16,7 +16,7 @@ use crate::{
     device::Device,
     fail::{Fail, Result},
     format::MOUNT_POINT,
-    schedule,
+    mark, schedule,
 };
 use diorama_wire::{
     BANDWIDTH_PERIOD_NS, BootFacts, CellReport, EngineFacts, Evidence, FIO_DIR, FilesystemFacts,
@@ -65,11 +65,13 @@ pub fn cell(
     let (version, buffer_alignment) = bench.warm_up()?;
     // The first such run reads what later ones find in memory.
     bench.measured(&jobs::with_ios(&fio.jobs, 1))?;
+    mark::count();
     let (overhead, _) = bench.measured(&jobs::with_ios(&fio.jobs, 1))?;
     let overhead = overhead.cost(bench.cpus);
     let count = job.measure.repetitions;
     let mut repetitions = Vec::new();
     let mut said = Vec::new();
+    mark::profile();
     for i in 0..count {
         debugcon::enter(Phase::Measure, format!("{}/{count}", i + 1));
         let (repetition, jobs) = bench.repetition(u64::from(i), &overhead)?;
@@ -173,8 +175,10 @@ impl Bench<'_> {
         let slow = self.counters.slow(Edge::Before)?;
         let fast = self.counters.fast()?;
         let before = Reading { fast, slow };
+        mark::open();
         let start_ns = clock::now();
-        let status = start(text)?.wait();
+        let status = start(text).and_then(|mut fio| fio.wait().map_err(waiting));
+        mark::close();
         let elapsed_ns = clock::now() - start_ns;
         let fast = self.counters.fast()?;
         let slow = self.counters.slow(Edge::After)?;
@@ -183,7 +187,7 @@ impl Bench<'_> {
             before,
             after: Reading { fast, slow },
         };
-        Ok((around, finish(status.map_err(waiting)?)?))
+        Ok((around, finish(status?)?))
     }
 
     fn repetition(

@@ -1,0 +1,450 @@
+//! The part that QEMU loads (include/qemu/qemu-plugin.h of QEMU, API version 3, which 9.1 and
+//! later take).
+//!
+//! Arguments: `out=PATH` of a file that exists, `mark=N`, `profile=all|first|none`, `cpus=N`.
+//!
+//! `profile=all` counts and follows calls from the start, and records every window. Otherwise
+//! nothing but marks is looked for until [`COUNT`]; then instructions are counted, and from
+//! [`PROFILE`] on calls are followed, for one window, if it is `first`. What the guest executes is translated anew
+//! whenever that changes.
+
+use crate::{
+    calls::{Block, Calls, USER_END},
+    decode::{self, End},
+    format::{Dump, Window},
+};
+use alloc::{boxed::Box, vec, vec::Vec};
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    ffi::{CStr, c_char, c_int, c_void},
+    ptr,
+};
+
+/// The agent's marks (`diorama_wire::Mark`): count from here on.
+const COUNT: u8 = 1;
+/// The windows that follow may be profiled.
+const PROFILE: u8 = 2;
+/// A window opens.
+const OPEN: u8 = 3;
+/// It closes.
+const CLOSE: u8 = 4;
+/// All is measured.
+const END: u8 = 5;
+
+/// No instruction of x86-64 is longer.
+const LONGEST: usize = 15;
+
+/// What QEMU looks for: the API that this is written for.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, missing_docs, reason = "QEMU's name")]
+pub static qemu_plugin_version: c_int = 3;
+
+#[repr(C)]
+struct Tb {
+    _opaque: [u8; 0],
+}
+#[repr(C)]
+struct Insn {
+    _opaque: [u8; 0],
+}
+#[repr(C)]
+struct Scoreboard {
+    _opaque: [u8; 0],
+}
+/// `qemu_plugin_u64`
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Entry {
+    score: *mut Scoreboard,
+    offset: usize,
+}
+
+/// `enum qemu_plugin_cb_flags`: QEMU_PLUGIN_CB_NO_REGS
+const NO_REGS: c_int = 0;
+/// `enum qemu_plugin_mem_rw`: QEMU_PLUGIN_MEM_R
+const READS: c_int = 1;
+/// `enum qemu_plugin_op`: QEMU_PLUGIN_INLINE_ADD_U64
+const ADD: c_int = 0;
+
+type OnBlock = unsafe extern "C" fn(u32, *mut c_void);
+type OnMemory = unsafe extern "C" fn(u32, u32, u64, *mut c_void);
+
+unsafe extern "C" {
+    fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: unsafe extern "C" fn(u64, *mut Tb));
+    fn qemu_plugin_reset(id: u64, cb: unsafe extern "C" fn(u64));
+    fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
+    fn qemu_plugin_tb_vaddr(tb: *const Tb) -> u64;
+    fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
+    fn qemu_plugin_insn_vaddr(insn: *const Insn) -> u64;
+    fn qemu_plugin_insn_size(insn: *const Insn) -> usize;
+    fn qemu_plugin_insn_data(insn: *const Insn, to: *mut u8, len: usize) -> usize;
+    fn qemu_plugin_register_vcpu_tb_exec_cb(
+        tb: *mut Tb,
+        cb: OnBlock,
+        flags: c_int,
+        data: *mut c_void,
+    );
+    fn qemu_plugin_register_vcpu_insn_exec_cb(
+        insn: *mut Insn,
+        cb: OnBlock,
+        flags: c_int,
+        data: *mut c_void,
+    );
+    fn qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+        insn: *mut Insn,
+        op: c_int,
+        entry: Entry,
+        imm: u64,
+    );
+    fn qemu_plugin_register_vcpu_mem_cb(
+        insn: *mut Insn,
+        cb: OnMemory,
+        flags: c_int,
+        rw: c_int,
+        data: *mut c_void,
+    );
+    fn qemu_plugin_scoreboard_new(size: usize) -> *mut Scoreboard;
+    fn qemu_plugin_u64_get(entry: Entry, vcpu: u32) -> u64;
+    fn qemu_plugin_u64_sum(entry: Entry) -> u64;
+
+    fn malloc(size: usize) -> *mut c_void;
+    fn realloc(old: *mut c_void, size: usize) -> *mut c_void;
+    fn free(old: *mut c_void);
+    fn aligned_alloc(align: usize, size: usize) -> *mut c_void;
+    fn open(path: *const c_char, flags: c_int) -> c_int;
+    fn pwrite(fd: c_int, from: *const c_void, len: usize, at: i64) -> isize;
+    fn ftruncate(fd: c_int, len: i64) -> c_int;
+    fn abort() -> !;
+}
+
+/// The C library's allocator.
+struct Malloc;
+
+/// What malloc(3) aligns to.
+const ALIGNED: usize = 16;
+
+// SAFETY: malloc(3) and its relatives keep GlobalAlloc's promises for alignments up to 16;
+// aligned_alloc(3) does for larger ones.
+unsafe impl GlobalAlloc for Malloc {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: sizes as the caller promises them; both may return null, which is allowed.
+        unsafe {
+            if layout.align() <= ALIGNED {
+                malloc(layout.size()).cast()
+            } else {
+                let size = layout.size().next_multiple_of(layout.align());
+                aligned_alloc(layout.align(), size).cast()
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, _: Layout) {
+        // SAFETY: it came from `alloc`.
+        unsafe { free(old.cast()) };
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: it came from `alloc`; realloc(3) keeps malloc's alignment.
+        unsafe {
+            if layout.align() <= ALIGNED {
+                return realloc(old.cast(), size).cast();
+            }
+            let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !new.is_null() {
+                ptr::copy_nonoverlapping(old, new, layout.size().min(size));
+                self.dealloc(old, layout);
+            }
+            new
+        }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Malloc = Malloc;
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: takes nothing. The harness sees QEMU end, and the cell fails: better than a wrong count.
+    unsafe { abort() }
+}
+
+/// What is looked for in what the guest executes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Marks.
+    Marks,
+    /// Marks and the number of instructions.
+    Count,
+    /// All of it and who calls whom.
+    Calls,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    All,
+    First,
+    None,
+}
+
+struct Plugin {
+    id: u64,
+    mark: u32,
+    profile: Profile,
+    look: Look,
+    count: Entry,
+    calls: Calls,
+    windows: Vec<Window>,
+    /// Whether windows may be profiled.
+    may_profile: bool,
+    /// The window that is open: its count, and whether it is recorded.
+    open: Option<(u64, bool)>,
+    out: c_int,
+}
+
+/// Made once, before the guest runs.
+static mut PLUGIN: *mut Plugin = ptr::null_mut();
+
+/// QEMU executes all CPUs in one thread here, and calls from it alone.
+fn plugin() -> &'static mut Plugin {
+    // SAFETY: set before any callback is registered, never freed, and used by one thread, in
+    // callbacks that do not nest.
+    unsafe { &mut *PLUGIN }
+}
+
+impl Plugin {
+    fn counted(&self, vcpu: u32) -> u64 {
+        // SAFETY: the entry is the plugin's own.
+        unsafe { qemu_plugin_u64_get(self.count, vcpu) }
+    }
+
+    fn total(&self) -> u64 {
+        // SAFETY: the entry is the plugin's own.
+        unsafe { qemu_plugin_u64_sum(self.count) }
+    }
+
+    /// From the next block on, something else is looked for.
+    fn change(&mut self, look: Look) {
+        if self.look != look {
+            self.look = look;
+            // SAFETY: QEMU calls back once no block of before is left.
+            unsafe { qemu_plugin_reset(self.id, again) };
+        }
+    }
+
+    fn marked(&mut self, vcpu: u32, code: u8) {
+        match code {
+            COUNT if self.look == Look::Marks => self.change(Look::Count),
+            PROFILE => {
+                self.may_profile = true;
+                if self.profile == Profile::First {
+                    self.change(Look::Calls);
+                }
+            }
+            OPEN if self.open.is_none() => {
+                let recorded = self.may_profile && self.look == Look::Calls;
+                if recorded {
+                    self.calls.record(vcpu as usize, self.counted(vcpu), true);
+                }
+                self.open = Some((self.total(), recorded));
+            }
+            CLOSE => {
+                let Some((open, profiled)) = self.open.take() else {
+                    return;
+                };
+                if profiled {
+                    self.calls.record(vcpu as usize, self.counted(vcpu), false);
+                }
+                self.windows.push(Window {
+                    profiled,
+                    open,
+                    close: self.total(),
+                });
+                if profiled && self.profile == Profile::First {
+                    self.change(Look::Count);
+                }
+            }
+            END => self.write(),
+            _ => {}
+        }
+    }
+
+    fn write(&self) {
+        let slots = self.calls.slots().iter().filter(|s| s.insns > 0);
+        let dump = Dump {
+            executed: self.total(),
+            windows: self.windows.clone(),
+            nodes: self.calls.nodes().to_vec(),
+            slots: slots.copied().collect(),
+        };
+        let bytes = dump.encode();
+        // SAFETY: an open descriptor and a valid buffer.
+        unsafe {
+            ftruncate(self.out, 0);
+            let mut done = 0;
+            while done < bytes.len() {
+                let rest = &bytes[done..];
+                let n = pwrite(self.out, rest.as_ptr().cast(), rest.len(), done as i64);
+                if n <= 0 {
+                    abort();
+                }
+                done += n as usize;
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn on_mark(vcpu: u32, code: *mut c_void) {
+    plugin().marked(vcpu, code as usize as u8);
+}
+
+unsafe extern "C" fn on_block(vcpu: u32, block: *mut c_void) {
+    let plugin = plugin();
+    let count = plugin.counted(vcpu);
+    // SAFETY: made in `translated` and never freed.
+    let block = unsafe { &mut *block.cast::<Block>() };
+    plugin.calls.executes(vcpu as usize, count, block);
+}
+
+unsafe extern "C" fn on_switch(vcpu: u32, _: u32, address: u64, _: *mut c_void) {
+    let plugin = plugin();
+    let count = plugin.counted(vcpu);
+    plugin.calls.switches(vcpu as usize, count, address);
+}
+
+unsafe extern "C" fn again(id: u64) {
+    // SAFETY: QEMU's own id.
+    unsafe { qemu_plugin_register_vcpu_tb_trans_cb(id, translated) };
+}
+
+unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
+    let plugin = plugin();
+    // SAFETY: QEMU hands over a block that is valid during this call.
+    unsafe {
+        let pc = qemu_plugin_tb_vaddr(tb);
+        if plugin.look == Look::Marks && pc >= USER_END {
+            return;
+        }
+        let n = qemu_plugin_tb_n_insns(tb);
+        let mut end = End::Other;
+        let mut after = pc;
+        for i in 0..n {
+            let insn = qemu_plugin_tb_get_insn(tb, i);
+            let at = qemu_plugin_insn_vaddr(insn);
+            let mut bytes = [0; LONGEST];
+            let len = qemu_plugin_insn_data(insn, bytes.as_mut_ptr(), LONGEST).min(LONGEST);
+            let bytes = &bytes[..len];
+            if at < USER_END
+                && let Some(code) = decode::marked(bytes, plugin.mark)
+            {
+                let data = usize::from(code) as *mut c_void;
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark, NO_REGS, data);
+            }
+            if plugin.look == Look::Marks {
+                continue;
+            }
+            if plugin.look == Look::Calls && at >= USER_END && decode::switches_stack(bytes) {
+                qemu_plugin_register_vcpu_mem_cb(
+                    insn,
+                    on_switch,
+                    NO_REGS,
+                    READS,
+                    ptr::null_mut(),
+                );
+            }
+            // Behind the callbacks: they see the count before their instruction.
+            qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD, plugin.count, 1);
+            if i + 1 == n {
+                end = decode::end(at, bytes);
+                after = at + qemu_plugin_insn_size(insn) as u64;
+            }
+        }
+        if plugin.look == Look::Calls {
+            let block = Box::new(Block::new(pc, after, n as u64, end));
+            let data = Box::into_raw(block).cast();
+            qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, NO_REGS, data);
+        }
+    }
+}
+
+struct Arguments {
+    out: c_int,
+    mark: u32,
+    profile: Profile,
+    cpus: usize,
+}
+
+/// The arguments, each a C string `name=value`.
+unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Option<Arguments> {
+    let mut found = Arguments {
+        out: -1,
+        mark: 0,
+        profile: Profile::None,
+        cpus: 1,
+    };
+    for i in 0..usize::try_from(argc).ok()? {
+        // SAFETY: QEMU hands over `argc` C strings.
+        let argument = unsafe { CStr::from_ptr(*argv.add(i)) };
+        let text = argument.to_str().ok()?;
+        let (name, value) = text.split_once('=')?;
+        match name {
+            // O_RDWR; the value ends where the argument does.
+            "out" => {
+                // SAFETY: a C string.
+                found.out = unsafe { open(argument.as_ptr().add(name.len() + 1), 2) };
+            }
+            "mark" => found.mark = value.parse().ok()?,
+            "cpus" => found.cpus = value.parse().ok()?,
+            "profile" => {
+                found.profile = match value {
+                    "all" => Profile::All,
+                    "first" => Profile::First,
+                    "none" => Profile::None,
+                    _ => return None,
+                };
+            }
+            _ => return None,
+        }
+    }
+    (found.out >= 0 && found.mark != 0 && found.cpus > 0).then_some(found)
+}
+
+/// QEMU's entry.
+///
+/// # Safety
+/// To be called by QEMU alone, once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn qemu_plugin_install(
+    id: u64,
+    _info: *const c_void,
+    argc: c_int,
+    argv: *const *const c_char,
+) -> c_int {
+    // SAFETY: as QEMU promises; nothing else runs yet.
+    unsafe {
+        let Some(arguments) = arguments(argc, argv) else {
+            return -1;
+        };
+        let count = Entry {
+            score: qemu_plugin_scoreboard_new(8),
+            offset: 0,
+        };
+        let made = Plugin {
+            id,
+            mark: arguments.mark,
+            profile: arguments.profile,
+            look: match arguments.profile {
+                Profile::All => Look::Calls,
+                _ => Look::Marks,
+            },
+            count,
+            calls: Calls::new(arguments.cpus),
+            windows: vec![],
+            may_profile: false,
+            open: None,
+            out: arguments.out,
+        };
+        PLUGIN = Box::into_raw(Box::new(made));
+        qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+    }
+    0
+}
