@@ -52,7 +52,7 @@ pub fn deliver(late_modules: &[Module], outcome: &Message) -> Result<()> {
     loop {
         match receive(&mut stream)? {
             Ack::Received => return Ok(()),
-            Ack::Symbols => send(&mut stream, &Message::Symbols(symbols::functions()))?,
+            Ack::Symbols => send(&mut stream, &Message::Symbols(symbols::read()))?,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod image;
 pub mod kernel;
 pub mod lock;
 pub mod plan; // pure
+pub mod profile;
 pub mod provision;
 pub mod record;
 pub mod report; // pure

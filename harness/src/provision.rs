@@ -291,6 +291,7 @@ impl Provision<'_> {
             record,
             version,
             machine,
+            modules: ready.modules,
             unsupported,
         })
     }

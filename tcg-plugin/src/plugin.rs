@@ -343,13 +343,7 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
                 continue;
             }
             if plugin.look == Look::Calls && at >= USER_END && decode::switches_stack(bytes) {
-                qemu_plugin_register_vcpu_mem_cb(
-                    insn,
-                    on_switch,
-                    NO_REGS,
-                    READS,
-                    ptr::null_mut(),
-                );
+                qemu_plugin_register_vcpu_mem_cb(insn, on_switch, NO_REGS, READS, ptr::null_mut());
             }
             // Behind the callbacks: they see the count before their instruction.
             qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD, plugin.count, 1);

@@ -21,7 +21,9 @@ mod workload;
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
 pub use job::{Boot, Filesystem, FsKind, Job, Measure, ModelDevice, Module, StopBy};
 pub use mark::{MARK, Mark};
-pub use message::{Ack, FrameError, MAX_FRAME, Message, decode_frame, encode_frame};
+pub use message::{
+    Ack, FrameError, LoadedModule, MAX_FRAME, Message, Symbols, decode_frame, encode_frame,
+};
 pub use progress::{Phase, Progress};
 pub use report::{
     BootFacts, CellReport, DeviceFacts, EngineFacts, Evidence, Failure, FailureKind,

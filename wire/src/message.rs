@@ -22,9 +22,29 @@ pub enum Message {
     Report(Box<CellReport>),
     /// The cell was not measured.
     Failed(Failure),
-    /// The answer to [`Ack::Symbols`]: the functions in /proc/kallsyms, a line each as the kernel
-    /// writes them; empty where the kernel has none (`CONFIG_KALLSYMS`).
-    Symbols(String),
+    /// The answer to [`Ack::Symbols`].
+    Symbols(Symbols),
+}
+
+/// Where the kernel's functions are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Symbols {
+    /// The functions in /proc/kallsyms, a line each as the kernel writes them; empty where it has
+    /// none (`CONFIG_KALLSYMS`).
+    pub functions: String,
+    /// The modules that are loaded: they may have been stripped of their names.
+    pub modules: Vec<LoadedModule>,
+}
+
+/// A module in the guest's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadedModule {
+    /// Its name, as in /proc/modules.
+    pub name: String,
+    /// Its sections and their addresses (/sys/module/*/sections), by name.
+    pub sections: Vec<(String, u64)>,
 }
 
 /// Host to guest.

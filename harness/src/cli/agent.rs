@@ -1,4 +1,5 @@
-//! `diorama agent`: builds the guest agent out of a checkout, linked against the locked C library.
+//! `diorama agent`: builds the guest agent out of a checkout, linked against the locked C library,
+//! and beside it the plugin that counts what guests execute.
 
 use super::{
     args::Places,
@@ -13,7 +14,11 @@ use crate::{
     provision::{AGENT_SYSROOT, Provision},
     store::FetchProgress,
 };
-use std::{os::unix::process::CommandExt as _, path::PathBuf, process::Stdio};
+use std::{
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 /// Builds the agent and prints its path.
 pub fn agent(places: &Places) -> Result<Exit> {
@@ -53,7 +58,20 @@ pub fn build(
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| context.root.join("target"), PathBuf::from);
     let target = target.join("guest");
-    let mut command = image::sysroot::agent_build(&sysroot, &context.root, &target)?;
+    let root = &context.root;
+    cargo(
+        "the guest agent",
+        image::sysroot::agent_build(&sysroot, root, &target)?,
+    )?;
+    cargo(
+        "the TCG plugin",
+        image::sysroot::plugin_build(root, &target)?,
+    )?;
+    Ok(image::sysroot::agent_path(&target))
+}
+
+/// Runs a build that must succeed.
+fn cargo(what: &str, mut command: Command) -> Result<()> {
     // SAFETY: the closure runs between fork and exec and makes one system call; it neither allocates
     // nor takes locks.
     unsafe {
@@ -68,15 +86,13 @@ pub fn build(
         .stdout(Stdio::from(std::io::stderr()))
         .status()
         .map_err(|e| {
-            Error::host("starting cargo to build the guest agent")
+            Error::host(format!("starting cargo to build {what}"))
                 .because(e)
                 .hint("install Rust (https://rustup.rs), or name a built agent with --agent PATH")
         })?;
     if !status.success() {
-        return Err(
-            Error::host(format!("building the guest agent: cargo gave {status}"))
-                .hint("its own words are above"),
-        );
+        return Err(Error::host(format!("building {what}: cargo gave {status}"))
+            .hint("its own words are above"));
     }
-    Ok(image::sysroot::agent_path(&target))
+    Ok(())
 }

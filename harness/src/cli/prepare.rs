@@ -8,12 +8,14 @@ use super::{
 };
 use crate::{
     error::Result,
+    image,
     lock::WhenGone,
     plan::{self, Plan},
     provision::{Provision, Provisioned},
     scenario::{self, Scenario, features::features_note},
     vm::Vmm,
 };
+use std::path::PathBuf;
 
 /// Everything that a run needs, on this machine.
 pub struct Prepared {
@@ -23,6 +25,8 @@ pub struct Prepared {
     pub vmm: Vmm,
     /// The agent's build id, if it has one.
     pub agent: Option<String>,
+    /// The plugin that counts instructions; none where this QEMU takes none.
+    pub plugin: Option<PathBuf>,
     /// What a reader of the results must know.
     pub notes: Vec<String>,
     /// What file systems are formatted with, and why: the same for every kernel of the run.
@@ -61,12 +65,23 @@ pub fn prepare(
         QemuChoice::System => "system".to_owned(),
         QemuChoice::Path(path) => path.display().to_string(),
     };
+    let plugin = agent.with_file_name(image::sysroot::PLUGIN);
     let Provisioned {
-        vmm,
+        mut vmm,
         agent,
         kernels,
-        notes,
+        mut notes,
     } = provision.scenario(&scenario, &qemu, &agent)?;
+    let plugin = match vmm.counts_with(&plugin) {
+        Ok(()) => Some(plugin),
+        Err(why) => {
+            notes.push(format!(
+                "instructions are not counted, so the drive's share and the path's length are not \
+                 known: {why}"
+            ));
+            None
+        }
+    };
     let oldest = plan::oldest(&kernels);
     let filesystems = scenario.filesystems.iter();
     let formatting = filesystems.map(|fs| features_note(fs, oldest)).collect();
@@ -75,6 +90,7 @@ pub fn prepare(
         plan,
         vmm,
         agent,
+        plugin,
         notes,
         formatting,
     })

@@ -52,6 +52,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
         plan,
         vmm,
         agent,
+        plugin,
         notes,
         formatting,
     } = prepared;
@@ -77,6 +78,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
     };
     let executor = Qemu {
         vmm,
+        plugin,
         agent,
         store: context.store.clone(),
         vsock: Vsock::open(None)?,

@@ -65,7 +65,7 @@ pub fn agent_fetch(workspace: &Path) -> Command {
 /// When the sysroot is not complete, or a path is not UTF-8.
 pub fn agent_build(sysroot_tree: &Path, workspace: &Path, target_dir: &Path) -> Result<Command> {
     let sysroot = sysroot(sysroot_tree)?;
-    let flags = compiler_flags(workspace, &cargo_home())?;
+    let flags = compiler_flags(&AGENT_OPTIONS, workspace, &cargo_home())?;
     let mut command = cargo(workspace);
     command
         .args(["rustc", "--locked", "--package", "diorama-guest-agent"])
@@ -75,6 +75,31 @@ pub fn agent_build(sysroot_tree: &Path, workspace: &Path, target_dir: &Path) -> 
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
         .arg("--")
         .args(linker_flags(&sysroot, sysroot_tree)?);
+    Ok(command)
+}
+
+/// The file that [`plugin_build`] leaves beside the agent.
+pub const PLUGIN: &str = "libdiorama_tcg_plugin.so";
+
+/// The command that builds the TCG plugin in `workspace`, beside the agent. It has no C library of
+/// its own: it uses that of the QEMU which loads it.
+///
+/// # Errors
+/// When a path is not UTF-8.
+pub fn plugin_build(workspace: &Path, target_dir: &Path) -> Result<Command> {
+    let options = ["target-cpu=x86-64", "relocation-model=pic"];
+    let flags = compiler_flags(&options, workspace, &cargo_home())?;
+    let mut command = cargo(workspace);
+    command
+        .args(["rustc", "--locked", "--package", "diorama-tcg-plugin"])
+        .args(["--lib", "--crate-type", "cdylib", "--features", "plugin"])
+        .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
+        .arg(target_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
+        .arg("--");
+    for option in OWN_LINKER {
+        command.args(["-C", option]);
+    }
     Ok(command)
 }
 
@@ -103,15 +128,26 @@ fn cargo(workspace: &Path) -> Command {
     command
 }
 
-/// For every crate: static code for every x86-64, and no path of this host.
-fn compiler_flags(workspace: &Path, cargo_home: &Path) -> Result<Vec<String>> {
+/// Static code for every x86-64.
+const AGENT_OPTIONS: [&str; 3] = [
+    "target-cpu=x86-64",
+    "target-feature=+crt-static",
+    "relocation-model=static",
+];
+
+/// The toolchain's own linker, driven directly.
+const OWN_LINKER: [&str; 4] = [
+    "linker=rust-lld",
+    "linker-flavor=ld.lld",
+    "link-self-contained=no",
+    "link-arg=--build-id=sha1",
+];
+
+/// For every crate: these options, and no path of this host.
+fn compiler_flags(options: &[&str], workspace: &Path, cargo_home: &Path) -> Result<Vec<String>> {
     let mut flags = Vec::new();
-    for option in [
-        "target-cpu=x86-64",
-        "target-feature=+crt-static",
-        "relocation-model=static",
-    ] {
-        flags.extend(["-C".to_owned(), option.to_owned()]);
+    for option in options {
+        flags.extend(["-C".to_owned(), (*option).to_owned()]);
     }
     let mut remap = |from: &Path, to: &str| -> Result<()> {
         flags.push(format!("--remap-path-prefix={}={to}", text(from)?));
@@ -137,15 +173,12 @@ fn compiler_flags(workspace: &Path, cargo_home: &Path) -> Result<Vec<String>> {
 /// For the program alone: the toolchain's own linker, driven directly, and the sysroot's files.
 fn linker_flags(sysroot: &Sysroot, tree: &Path) -> Result<Vec<String>> {
     let mut flags = Vec::new();
-    for option in [
-        "linker=rust-lld",
-        "linker-flavor=ld.lld",
-        "link-self-contained=no",
-        "link-arg=--build-id=sha1",
+    let more = [
         "link-arg=-zmax-page-size=4096",
         // libm.a is a script that names its parts by absolute paths.
         &format!("link-arg=--sysroot={}", text(tree)?),
-    ] {
+    ];
+    for option in OWN_LINKER.into_iter().chain(more) {
         flags.extend(["-C".to_owned(), option.to_owned()]);
     }
     for dir in [&sysroot.libc, &sysroot.libgcc] {
@@ -224,7 +257,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let registry = home.path().join("registry/src/mirror.example-0123");
         fs::create_dir_all(&registry).unwrap();
-        let flags = compiler_flags("/ws".as_ref(), home.path()).unwrap();
+        let flags = compiler_flags(&[], "/ws".as_ref(), home.path()).unwrap();
         let wanted = format!("--remap-path-prefix={}=/crates", registry.display());
         assert_eq!(flags.last(), Some(&wanted));
     }

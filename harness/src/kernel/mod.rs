@@ -10,9 +10,11 @@ pub mod decompress; // pure
 pub mod elf; // pure
 pub mod modinfo; // pure
 pub mod modules;
+pub mod symtab; // pure
 
 pub use config::{Config, Setting};
 pub use modules::{ModuleSet, Presence};
+pub use symtab::functions;
 
 use crate::{
     digest::Sha256,

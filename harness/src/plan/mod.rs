@@ -9,9 +9,10 @@ use crate::{
 };
 use diorama_wire::{Filesystem, Job, PROTOCOL, StopBy};
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// Bump when the harness itself starts to treat equal inputs differently.
-const LANE_VERSION: u32 = 1;
+const LANE_VERSION: u32 = 2;
 
 /// Everything a run will do.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Machine {
     pub stop_by: StopBy,
     /// Identity of its checkpoint.
     pub checkpoint: Sha256,
+    /// Where its modules are with their symbols, if it has any: `NAME.ko`.
+    pub modules: Option<PathBuf>,
 }
 
 impl Machine {
@@ -78,6 +81,8 @@ pub struct Prepared {
     pub version: Option<features::KernelVersion>,
     /// Its machine, or why the kernel cannot be used at all.
     pub machine: Result<(Spec, StopBy), Outcome>,
+    /// Where its modules are with their symbols, if it has any.
+    pub modules: Option<PathBuf>,
     /// Why some cells cannot run on this kernel, if so.
     pub unsupported: Vec<Unsupported>,
 }
@@ -119,6 +124,9 @@ struct Inputs<'a, T: Serialize> {
     vmm: Sha256,
     machine: &'a crate::vm::Identity,
     job: T,
+    /// What counts the instructions of a cell; no part of a checkpoint, which it does not watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<Sha256>,
 }
 
 /// The oldest kernel, whose features file systems get. A kernel whose version nobody knows gets
@@ -152,7 +160,7 @@ impl Plan {
         let oldest = oldest(&prepared);
         let kernels = prepared
             .into_iter()
-            .map(|p| KernelPlan::new(&scenario, p, oldest, vmm.digest))
+            .map(|p| KernelPlan::new(&scenario, p, oldest, &vmm))
             .collect();
         Plan {
             scenario,
@@ -174,7 +182,7 @@ impl KernelPlan {
         scenario: &Scenario,
         prepared: Prepared,
         oldest: features::KernelVersion,
-        vmm: Sha256,
+        vmm: &VmmRecord,
     ) -> KernelPlan {
         let identity = prepared
             .machine
@@ -185,9 +193,10 @@ impl KernelPlan {
             let machine = identity.as_ref()?;
             Some(Sha256::of_value(&Inputs {
                 lane: LANE_VERSION,
-                vmm,
+                vmm: vmm.digest,
                 machine,
                 job,
+                plugin: vmm.plugin.filter(|_| job.is_some()),
             }))
         };
         let mut cells = Vec::new();
@@ -240,6 +249,7 @@ impl KernelPlan {
                 spec,
                 stop_by,
                 checkpoint,
+                modules: prepared.modules,
             });
         KernelPlan {
             record: prepared.record,

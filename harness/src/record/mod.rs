@@ -13,7 +13,7 @@ use diorama_wire::CellReport;
 use serde::{Deserialize, Serialize};
 
 /// Version of results.json and of the cell cache.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// results.json: everything a comparison or a report needs, and nothing of this host's paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,9 @@ pub struct VmmRecord {
     pub digest: Sha256,
     /// "lock", "system" or "path".
     pub origin: String,
+    /// Digest of the plugin that counts instructions; absent where this VMM takes none.
+    #[serde(default)]
+    pub plugin: Option<Sha256>,
 }
 
 /// One cell.
@@ -191,10 +194,33 @@ impl Outcome {
 pub struct Measured {
     /// Everything the guest said. In the exact lane equal inputs give an equal report.
     pub guest: CellReport,
+    /// The instructions that it executed, counted one by one; absent where the VMM cannot count, and
+    /// outside the exact lane.
+    pub instructions: Option<Instructions>,
     /// Digests of the guest's memory.
     pub memory: MemoryDigests,
     /// Host-side facts that may differ between two equal runs.
     pub host: HostSide,
+}
+
+/// Executed instructions, counted one by one by a plugin of the VMM's. Exact: the guest cannot notice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instructions {
+    /// Instructions of all CPUs in the span of each repetition, in order. For fio's cells: from its
+    /// start to its end, less those of the run that [`diorama_wire::FioOverhead`] describes.
+    pub executed: Vec<u64>,
+    /// The model device's own work; absent where the kernel has no names for its functions
+    /// (`CONFIG_KALLSYMS`).
+    pub drive: Option<DriveWork>,
+}
+
+/// What the model device did in place of a drive's DMA, in the first repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveWork {
+    /// I/Os of that repetition's span.
+    pub ios: u64,
+    /// Instructions that found and moved their data.
+    pub instructions: u64,
 }
 
 /// Digests (BLAKE3 over the numbers and contents of all pages that are not zero) of the guest's

@@ -9,7 +9,9 @@ mod hosts;
 mod intact;
 mod qemu;
 mod scheduler;
+mod seen;
 mod staging;
+mod symbols;
 mod verify;
 
 #[cfg(test)]
@@ -22,6 +24,7 @@ pub use executor::{Booted, Checkpointed, Executor, Watch};
 pub use hosts::{Slots, slots};
 pub use qemu::{CHECKPOINTS, Qemu};
 pub use scheduler::{Options, Stop};
+pub use seen::Seen;
 pub use verify::{Verification, differences};
 
 use crate::{

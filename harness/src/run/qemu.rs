@@ -5,17 +5,20 @@ use super::{
     event::{REBUILD, RETRY},
     executor::{Booted, Checkpointed, Executor, Watch},
     intact::intact,
+    seen::Seen,
     staging::{move_files, staging},
+    symbols,
 };
 use crate::{
     digest::Sha256,
     error::{Error, Result},
     plan::{CellPlan, KernelPlan, Machine as MachinePlan},
+    profile::Symbols,
     record::{HostSide, Measured, MemoryDigests, Outcome},
     store::Store,
     vm::{
-        Checkpoint, Deadlines, HOTPLUG_BUS, Handover, Machine, Spec, Start, Vmm, Watcher, blocking,
-        console_tail, memory::GuestRam, vsock::Vsock,
+        Checkpoint, Deadlines, HOTPLUG_BUS, Handover, Machine, Plugin, Profiling, Spec, Start, Vmm,
+        Watcher, blocking, console_tail, memory::GuestRam, vsock::Vsock,
     },
 };
 use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, StopBy};
@@ -34,6 +37,8 @@ pub const CHECKPOINTS: &str = "checkpoint";
 pub struct Qemu {
     /// Which one.
     pub vmm: Vmm,
+    /// The plugin that counts what the guests execute; none where the VMM takes none.
+    pub plugin: Option<PathBuf>,
     /// Build id of the agent in the guests, which must answer; none if it has none.
     pub agent: Option<String>,
     /// Where checkpoints are kept.
@@ -95,14 +100,44 @@ impl Executor for Qemu {
         cpu: usize,
         watch: Watch,
     ) -> Outcome {
-        match self.measure(kernel, cell, from, cpu, &watch).await {
-            Ok(measured) => Outcome::Measured(Box::new(measured)),
+        let profiling = Profiling::FirstWindow;
+        match self
+            .measure(kernel, cell, from, cpu, profiling, &watch)
+            .await
+        {
+            Ok((measured, _)) => Outcome::Measured(Box::new(measured)),
             Err(outcome) => outcome,
         }
     }
 }
 
 impl Qemu {
+    /// Measures a cell with all its windows profiled.
+    ///
+    /// # Errors
+    /// What came of the cell instead.
+    pub async fn explain(
+        &self,
+        kernel: &KernelPlan,
+        cell: &CellPlan,
+        from: Option<&Rc<Checkpoint>>,
+        cpu: usize,
+        watch: Watch,
+    ) -> Step<(Measured, Seen)> {
+        let profiling = Profiling::AllWindows;
+        let (measured, seen) = self
+            .measure(kernel, cell, from, cpu, profiling, &watch)
+            .await?;
+        let seen = seen.ok_or_else(|| {
+            failed(
+                "counting instructions",
+                &Error::host(format!("{} takes no plugin", self.vmm.record.version))
+                    .hint("leave --qemu out to use the locked QEMU"),
+            )
+        })?;
+        Ok((measured, seen))
+    }
+
     async fn saved(&self, plan: &MachinePlan, watch: &Watch) -> Option<Checkpoint> {
         let dir = self.store.derived(CHECKPOINTS, &plan.checkpoint)?;
         let opened = blocking("checking a checkpoint", move || Checkpoint::open(&dir));
@@ -127,7 +162,7 @@ impl Qemu {
     ) -> Step<Result<Checkpoint>> {
         let began = Instant::now();
         self.check(&plan.spec).await?;
-        let mut machine = self.boot(&plan.spec, NO_JOB, cpu).await?;
+        let mut machine = self.boot(&self.vmm, &plan.spec, NO_JOB, cpu).await?;
         let _console = self.keep_console(&format!("boot {name}"), &machine);
         let mut watcher = Watcher::new(self.deadlines);
         watcher
@@ -172,10 +207,10 @@ impl Qemu {
         Some(consoles.keep(guest, machine.console.clone()))
     }
 
-    async fn boot(&self, spec: &Spec, job: &[u8], cpu: usize) -> Step<Machine> {
+    async fn boot(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Step<Machine> {
         let start = async {
             let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
-            Machine::start(&self.vmm, spec, Start::Boot, ram, job, cpu).await
+            Machine::start(vmm, spec, Start::Boot, ram, job, cpu).await
         };
         start.await.map_err(|e| failed("starting the guest", &e))
     }
@@ -186,8 +221,13 @@ impl Qemu {
         cell: &CellPlan,
         from: Option<&Rc<Checkpoint>>,
         cpu: usize,
+        profiling: Profiling,
         watch: &Watch,
-    ) -> Step<Measured> {
+    ) -> Step<(Measured, Option<Seen>)> {
+        let vmm = self.vmm.under(self.plugin.as_ref().map(|path| Plugin {
+            path: path.clone(),
+            profiling,
+        }));
         let plan = machine_of(kernel)?;
         let began = Instant::now();
         let job = serde_json::to_vec(&cell.job)
@@ -198,7 +238,7 @@ impl Qemu {
         let (mut machine, memory) = match (from, plan.stop_by) {
             (Some(checkpoint), _) => {
                 watch("restore", "");
-                let restored = checkpoint.restore(&self.vmm, &plan.spec, &job, cpu).await;
+                let restored = checkpoint.restore(&vmm, &plan.spec, &job, cpu).await;
                 let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
                 console = self.keep_console(&name, &machine);
                 go_on(&machine).await?;
@@ -206,7 +246,7 @@ impl Qemu {
             }
             (None, StopBy::Pvpanic) => {
                 self.check(&plan.spec).await?;
-                let mut machine = self.boot(&plan.spec, &job, cpu).await?;
+                let mut machine = self.boot(&vmm, &plan.spec, &job, cpu).await?;
                 console = self.keep_console(&name, &machine);
                 watcher
                     .until(&mut machine, Handover::Ready, true, watch)
@@ -224,7 +264,7 @@ impl Qemu {
                     initramfs,
                     ..plan.spec.clone()
                 };
-                let machine = self.boot(&spec, NO_JOB, cpu).await?;
+                let machine = self.boot(&vmm, &spec, NO_JOB, cpu).await?;
                 console = self.keep_console(&name, &machine);
                 (machine, None)
             }
@@ -243,12 +283,25 @@ impl Qemu {
             None
         };
         watch("report", "");
-        let report = self.report(&mut machine, &mut watcher, stops).await;
+        let report = self.report(&mut machine, &mut watcher, stops, plan).await;
         let cpu_s = machine.cpu_seconds();
+        // Whole since the guest's last mark, which came before its report.
+        let profile = machine.profile.bytes_from(0);
         machine.end().await;
         drop(console);
-        Ok(Measured {
-            guest: report?,
+        let (guest, symbols) = report?;
+        let counting = |why: Error| failed("counting instructions", &why);
+        let seen = match &vmm.plugin {
+            Some(_) => Some(Seen::new(&profile, symbols).map_err(counting)?),
+            None => None,
+        };
+        let instructions = match &seen {
+            Some(seen) => Some(seen.instructions(&guest).map_err(counting)?),
+            None => None,
+        };
+        let measured = Measured {
+            guest,
+            instructions,
             memory: MemoryDigests {
                 checkpoint: memory,
                 end,
@@ -259,7 +312,8 @@ impl Qemu {
                 cpu_s,
                 checkpoint: from.is_some(),
             },
-        })
+        };
+        Ok((measured, seen))
     }
 
     /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
@@ -275,13 +329,16 @@ impl Qemu {
             .map_err(|e| failed("adding the job to the initramfs", &e))
     }
 
-    /// Plugs the vsock device in and takes the guest's answer.
+    /// Plugs the vsock device in and takes the guest's answer, with the kernel's functions if they
+    /// are not known yet.
     async fn report(
         &self,
         machine: &mut Machine,
         watcher: &mut Watcher,
         stopped: bool,
-    ) -> Step<diorama_wire::CellReport> {
+        plan: &MachinePlan,
+    ) -> Step<(diorama_wire::CellReport, Symbols)> {
+        let known = symbols::known(&self.store, &plan.checkpoint);
         let plugged = self.vsock.plug(&machine.qmp, HOTPLUG_BUS).await;
         let plugged = plugged.map_err(|e| failed("plugging the vsock device in", &e))?;
         if stopped {
@@ -292,8 +349,25 @@ impl Qemu {
             let hello = link.recv::<Message>(self.deadlines.report).await?;
             check_hello(&hello, self.agent.as_deref())?;
             let answer = link.recv::<Message>(self.deadlines.report).await?;
+            let symbols = match known {
+                Some(known) => known,
+                None if self.plugin.is_none() => Symbols::default(),
+                None => {
+                    link.send(&Ack::Symbols, self.deadlines.report).await?;
+                    match link.recv::<Message>(self.deadlines.report).await? {
+                        Message::Symbols(said) => {
+                            let modules = plan.modules.as_deref();
+                            symbols::keep(&self.store, &plan.checkpoint, &said, modules)?
+                        }
+                        other => {
+                            let what = format!("asked for its symbols, the agent said {other:?}");
+                            return Err(Error::internal(what));
+                        }
+                    }
+                }
+            };
             link.send(&Ack::Received, self.deadlines.report).await?;
-            Ok(answer)
+            Ok((answer, symbols))
         };
         // The agent may give up, or the guest end, while its words are awaited.
         let answer = tokio::select! {
@@ -301,11 +375,11 @@ impl Qemu {
             () = gone(machine, watcher) => Err(Error::host("the guest ended before it had reported")),
         };
         match answer {
-            Ok(Message::Report(report)) => Ok(*report),
-            Ok(Message::Failed(failure)) => Err(outcome_of(failure, machine)),
-            Ok(Message::Hello { .. }) => Err(failed(
+            Ok((Message::Report(report), symbols)) => Ok((*report, symbols)),
+            Ok((Message::Failed(failure), _)) => Err(outcome_of(failure, machine)),
+            Ok((Message::Hello { .. } | Message::Symbols(_), _)) => Err(failed(
                 "taking the report",
-                &Error::internal("the agent said hello twice"),
+                &Error::internal("the agent said something else than its report"),
             )),
             Err(error) => Err(watcher
                 .gave_up(machine)

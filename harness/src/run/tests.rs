@@ -217,6 +217,7 @@ fn plan() -> Plan {
                 },
                 StopBy::Pvpanic,
             )),
+            modules: None,
             unsupported: Vec::new(),
             record,
         })

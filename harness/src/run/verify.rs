@@ -51,12 +51,16 @@ impl Verification {
     }
 }
 
-/// Everything the guest reported, and its memory's digests; not the host's own times. Each
+/// Everything the guest reported, its instructions, and its memory's digests; not the host's own times. Each
 /// difference names its place: `repetitions[2].ios: 5103 was 5102`.
 #[must_use]
 pub fn differences(before: &Measured, now: &Measured) -> Vec<String> {
     let mut found = Vec::new();
-    let value = |m: &Measured| serde_json::json!({ "guest": m.guest, "memory": m.memory });
+    let value = |m: &Measured| {
+        serde_json::json!({
+            "guest": m.guest, "instructions": m.instructions, "memory": m.memory,
+        })
+    };
     compare("", &value(before), &value(now), &mut found);
     if found.len() > NAMED {
         let more = found.len() - NAMED;

@@ -4,7 +4,7 @@
 /// `[model] size`: room for the file three quarters full and the file system's own blocks.
 pub const MODEL_SIZE: &str = "512MiB";
 /// `[model] block_size`: what NVMe drives are formatted with.
-pub const MODEL_BLOCK_SIZE: &str = "512";
+pub const MODEL_BLOCK_SIZE: &str = "4096";
 /// `[model] latency`: that of a fast drive's write buffer.
 pub const MODEL_LATENCY: &str = "10us";
 /// `[model] bandwidth`: above any 4k figure and below any 16k one in the exact lane, as the

@@ -48,6 +48,8 @@ pub struct Machine {
     pub progress: Stream,
     /// Where QEMU writes the state of its devices when it is told to.
     pub devices: Stream,
+    /// Where the plugin writes what it saw, at the guest's last mark.
+    pub profile: Stream,
     stderr: Stream,
 }
 
@@ -72,6 +74,7 @@ impl Machine {
         let progress = Stream::new("progress").map_err(starting)?;
         let stderr = Stream::new("stderr").map_err(starting)?;
         let devices = Stream::new("devices").map_err(starting)?;
+        let profile = Stream::new("profile").map_err(starting)?;
         let incoming = match start {
             Start::Boot => None,
             Start::Restore(state) => Some(filled_pipe(state).map_err(starting)?),
@@ -89,6 +92,10 @@ impl Machine {
         };
         let mut command = vmm.command();
         command.args(spec.argv(&fds, start));
+        let profile_fd = profile.file.as_raw_fd();
+        if let Some(plugin) = &vmm.plugin {
+            command.args(plugin.argv(profile_fd, spec.smp));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(stderr.file.try_clone().map_err(starting)?);
         let inherited = [
@@ -98,6 +105,7 @@ impl Machine {
             fds.progress,
             fds.job,
             fds.devices,
+            profile_fd,
         ];
         let parent = rustix::process::getpid();
         // SAFETY: the closure runs between fork and exec and makes only system calls; it neither
@@ -120,6 +128,7 @@ impl Machine {
                 console,
                 progress,
                 devices,
+                profile,
                 stderr,
             }),
             Err(error) => {

@@ -21,11 +21,13 @@ pub const CPU: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm";
 pub const HOTPLUG_BUS: &str = "rp0";
 
 /// What every guest's kernel is told. `nolapic_timer` spares the LAPIC calibration's five million
-/// PAUSE exits; `cryptomgr.notests` keeps self-tests from running behind init; the rest pins
-/// clocks and addresses, and makes a fault end the guest.
+/// PAUSE exits; `cryptomgr.notests` keeps self-tests from running behind init; `clearcpuid=112` is
+/// X86_FEATURE_REP_GOOD (word 3, bit 16 in arch/x86/include/asm/cpufeatures.h), by which kernels
+/// before 6.4 copy memory with fewer instructions than later ones; the rest pins clocks and
+/// addresses, and makes a fault end the guest.
 pub const CMDLINE: &str = "console=ttyS0 quiet nokaslr nolapic_timer tsc_early_khz=1000000 \
     tsc=reliable lpj=4000000 no_timer_check mitigations=off numa=off noresume cryptomgr.notests \
-    oops=panic panic=-1";
+    clearcpuid=112 oops=panic panic=-1";
 
 /// The HPET is one timer, and drives one CPU.
 const ONE_CPUS_TIMER: &str = "nolapic_timer";

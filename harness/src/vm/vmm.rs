@@ -1,5 +1,6 @@
 //! The VMM: which QEMU runs the guests, and its identity.
 
+use super::plugin::{Plugin, Profiling};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -19,6 +20,8 @@ pub struct Vmm {
     how: How,
     /// What it is, for the record.
     pub record: VmmRecord,
+    /// What watches the guests that it executes, if anything does.
+    pub plugin: Option<Plugin>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,10 +43,12 @@ impl Vmm {
             version,
             digest: hermetic.digest,
             origin: "lock".into(),
+            plugin: None,
         };
         Ok(Vmm {
             how: How::Hermetic(hermetic),
             record,
+            plugin: None,
         })
     }
 
@@ -75,8 +80,39 @@ impl Vmm {
                 version,
                 digest,
                 origin: origin.into(),
+                plugin: None,
             },
+            plugin: None,
         })
+    }
+
+    /// Notes in the record that this plugin counts, if this QEMU takes it: tried, because versions
+    /// differ in the interface, and a QEMU may be built without.
+    ///
+    /// # Errors
+    /// In words, when it does not.
+    pub fn counts_with(&mut self, plugin: &Path) -> std::result::Result<(), String> {
+        let digest = File::open(plugin)
+            .and_then(Sha256::of_reader)
+            .map_err(|e| format!("{}: {e}", plugin.display()))?;
+        if let How::Host(_) = self.how {
+            let tried = Plugin {
+                path: plugin.to_owned(),
+                profiling: Profiling::FirstWindow,
+            };
+            tried.try_in(self.command())?;
+        }
+        self.record.plugin = Some(digest);
+        Ok(())
+    }
+
+    /// The same with another plugin, or with none.
+    #[must_use]
+    pub fn under(&self, plugin: Option<Plugin>) -> Vmm {
+        Vmm {
+            plugin,
+            ..self.clone()
+        }
     }
 
     /// A command that starts it, without arguments.

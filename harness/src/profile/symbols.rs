@@ -1,0 +1,80 @@
+//! The guest's functions, from its own /proc/kallsyms.
+
+/// A function.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol {
+    /// Its name, without the compiler's suffix for a clone (`.isra.0`, `.constprop.0`, `.cold`).
+    pub name: String,
+    /// The module it is in; none for the kernel's image.
+    pub module: Option<String>,
+}
+
+/// All functions of a guest, by address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Symbols {
+    /// Sorted by address, each address once.
+    all: Vec<(u64, Symbol)>,
+}
+
+impl Symbols {
+    /// From lines as /proc/kallsyms has them: address in hex, type, name and, for a module's, the
+    /// module in brackets. Other lines are left out.
+    #[must_use]
+    pub fn parse(kallsyms: &str) -> Symbols {
+        let mut all: Vec<(u64, Symbol)> = kallsyms.lines().filter_map(parse).collect();
+        // Of several names for one address the first is kept: the linker's own markers (`_stext`)
+        // come before a function at the same place only at the very beginning.
+        all.sort_by_key(|(address, _)| *address);
+        all.dedup_by_key(|(address, _)| *address);
+        Symbols { all }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The function that holds an address: the nearest below it.
+    #[must_use]
+    pub fn at(&self, address: u64) -> Option<&Symbol> {
+        let after = self.all.partition_point(|(start, _)| *start <= address);
+        after.checked_sub(1).map(|i| &self.all[i].1)
+    }
+}
+
+fn parse(line: &str) -> Option<(u64, Symbol)> {
+    let mut words = line.split_ascii_whitespace();
+    let address = u64::from_str_radix(words.next()?, 16).ok()?;
+    words.next()?;
+    let name = words.next()?;
+    let module = words
+        .next()
+        .and_then(|m| m.strip_prefix('[')?.strip_suffix(']'))
+        .map(str::to_owned);
+    let name = name.split_once('.').map_or(name, |(name, _)| name);
+    (!name.is_empty()).then(|| {
+        let name = name.to_owned();
+        (address, Symbol { name, module })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_belongs_to_the_nearest_function_below_it() {
+        let symbols = Symbols::parse(
+            "ffffffff81000100 T b\nffffffff81000000 t a.isra.0\nnonsense\n\
+             ffffffffc0000000 t null_queue_rq\t[null_blk]\n",
+        );
+        let name = |address| symbols.at(address).map(|s| s.name.as_str());
+        assert_eq!(name(0xffff_ffff_8000_0000), None);
+        assert_eq!(name(0xffff_ffff_8100_0000), Some("a"));
+        assert_eq!(name(0xffff_ffff_8100_00ff), Some("a"));
+        assert_eq!(name(0xffff_ffff_8100_0100), Some("b"));
+        let module = &symbols.at(0xffff_ffff_c000_0010).unwrap().module;
+        assert_eq!(module.as_deref(), Some("null_blk"));
+    }
+}

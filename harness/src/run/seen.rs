@@ -1,0 +1,100 @@
+//! What the plugin saw of a cell, held against what the guest reported (pure).
+
+use crate::{
+    error::{Error, Result},
+    profile::{Stacks, Symbols, drive},
+    record::{DriveWork, Instructions},
+};
+use diorama_tcg_plugin::format::{Dump, Window};
+use diorama_wire::CellReport;
+
+/// What was executed in a cell's windows, and what the kernel calls it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    dump: Dump,
+    /// Chains of functions with their instructions, of the profiled windows together.
+    pub stacks: Stacks,
+    named: bool,
+}
+
+impl Seen {
+    /// From the plugin's own words.
+    ///
+    /// # Errors
+    /// When they are none, or do not add up.
+    pub fn new(words: &[u8], symbols: Symbols) -> Result<Seen> {
+        let dump = Dump::decode(words).ok_or_else(|| {
+            Error::internal(format!(
+                "the plugin left {} bytes that are no profile",
+                words.len()
+            ))
+            .hint("build the plugin anew with `cargo xtask agent`")
+        })?;
+        let stacks = Stacks::new(&dump, &symbols);
+        let profiled: u64 = dump
+            .windows
+            .iter()
+            .filter(|w| w.profiled)
+            .map(executed)
+            .sum();
+        if stacks.instructions != profiled {
+            return Err(Error::internal(format!(
+                "the profile holds {} instructions of the {profiled} executed in its windows",
+                stacks.instructions
+            )));
+        }
+        Ok(Seen {
+            dump,
+            stacks,
+            named: !symbols.is_empty(),
+        })
+    }
+
+    /// Instructions executed since the guest was started or restored; exact where all windows are
+    /// profiled.
+    #[must_use]
+    pub fn executed(&self) -> u64 {
+        self.dump.executed
+    }
+
+    /// The figures that go into the record.
+    ///
+    /// # Errors
+    /// When there is not one window for each repetition.
+    pub fn instructions(&self, guest: &CellReport) -> Result<Instructions> {
+        // fio's cells begin with a window for what fio costs besides its I/Os.
+        let around = usize::from(guest.fio.is_some());
+        let windows = &self.dump.windows;
+        if windows.len() != guest.repetitions.len() + around {
+            return Err(Error::internal(format!(
+                "the plugin saw {} windows of {} repetitions",
+                windows.len(),
+                guest.repetitions.len()
+            )));
+        }
+        let (overhead, windows) = windows.split_at(around);
+        let overhead = overhead.iter().map(executed).sum();
+        let executed = windows
+            .iter()
+            .map(|w| executed(w).saturating_sub(overhead))
+            .collect();
+        let ios = guest
+            .repetitions
+            .iter()
+            .zip(windows)
+            .filter(|(_, window)| window.profiled)
+            .map(|(repetition, _)| repetition.span_ios)
+            .sum();
+        Ok(Instructions {
+            executed,
+            drive: self.named.then(|| DriveWork {
+                ios,
+                instructions: drive::instructions(&self.stacks),
+            }),
+        })
+    }
+}
+
+fn executed(window: &Window) -> u64 {
+    window.close - window.open
+}
