@@ -20,11 +20,38 @@ pub struct Fast {
 /// The counters that are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slow {
-    /// Nanoseconds idle since boot, all CPUs, where the kernel says: when the reading ended
-    /// before a window, when it began after one.
-    pub idle_ns: Option<u64>,
+    /// Idle time since boot, all CPUs, where the kernel says: when the reading ended before a
+    /// window, when it began after one.
+    pub idle: Option<Idle>,
     /// Runs of each kworker thread since its start, where the kernel counts.
     pub kworkers: Option<BTreeMap<u32, u64>>,
+}
+
+/// Idle time, by the kernel's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// To the nanosecond, in ns (/proc/timer_list).
+    Exact(u64),
+    /// The time less what tasks ran, in ns (/proc/schedstat): interrupts that hit an idle CPU are
+    /// taken for idle time.
+    WithInterrupts(u64),
+}
+
+/// So much idle time by the inexact account is none: what two readings of the clock are apart, ns.
+const NOT_IDLE_NS: u64 = 10_000;
+
+impl Idle {
+    /// From `self` until another reading, ns; none where the account does not tell: it is right only
+    /// if the CPU never idled.
+    fn until(self, after: Idle) -> Option<u64> {
+        match (self, after) {
+            (Idle::Exact(before), Idle::Exact(after)) => Some(after.saturating_sub(before)),
+            (Idle::WithInterrupts(before), Idle::WithInterrupts(after)) => {
+                Some(after.saturating_sub(before)).filter(|idle| *idle <= NOT_IDLE_NS)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// All counters on one side of a stretch of work.
@@ -42,7 +69,7 @@ pub struct Spent {
     pub context_switches: u64,
     /// Interrupts.
     pub interrupts: u64,
-    /// Nanoseconds idle, all CPUs, where the kernel says.
+    /// Nanoseconds idle, all CPUs, where the kernel says exactly.
     pub idle_ns: Option<u64>,
     /// Runs of kworkers, where the kernel counts.
     pub kworker_runs: Option<u64>,
@@ -52,12 +79,12 @@ impl Reading {
     /// What was spent from this reading until another one.
     pub fn until(&self, after: &Reading) -> Spent {
         let (before, after_stat) = (&self.fast.stat, &after.fast.stat);
-        let idle = self.slow.idle_ns.zip(after.slow.idle_ns);
+        let idle = self.slow.idle.zip(after.slow.idle);
         let kworkers = (self.slow.kworkers.as_ref()).zip(after.slow.kworkers.as_ref());
         Spent {
             context_switches: after_stat.context_switches - before.context_switches,
             interrupts: after_stat.interrupts - before.interrupts,
-            idle_ns: idle.map(|(before, after)| after.saturating_sub(before)),
+            idle_ns: idle.and_then(|(before, after)| before.until(after)),
             kworker_runs: kworkers.map(|(before, after)| runs_between(before, after)),
         }
     }
@@ -119,13 +146,13 @@ impl Counters {
         Ok(match edge {
             Edge::Before => {
                 let kworkers = self.kworkers()?;
-                let idle_ns = self.idle(edge)?;
-                Slow { idle_ns, kworkers }
+                let idle = self.idle(edge)?;
+                Slow { idle, kworkers }
             }
             Edge::After => {
-                let idle_ns = self.idle(edge)?;
+                let idle = self.idle(edge)?;
                 let kworkers = self.kworkers()?;
-                Slow { idle_ns, kworkers }
+                Slow { idle, kworkers }
             }
         })
     }
@@ -140,9 +167,9 @@ impl Counters {
             .ok_or_else(|| Fail::step("/proc/stat lacks cpu, intr or ctxt"))
     }
 
-    fn idle(&mut self, edge: Edge) -> Result<Option<u64>> {
+    fn idle(&mut self, edge: Edge) -> Result<Option<Idle>> {
         if let Some(probe) = &mut self.timer_list {
-            return Ok(parse::idle_ns(probe.read()?));
+            return Ok(parse::idle_ns(probe.read()?).map(Idle::Exact));
         }
         let Some(probe) = &mut self.schedstat else {
             return Ok(None);
@@ -160,7 +187,8 @@ impl Counters {
                 now
             }
         };
-        Ok(parse::task_ns(probe.read()?).map(|tasks| now.saturating_sub(tasks)))
+        Ok(parse::task_ns(probe.read()?)
+            .map(|tasks| Idle::WithInterrupts(now.saturating_sub(tasks))))
     }
 }
 
@@ -224,6 +252,16 @@ fn runs_between(before: &BTreeMap<u32, u64>, after: &BTreeMap<u32, u64>) -> u64 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_that_takes_interrupts_for_idle_time_is_believed_only_of_a_busy_cpu() {
+        let exact = Idle::Exact(1_000).until(Idle::Exact(900_000));
+        assert_eq!(exact, Some(899_000));
+        let busy = Idle::WithInterrupts(1_000).until(Idle::WithInterrupts(1_400));
+        assert_eq!(busy, Some(400));
+        let idle = Idle::WithInterrupts(1_000).until(Idle::WithInterrupts(900_000));
+        assert_eq!(idle, None);
+    }
 
     #[test]
     fn runs_count_new_threads_whole_and_vanished_ones_not() {

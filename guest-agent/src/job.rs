@@ -137,7 +137,7 @@ mod tests {
 
     /// A job that passes, with one part replaced.
     fn job(from: &str, to: &str) -> String {
-        let json = r#"{"protocol":3,"cell":"c","device":{"size_mib":512,"block_size":512,
+        let json = r#"{"protocol":4,"cell":"c","device":{"size_mib":512,"block_size":512,
             "latency_ns":10000,"bandwidth_mib_s":null,"hw_queue_depth":1023,"submit_queues":1,
             "scheduler":"none"},"filesystem":{"kind":"ext4","mkfs":["/sbin/mkfs.ext4"],
             "mount_options":""},"workload":{"engine":"libaio","rw":"write","rwmixread":50,
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_value() {
-        insta::assert_snapshot!(refused("\"protocol\":3", "\"protocol\":9"), @"the job speaks protocol 9, this agent 3");
+        insta::assert_snapshot!(refused("\"protocol\":4", "\"protocol\":9"), @"the job speaks protocol 9, this agent 4");
         insta::assert_snapshot!(refused("1048576", "1048577"), @"the job of c: file_size 1048577 is no multiple of block_size 4096");
         let unknown = refused("\"cell\":\"c\"", "\"cell\":\"c\",\"x\":1");
         assert!(unknown.contains("unknown field `x`"), "{unknown}");

@@ -57,26 +57,67 @@ pub fn figure(measured: &Measured, metric: Metric) -> Option<Figure> {
         .guest
         .repetitions
         .iter()
-        .map(|repetition| value(repetition, metric));
+        .enumerate()
+        .map(|(i, repetition)| value(repetition, Counted::of(measured, i), metric));
     Figure::of(values.collect::<Option<_>>()?)
 }
 
 /// Nanoseconds of a second.
 const SECOND: u128 = 1_000_000_000;
 
+/// Instructions of one repetition, where they were counted.
+#[derive(Clone, Copy)]
+struct Counted {
+    /// All of its span.
+    executed: Option<u64>,
+    /// What the drive model's work cost an I/O, as (instructions, I/Os): in the first repetition, and
+    /// for every one, since each I/O moves as much.
+    drive: Option<(u64, u64)>,
+}
+
+impl Counted {
+    fn of(measured: &Measured, repetition: usize) -> Counted {
+        let counted = measured.instructions.as_ref();
+        Counted {
+            executed: counted.and_then(|i| i.executed.get(repetition).copied()),
+            drive: counted
+                .and_then(|i| i.drive)
+                .filter(|d| d.ios > 0)
+                .map(|d| (d.instructions, d.ios)),
+        }
+    }
+
+    /// The drive model's instructions in a span of so many I/Os.
+    fn drive_of(&self, ios: u64) -> Option<u64> {
+        let (instructions, of) = self.drive?;
+        let all = u128::from(instructions) * u128::from(ios) / u128::from(of);
+        u64::try_from(all).ok()
+    }
+}
+
 /// A repetition's value. Rates are taken over the window, costs over the span (see
 /// [`Repetition`]). Numerator and denominator stay integers until the one division.
-fn value(r: &Repetition, metric: Metric) -> Option<f64> {
+fn value(r: &Repetition, counted: Counted, metric: Metric) -> Option<f64> {
     let per_io = |counter: u64| quotient(counter.into(), r.span_ios);
+    // Counted by the VMM; else by the kernel, where it can.
+    let busy = counted.executed.or(r.busy_ns);
     match metric {
         Metric::Iops => quotient(u128::from(r.ios) * SECOND, r.window_ns),
         Metric::TotalIo => quotient(u128::from(r.bytes) * SECOND, r.window_ns),
+        Metric::PathLength => per_io(busy?.checked_sub(counted.drive_of(r.span_ios)?)?),
         Metric::ContextSwitchesPerIo => per_io(r.context_switches),
         Metric::InterruptsPerIo => per_io(r.interrupts),
-        Metric::BusyPerIo => per_io(r.busy_ns?),
+        Metric::BusyPerIo => per_io(busy?),
         Metric::UserPerIo => per_io(r.user_ns),
         // User time above busy time would be a contradiction between two clocks, not a figure.
-        Metric::SystemPerIo => per_io(r.busy_ns?.checked_sub(r.user_ns)?),
+        Metric::SystemPerIo => {
+            let drive = counted.drive_of(r.span_ios).unwrap_or(0);
+            per_io(busy?.checked_sub(r.user_ns)?.checked_sub(drive)?)
+        }
+        Metric::DrivePerIo => {
+            let (instructions, ios) = counted.drive?;
+            quotient(instructions.into(), ios)
+        }
         Metric::KworkerRunsPerIo => per_io(r.kworker_runs?),
     }
 }
@@ -88,7 +129,10 @@ fn quotient(numerator: u128, denominator: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::fixture;
+    use crate::{
+        compare::fixture,
+        record::{DriveWork, Instructions},
+    };
 
     #[test]
     fn median_and_range_do_not_depend_on_the_order() {
@@ -109,6 +153,7 @@ mod tests {
     fn rates_are_over_the_window_and_costs_over_the_span() {
         let mut measured = fixture::measured(10_000.0, 4096);
         measured.guest.repetitions.truncate(1);
+        measured.instructions = None;
         let r = &mut measured.guest.repetitions[0];
         (r.window_ns, r.ios, r.bytes) = (500_000_000, 1000, 4_096_000);
         (r.span_ns, r.span_ios, r.context_switches) = (600_000_000, 1250, 2500);
@@ -123,8 +168,41 @@ mod tests {
     }
 
     #[test]
+    fn counted_instructions_take_the_drive_out_and_the_place_of_the_kernels_busy_time() {
+        let mut measured = fixture::measured(10_000.0, 4096);
+        measured.guest.repetitions.truncate(1);
+        measured.instructions = Some(Instructions {
+            executed: vec![12_500_000],
+            drive: Some(DriveWork {
+                ios: 400,
+                instructions: 600_000,
+            }),
+        });
+        let r = &mut measured.guest.repetitions[0];
+        (r.span_ios, r.user_ns, r.busy_ns) = (1250, 250_000, None);
+        let get = |metric| figure(&measured, metric).unwrap().median;
+        assert_eq!(get(Metric::BusyPerIo), 10_000.0);
+        assert_eq!(get(Metric::DrivePerIo), 1_500.0);
+        assert_eq!(get(Metric::PathLength), 8_500.0);
+        assert_eq!(get(Metric::UserPerIo), 200.0);
+        assert_eq!(get(Metric::SystemPerIo), 8_300.0);
+    }
+
+    #[test]
+    fn without_names_for_its_functions_there_is_no_drive_and_no_path_length() {
+        let mut measured = fixture::measured(10_000.0, 4096);
+        if let Some(counted) = &mut measured.instructions {
+            counted.drive = None;
+        }
+        assert_eq!(figure(&measured, Metric::DrivePerIo), None);
+        assert_eq!(figure(&measured, Metric::PathLength), None);
+        assert!(figure(&measured, Metric::BusyPerIo).is_some());
+    }
+
+    #[test]
     fn a_counter_absent_from_one_repetition_gives_no_figure_instead_of_zero() {
         let mut measured = fixture::measured(10_000.0, 4096);
+        measured.instructions = None;
         measured.guest.repetitions[3].busy_ns = None;
         measured.guest.repetitions[4].kworker_runs = None;
         assert_eq!(figure(&measured, Metric::BusyPerIo), None);
@@ -138,6 +216,13 @@ mod tests {
         let mut measured = fixture::measured(10_000.0, 4096);
         measured.guest.repetitions[0].window_ns = 0;
         measured.guest.repetitions[0].span_ios = 0;
+        if let Some(drive) = measured
+            .instructions
+            .as_mut()
+            .and_then(|i| i.drive.as_mut())
+        {
+            drive.ios = 0;
+        }
         for metric in crate::compare::METRICS {
             assert_eq!(figure(&measured, metric), None, "{metric:?}");
         }

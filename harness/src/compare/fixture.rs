@@ -4,8 +4,8 @@
 use crate::{
     digest::Sha256,
     record::{
-        CellResult, HostSide, KernelRecord, Measured, MemoryDigests, Origin, Outcome, Results,
-        SCHEMA, VmmRecord,
+        CellResult, DriveWork, HostSide, Instructions, KernelRecord, Measured, MemoryDigests,
+        Origin, Outcome, Results, SCHEMA, VmmRecord,
     },
     scenario::{
         CellKey, Expect, FilesystemSpec, KernelRef, KernelSource, Lane, Metric, Scenario,
@@ -88,7 +88,16 @@ fn repetition(index: u64, iops: f64, block_size: u32) -> wire::Repetition {
 
 /// A measured cell of five repetitions around a rate.
 pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
+    let repetitions: Vec<_> = (0..5).map(|i| repetition(i, iops, block_size)).collect();
+    let ios = repetitions[0].span_ios;
     Measured {
+        instructions: Some(Instructions {
+            executed: repetitions.iter().filter_map(|r| r.busy_ns).collect(),
+            drive: Some(DriveWork {
+                ios,
+                instructions: ios * u64::from(block_size / 4096) * 1_600,
+            }),
+        }),
         guest: wire::CellReport {
             cell: "cell".into(),
             boot: wire::BootFacts {
@@ -127,7 +136,7 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 name: "libaio".into(),
                 features: vec![],
             },
-            repetitions: (0..5).map(|i| repetition(i, iops, block_size)).collect(),
+            repetitions,
             evidence: wire::Evidence {
                 o_direct: true,
                 cached_pages_before: 0,
@@ -318,6 +327,7 @@ pub(crate) fn results() -> Results {
             version: "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)".into(),
             digest: Sha256::of(b"qemu"),
             origin: "lock".into(),
+            plugin: Some(Sha256::of(b"plugin")),
         },
         cells,
         notes: vec!["file systems are formatted with the features that 5.10 knows".into()],

@@ -34,14 +34,16 @@ pub struct MetricFacts {
 }
 
 /// Every metric, in the order in which long forms list them.
-pub const METRICS: [Metric; 8] = [
+pub const METRICS: [Metric; 10] = [
     Metric::Iops,
     Metric::TotalIo,
+    Metric::PathLength,
     Metric::ContextSwitchesPerIo,
     Metric::InterruptsPerIo,
     Metric::BusyPerIo,
     Metric::UserPerIo,
     Metric::SystemPerIo,
+    Metric::DrivePerIo,
     Metric::KworkerRunsPerIo,
 ];
 
@@ -55,6 +57,14 @@ impl Metric {
         let (name, title, short, unit, better, decimals) = match self {
             Metric::Iops => ("iops", "IOPS", "IOPS", "1/s", Better::Higher, 0),
             Metric::TotalIo => ("total-io", "TOTAL_IO", "TOTAL_IO", "B/s", Better::Higher, 0),
+            Metric::PathLength => (
+                "path-length",
+                "path length",
+                "path",
+                "instructions/IO",
+                Better::Lower,
+                0,
+            ),
             Metric::ContextSwitchesPerIo => (
                 "context-switches-per-io",
                 "context switches per I/O",
@@ -91,6 +101,14 @@ impl Metric {
                 "system-per-io",
                 "kernel's CPU time per I/O",
                 "system",
+                "ns/IO",
+                Better::Lower,
+                0,
+            ),
+            Metric::DrivePerIo => (
+                "drive-per-io",
+                "drive model's moving of data per I/O",
+                "drive",
                 "ns/IO",
                 Better::Lower,
                 0,

@@ -1,13 +1,17 @@
 //! The model device's moving of data: what a real drive's DMA does without the CPU.
+//!
+//! Request handling and its timer are not in it: they stand for what a real drive's driver costs.
 
-use super::Stacks;
+use super::{Stack, Stacks, USER};
+use std::collections::BTreeSet;
 
-/// null_blk's module, and how a frame of it ends.
+/// How a frame of null_blk's ends where it is a module.
 const MODULE: &str = " [null_blk]";
 
-/// null_blk's functions that find and move a request's data, with everything they call
-/// (drivers/block/null_blk/main.c, 5.4 to 7.2). Which of them a compiler leaves standing differs.
-const MOVERS: [&str; 12] = [
+/// null_blk's functions that find and move a request's data (drivers/block/null_blk, 5.4 to 7.2).
+/// Which of them a compiler leaves standing differs.
+const MOVERS: [&str; 13] = [
+    "null_process_cmd",
     "null_handle_data_transfer",
     "null_handle_memory_backed",
     "null_handle_rq",
@@ -22,14 +26,37 @@ const MOVERS: [&str; 12] = [
     "null_flush_cache_page",
 ];
 
-/// Instructions of the profiled windows that moved data.
+/// Where the kernel is entered by an interrupt or an exception, and left again: what is executed
+/// there, and called from there, has nothing to do with what was interrupted
+/// (arch/x86/entry/entry_64.S). Since 5.8 most names begin alike.
+const ENTRIES: &str = "asm_";
+const OTHER_ENTRIES: [&str; 11] = [
+    "irq_entries_start",
+    "common_interrupt",
+    "common_interrupt_return",
+    "apic_timer_interrupt",
+    "interrupt_entry",
+    "page_fault",
+    "error_entry",
+    "error_return",
+    "ret_from_intr",
+    "restore_regs_and_return_to_kernel",
+    "native_iret",
+];
+
+/// Instructions of the profiled windows that moved data: those of [`MOVERS`] with all that they call,
+/// and, where the loop over a request's segments has been inlined into its caller, the caller's own.
 #[must_use]
 pub fn instructions(stacks: &Stacks) -> u64 {
-    let of_drive = |frames: &[String]| frames.iter().any(|f| is_mover(f));
+    let loops: BTreeSet<&str> = stacks.stacks.iter().filter_map(looping).collect();
+    let moves = |stack: &&Stack| {
+        let frames = uninterrupted(&stack.frames);
+        frames.iter().any(|f| is_mover(f)) || frames.last().is_some_and(|f| loops.contains(&**f))
+    };
     stacks
         .stacks
         .iter()
-        .filter(|s| of_drive(&s.frames))
+        .filter(moves)
         .map(|s| s.instructions)
         .sum()
 }
@@ -37,6 +64,91 @@ pub fn instructions(stacks: &Stacks) -> u64 {
 /// Whether a frame is one of the functions that move data.
 #[must_use]
 pub fn is_mover(frame: &str) -> bool {
-    let name = frame.strip_suffix(MODULE).unwrap_or(frame);
-    MOVERS.contains(&name)
+    MOVERS.contains(&function(frame))
+}
+
+/// The part of a chain since the last interrupt.
+#[must_use]
+pub fn uninterrupted(frames: &[String]) -> &[String] {
+    let is_entry = |frame: &String| {
+        frame != USER && (frame.starts_with(ENTRIES) || OTHER_ENTRIES.contains(&&**frame))
+    };
+    let from = frames.iter().rposition(is_entry).map_or(0, |i| i + 1);
+    // What stands for the entry itself is of no function's chain.
+    &frames[from..]
+}
+
+/// null_blk's function that calls movers without being one.
+fn looping(stack: &Stack) -> Option<&str> {
+    let frames = uninterrupted(&stack.frames);
+    let first = frames.iter().position(|f| is_mover(f))?;
+    let caller = frames.get(first.checked_sub(1)?)?;
+    let inlined = ["null_handle_cmd", "null_queue_rq", "null_queue_bio"];
+    // A mover of its own right, called once a request, has the loop in it.
+    let whole = MOVERS[..5].contains(&function(&frames[first]));
+    (!whole && inlined.contains(&function(caller))).then_some(caller)
+}
+
+fn function(frame: &str) -> &str {
+    frame.strip_suffix(MODULE).unwrap_or(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(stacks: &[(&str, u64)]) -> u64 {
+        let stacks = stacks.iter().map(|(chain, instructions)| Stack {
+            frames: chain.split(';').map(str::to_owned).collect(),
+            instructions: *instructions,
+        });
+        instructions(&Stacks {
+            stacks: stacks.collect(),
+            instructions: 0,
+        })
+    }
+
+    #[test]
+    fn what_movers_call_is_the_drives_and_what_handles_requests_is_not() {
+        let sum = moved(&[
+            ("null_queue_rq [null_blk]", 1),
+            ("null_queue_rq [null_blk];null_handle_cmd [null_blk]", 2),
+            (
+                "null_queue_rq [null_blk];null_handle_cmd [null_blk];hrtimer_start_range_ns",
+                4,
+            ),
+            ("null_handle_cmd [null_blk];null_process_cmd [null_blk]", 8),
+            (
+                "null_process_cmd [null_blk];null_transfer [null_blk];__memcpy;memcpy_orig",
+                16,
+            ),
+            ("ext4_file_write_iter;memcpy_orig", 32),
+        ]);
+        assert_eq!(sum, 8 + 16);
+    }
+
+    #[test]
+    fn a_loop_that_was_inlined_is_the_drives_too() {
+        let sum = moved(&[
+            ("null_queue_rq;null_handle_cmd", 1),
+            ("null_queue_rq;null_handle_cmd;copy_to_nullb;memcpy", 2),
+            ("null_queue_rq;null_handle_cmd;hrtimer_start_range_ns", 4),
+            ("null_queue_rq", 8),
+        ]);
+        assert_eq!(sum, 1 + 2);
+    }
+
+    #[test]
+    fn an_interrupt_during_the_copy_is_not_the_drives() {
+        let interrupted = "null_handle_data_transfer [null_blk];_raw_spin_unlock_irq";
+        let sum = moved(&[
+            (interrupted, 1),
+            (
+                &format!("{interrupted};asm_common_interrupt;common_interrupt;hrtimer_interrupt"),
+                2,
+            ),
+            (&format!("{interrupted};asm_common_interrupt"), 4),
+        ]);
+        assert_eq!(sum, 1);
+    }
 }

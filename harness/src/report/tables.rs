@@ -19,12 +19,17 @@ pub(super) fn all(report: &Report) -> Vec<Table> {
     tables
 }
 
-/// The mail's two tables.
+/// The mail's two tables, and the path's length where it was counted.
 pub(super) fn ratios(report: &Report) -> Vec<Table> {
-    vec![
+    let mut tables = vec![
         relative(report, Metric::Iops),
         relative(report, Metric::TotalIo),
-    ]
+    ];
+    let mut cells = report.comparison.cells.iter();
+    if cells.any(|c| c.figures.contains_key(&Metric::PathLength)) {
+        tables.push(relative(report, Metric::PathLength));
+    }
+    tables
 }
 
 /// Absolute figures, and the cost per I/O.
@@ -102,10 +107,12 @@ fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
 }
 
 /// Metrics of the cost table, in its columns' order.
-const COSTS: [Metric; 6] = [
+const COSTS: [Metric; 8] = [
+    Metric::PathLength,
     Metric::BusyPerIo,
     Metric::UserPerIo,
     Metric::SystemPerIo,
+    Metric::DrivePerIo,
     Metric::ContextSwitchesPerIo,
     Metric::InterruptsPerIo,
     Metric::KworkerRunsPerIo,
@@ -140,14 +147,15 @@ fn costs(report: &Report, lane: Lane, workload: &str) -> Table {
         .is_some_and(|w| w == workload)
     {
         footnotes.push(
-            "busy: the CPU was not idle; user: the engine's own code; system: the rest (kernel and \
+            "busy: the CPU was not idle; drive: the drive model moving data, as a drive's DMA would; \
+             path: busy without it; user: the engine's own code; system: the rest (kernel and \
              interrupts); ctx sw, irqs: of the whole guest; kworker: times one was put on the CPU."
                 .to_owned(),
         );
     }
     if any(&groups, |e| e.text == NOT_PROVIDED) {
         footnotes.push(format!(
-            "{NOT_PROVIDED}: this kernel does not provide the counter."
+            "{NOT_PROVIDED}: this kernel does not provide the counter, or it is not exact here."
         ));
     }
     footnotes.extend(kernel_footnotes(report));

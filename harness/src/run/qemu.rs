@@ -530,11 +530,11 @@ mod tests {
         ];
         let words = refused.map(|(hello, ours)| check_hello(&hello, ours).unwrap_err().render());
         insta::assert_snapshot!(words.join("\n"), @r#"
-        error: the guest runs agent 0.1.0, build 5c01, protocol 3; what was put into it is build 77aa, protocol 3
+        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build 77aa, protocol 4
           next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 3; what was put into it is build unknown, protocol 3
+        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build unknown, protocol 4
           next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build 5c01, protocol 3
+        error: the guest runs agent 0.1.0, build 5c01, protocol 5; what was put into it is build 5c01, protocol 4
           next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
         error: the agent began with Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
         "#);

@@ -12,6 +12,8 @@ pub const METRICS: &[(&str, Metric)] = &[
     ("total-io", Metric::TotalIo),
     ("context-switches-per-io", Metric::ContextSwitchesPerIo),
     ("interrupts-per-io", Metric::InterruptsPerIo),
+    ("path-length", Metric::PathLength),
+    ("drive-per-io", Metric::DrivePerIo),
     ("busy-per-io", Metric::BusyPerIo),
     ("user-per-io", Metric::UserPerIo),
     ("system-per-io", Metric::SystemPerIo),

@@ -317,7 +317,7 @@ mod tests {
             device,
             ModelDevice {
                 size_mib: 512,
-                block_size: 512,
+                block_size: 4096,
                 latency_ns: 10_000,
                 bandwidth_mib_s: Some(440),
                 hw_queue_depth: 1023,

@@ -231,6 +231,8 @@ pub enum Metric {
     Iops,
     /// Bytes moved in the window, scaled to one second: the mail's TOTAL_IO.
     TotalIo,
+    /// Instructions per I/O of the span, without the drive model's moving of data.
+    PathLength,
     /// Context switches per I/O of the span.
     ContextSwitchesPerIo,
     /// Interrupts per I/O of the span.
@@ -239,6 +241,8 @@ pub enum Metric {
     BusyPerIo,
     /// The part of it spent in the engine's own user-space code.
     UserPerIo,
+    /// The drive model's moving of data, in place of a drive's DMA.
+    DrivePerIo,
     /// The rest of it: kernel and interrupts.
     SystemPerIo,
     /// kworker runs per I/O of the span.

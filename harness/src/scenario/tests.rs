@@ -128,7 +128,7 @@ metric = "iop"
       s.toml:13:11: workloads.w.iodepth: is 4096; write a number from 1 to 1024
       s.toml:15:11: workloads.w.runtime: 660 s is not a runtime; write a time of guest time up to 10m
       s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
-      s.toml:17:10: expect[1].metric: `iop` is not one of the metrics; did you mean `iops`? (known metrics: iops, total-io, context-switches-per-io, interrupts-per-io, busy-per-io, user-per-io, system-per-io, kworker-runs-per-io)
+      s.toml:17:10: expect[1].metric: `iop` is not one of the metrics; did you mean `iops`? (known metrics: iops, total-io, context-switches-per-io, interrupts-per-io, path-length, drive-per-io, busy-per-io, user-per-io, system-per-io, kworker-runs-per-io)
       s.toml: title: is missing; add title = "..", one line for a heading
       next: correct what is named above; scenarios/README.md describes every key
     "#);

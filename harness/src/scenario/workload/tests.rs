@@ -60,7 +60,7 @@ fn what_is_not_written_is_fios_default() {
 #[test]
 fn every_key_reaches_the_job() {
     let all = job(
-        "ioengine = \"io_uring\"; rw = \"readwrite\"; rwmixread = 70; randseed = 7; bs = 512; \
+        "ioengine = \"io_uring\"; rw = \"readwrite\"; rwmixread = 70; randseed = 7; bs = 4096; \
          iodepth = 32; iodepth_batch = 4; iodepth_batch_complete_min = 2; \
          iodepth_batch_complete_max = 16; numjobs = 2; size = \"1MiB\"; overwrite = true; \
          sync = \"dsync\"; fdatasync = 100; fixedbufs = true; registerfiles = true; hipri = true; \
@@ -73,7 +73,7 @@ fn every_key_reaches_the_job() {
             rw: Rw::Rw,
             rwmixread: 70,
             randseed: 7,
-            block_size: 512,
+            block_size: 4096,
             iodepth: 32,
             batch: Batch {
                 submit: 4,
