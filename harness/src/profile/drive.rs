@@ -26,11 +26,17 @@ const MOVERS: [&str; 13] = [
     "null_flush_cache_page",
 ];
 
-/// Where the kernel is entered by an interrupt or an exception, and left again: what is executed
-/// there, and called from there, has nothing to do with what was interrupted
-/// (arch/x86/entry/entry_64.S). Since 5.8 most names begin alike.
+/// Where the kernel is entered by an interrupt or an exception, and left again, and where it takes
+/// the CPU away from a task: what is executed there, and called from there, has nothing to do with
+/// what was interrupted (arch/x86/entry/entry_64.S, kernel/sched/core.c). Since 5.8 most names of
+/// entries begin alike.
 const ENTRIES: &str = "asm_";
-const OTHER_ENTRIES: [&str; 11] = [
+const OTHER_ENTRIES: [&str; 16] = [
+    "preempt_schedule_thunk",
+    "___preempt_schedule",
+    "preempt_schedule",
+    "preempt_schedule_irq",
+    "__schedule",
     "irq_entries_start",
     "common_interrupt",
     "common_interrupt_return",
