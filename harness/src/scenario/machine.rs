@@ -13,6 +13,8 @@ const MIB: u64 = 1 << 20;
 const TICK_NS: u64 = 4_000_000;
 /// What kernel, initramfs and agent need besides the device's data, in MiB.
 const MEMORY_BESIDES_DATA_MIB: u64 = 512;
+/// How much of that the blocks in flight may take, in MiB; the guest's memory must hold more besides.
+const IN_FLIGHT_MIB: u64 = 256;
 /// What a file system of either kind writes besides the file (journal, inodes), in bytes.
 const METADATA: u64 = 64 * MIB;
 /// CPUs of the largest guest.
@@ -196,13 +198,17 @@ pub(super) fn memory(
         return None;
     };
     let device = u64::from(model?.size_mib) * MIB;
-    let file = workloads.iter().map(|w| footprint(&w.job)).max()?;
-    let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB);
-    let least = data + MEMORY_BESIDES_DATA_MIB;
+    let needs = |workload: &WorkloadSpec| {
+        let file = footprint(&workload.job);
+        let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB);
+        let flight = workload.job.in_flight() / MIB;
+        let guest = MEMORY_BESIDES_DATA_MIB + flight.saturating_sub(IN_FLIGHT_MIB);
+        (data.saturating_add(guest), data, guest)
+    };
+    let (least, data, guest) = workloads.iter().map(needs).max()?;
     if u64::from(mib) < least {
         let what = format!(
-            "{mib} MiB do not hold the device's data ({data} MiB) and the guest \
-             ({MEMORY_BESIDES_DATA_MIB} MiB)"
+            "{mib} MiB do not hold the device's data ({data} MiB) and the guest ({guest} MiB)"
         );
         problems.add(&at, what, format!("write at least memory = \"{least}MiB\""));
         return None;
