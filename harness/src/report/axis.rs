@@ -134,7 +134,11 @@ mod tests {
             }),
             ..both[0].clone()
         };
-        assert_eq!(axis(&[both[0].clone(), by_fio.clone()]), None, "one depth, by two programs");
+        assert_eq!(
+            axis(&[both[0].clone(), by_fio.clone()]),
+            None,
+            "one depth, by two programs"
+        );
         assert_eq!(axis(&[workload(4096, 2, 1 << 20), by_fio]), None);
         let depths = [workload(4096, 8, 1 << 20), workload(4096, 2, 1 << 20)];
         assert_eq!(axis(&depths), Some((AxisKey::Iodepth, vec![8, 2])));

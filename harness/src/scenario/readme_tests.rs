@@ -62,10 +62,15 @@ fn what_the_readme_calls_a_default_is_one() {
 fn known_keys(heading: &str) -> Vec<String> {
     let text = format!("{heading}\nno-such-key = 1\n");
     let error = read(&text).expect_err("an unknown key").render();
-    let line = error.lines().find(|l| l.contains("no-such-key: unknown key"));
+    let line = error
+        .lines()
+        .find(|l| l.contains("no-such-key: unknown key"));
     let line = line.unwrap_or_else(|| panic!("{error}"));
     let (_, keys) = line.split_once("known keys: ").expect("the keys");
-    keys.trim_end_matches(')').split(", ").map(String::from).collect()
+    keys.trim_end_matches(')')
+        .split(", ")
+        .map(String::from)
+        .collect()
 }
 
 #[test]

@@ -225,6 +225,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
         ),
         wrong("[measure]", &model("bandwidth = \"440MB/s\"")),
         wrong("[measure]", &model("bandwidth = \"0MiB/s\"")),
+        wrong("[measure]", &model("bandwidth = \"6MiB/s\"")),
         wrong("[measure]", &model("size = \"1MiB\"")),
         wrong("[measure]", &model("block_size = 8192")),
         wrong("[measure]", &model("latency = \"0us\"")),
@@ -269,6 +270,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:20:14: workloads.write-4k.number_ios: is 0; write a number from 1 to 1000000000
     s.toml:13:13: model.bandwidth: 440000000 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
     s.toml:13:13: model.bandwidth: 0 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
+    s.toml:13:13: model.bandwidth: 6 MiB/s would never let the drive model's largest request pass; write at least "7MiB/s"
     s.toml:13:8: model.size: 1 MiB is not a size of the model device; write whole MiB, from 64MiB to 1024GiB
     s.toml:13:14: model.block_size: is 8192; write 512, 1024, 2048 or 4096
     s.toml:13:11: model.latency: is not a drive's latency; write a time from 1ns to 1s

@@ -105,17 +105,20 @@ fn ticks(points: &[(String, u32)]) -> Vec<Tick<'_>> {
     let distance = |pair: &[(&str, u32)]| (by_factor(pair[1].1) - by_factor(pair[0].1)) * length;
     let crowded = points.windows(2).any(|pair| distance(pair) < NEAREST);
     let gaps = (points.len().saturating_sub(1)).max(1) as f64;
-    let places = points.iter().enumerate().map(|(position, (workload, value))| {
-        let share = match crowded {
-            true => position as f64 / gaps,
-            false => by_factor(*value),
-        };
-        Tick {
-            workload,
-            value: *value,
-            x: LEFT + MARGIN + share * length,
-        }
-    });
+    let places = points
+        .iter()
+        .enumerate()
+        .map(|(position, (workload, value))| {
+            let share = match crowded {
+                true => position as f64 / gaps,
+                false => by_factor(*value),
+            };
+            Tick {
+                workload,
+                value: *value,
+                x: LEFT + MARGIN + share * length,
+            }
+        });
     places.collect()
 }
 
@@ -124,7 +127,13 @@ impl Lines<'_> {
         svg.text((RIGHT, y + 14.0), Anchor::Start, PANEL, 0, filesystem);
         let foot = y + 24.0 + AXIS;
         self.scale.draw(svg, foot);
-        svg.text((RIGHT, foot + 16.0), Anchor::Start, TICK, 0, self.key.name());
+        svg.text(
+            (RIGHT, foot + 16.0),
+            Anchor::Start,
+            TICK,
+            0,
+            self.key.name(),
+        );
         for tick in &self.ticks {
             let x = tick.x;
             svg.line((x, foot), (x, foot + 4.0), INK, "");

@@ -235,7 +235,8 @@ fn whole_blocks(size: u64, block: u64) -> String {
     let written = |size: u64| format!("\"{}\"", show_bytes(size).replace(' ', ""));
     let below = size / block * block;
     match (below, below.checked_add(block)) {
-        (0, _) => "write a multiple of bs, like \"64MiB\"".replace("64MiB", &show_bytes(block * 64).replace(' ', "")),
+        (0, _) => "write a multiple of bs, like \"64MiB\""
+            .replace("64MiB", &show_bytes(block * 64).replace(' ', "")),
         (below, Some(above)) => format!("write {} or {}", written(below), written(above)),
         (below, None) => format!("write {}", written(below)),
     }

@@ -297,8 +297,12 @@ fn the_pattern_scenarios_have_every_engine_and_pattern() {
     some("fixedbufs", &|job| job.io_uring.fixedbufs);
     some("registerfiles", &|job| job.io_uring.registerfiles);
     some("smallest block", &|job| job.block_size == 512);
-    some("largest block", &|job| job.block_size == Workload::MAX_BLOCK);
-    some("block that is no power of two", &|job| !job.block_size.is_power_of_two());
+    some("largest block", &|job| {
+        job.block_size == Workload::MAX_BLOCK
+    });
+    some("block that is no power of two", &|job| {
+        !job.block_size.is_power_of_two()
+    });
     some("shallowest queue", &|job| {
         job.engine != Engine::Psync && job.iodepth == 1
     });
@@ -382,14 +386,18 @@ fn the_default_size_is_rounded_to_whole_blocks_and_a_written_one_is_not() {
     assert_eq!(size("12k"), (64 << 20) / (12 << 10) * (12 << 10));
     assert_eq!(size("4MiB"), 64 << 20);
     assert_eq!(size("3MiB"), 63 << 20);
-    let sizes = ["32MiB", "8k", "0"].map(|size| wrong(&write("12k", &format!("; size = \"{size}\""))));
+    let sizes =
+        ["32MiB", "8k", "0"].map(|size| wrong(&write("12k", &format!("; size = \"{size}\""))));
     insta::assert_snapshot!(sizes.join("\n"), @r#"
     11:8: workloads.w.size: 32 MiB is not a multiple of bs, 12 KiB; write "32760KiB" or "32772KiB"
     11:8: workloads.w.size: 8 KiB is not a multiple of bs, 12 KiB; write a multiple of bs, like "768KiB"
     11:8: workloads.w.size: 0 B is not a multiple of bs, 12 KiB; write a multiple of bs, like "768KiB"
     "#);
     // The sizes that are proposed are sizes.
-    assert_eq!(job(&write("12k", "; size = \"32760KiB\"")).file_size, 32_760 << 10);
+    assert_eq!(
+        job(&write("12k", "; size = \"32760KiB\"")).file_size,
+        32_760 << 10
+    );
 }
 
 #[test]
