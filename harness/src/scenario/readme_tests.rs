@@ -92,3 +92,10 @@ fn the_readme_has_every_key_of_the_parser() {
         }
     }
 }
+
+#[test]
+fn the_readme_has_every_metric() {
+    for (word, _) in METRICS {
+        assert!(README.contains(&format!("`{word}`")), "{word}");
+    }
+}

@@ -124,7 +124,7 @@ metric = "iop"
       s.toml:7:15: measure.repetitions: is 0; write a number from 1 to 1000
       s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: ext4, xfs)
       s.toml:11:6: workloads.w.rw: `randwrit` is not one of the directions; did you mean `randwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
-      s.toml:12:6: workloads.w.bs: 5000 is not a multiple of the device's block size, 512; write a multiple of 512 up to 4 MiB
+      s.toml:12:6: workloads.w.bs: 5000 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
       s.toml:13:11: workloads.w.iodepth: is 4096; write a number from 1 to 1024
       s.toml:15:11: workloads.w.runtime: 660 s is not a runtime; write a time of guest time up to 10m
       s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
@@ -253,10 +253,10 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:13:15: measure.repetitions: is -1; write a whole number that is not negative
     s.toml:13:14: measure.warmup_ios: is 9999999999; write a number from 0 to 1000000000
     s.toml:13:15: measure.repetitions: is "3"; write a whole number that is not negative
-    s.toml:19:6: workloads.write-4k.bs: 4000 is not a multiple of the device's block size, 512; write a multiple of 512 up to 4 MiB
-    s.toml:19:6: workloads.write-4k.bs: 0 B is not a block size; write a multiple of the device's block size, 512, up to 4 MiB
-    s.toml:19:6: workloads.write-4k.bs: 8 MiB is not a block size; write a multiple of the device's block size, 512, up to 4 MiB
-    s.toml:19:6: workloads.write-4k.bs: 256 is not a multiple of the device's block size, 512; write a multiple of 512 up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 4000 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 0 B is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 8 MiB is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 256 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
     s.toml:19:6: workloads.write-4k.bs: `4 bananas` is not a size; write 512, 4k, 64MiB or 1GiB
     s.toml:17:12: workloads.write-4k.bs: is missing; add bs = "4k"
     s.toml:20:11: workloads.write-4k.iodepth: is 0; write a number from 1 to 1024

@@ -186,7 +186,7 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
     10:13: workloads.w.rwmixread: is a share of reads, and rw = "write" is no mix; write rw = "rw" or "randrw", or leave it out
     11:12: workloads.w.randseed: is a seed, and nothing of rw = "write" is drawn; leave it out, or write a random or mixed rw
     10:13: workloads.w.rwmixread: is 101; write a number from 0 to 100
-    8:6: workloads.w.bs: 8 MiB is not a block size; write a multiple of the device's block size, 512, up to 4 MiB
+    8:6: workloads.w.bs: 8 MiB is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
     10:8: workloads.w.sync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
     11:13: workloads.w.fdatasync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
     10:13: workloads.w.rwf_dsync: makes writes durable, and rw = "read" writes nothing; leave it out, or write rw = "write" or "randwrite"
