@@ -24,6 +24,12 @@ pub fn check(job: &Job) -> Result<(), String> {
     let w = &job.workload;
     let device_block = job.device.block_size;
     let block = w.block_size;
+    if block > Workload::MAX_BLOCK {
+        return Err(format!(
+            "block_size {block} is more than {}",
+            Workload::MAX_BLOCK
+        ));
+    }
     if device_block == 0 || block == 0 || !block.is_multiple_of(device_block.max(512)) {
         return Err(format!(
             "block_size {block} is no multiple of the device's {device_block}"
@@ -192,8 +198,11 @@ mod tests {
 
     #[test]
     fn sensible_jobs_pass() {
-        let changes: [fn(&mut Workload); 7] = [
+        let changes: [fn(&mut Workload); 10] = [
             |_| {},
+            |w| (w.block_size, w.file_size) = (12 << 10, 100 * (12 << 10)),
+            |w| (w.block_size, w.file_size) = (1536, 1001 * 1536),
+            |w| (w.block_size, w.file_size, w.iodepth) = (4 << 20, 5 * (4 << 20), 5),
             |w| w.rw = Rw::Randrw,
             |w| (w.engine, w.iodepth) = (Engine::Psync, 1),
             |w| (w.layout, w.rw) = (Layout::Unwritten, Rw::Randwrite),
@@ -210,6 +219,9 @@ mod tests {
     #[test]
     fn sizes_and_depths_that_do_not_fit_are_refused() {
         insta::assert_snapshot!(refused(|w| w.block_size = 1000), @"block_size 1000 is no multiple of the device's 512");
+        insta::assert_snapshot!(refused(|w| w.block_size = 0), @"block_size 0 is no multiple of the device's 512");
+        insta::assert_snapshot!(refused(|w| w.block_size = (4 << 20) + 512), @"block_size 4194816 is more than 4194304");
+        insta::assert_snapshot!(refused(|w| w.block_size = 12 << 10), @"file_size 1048576 is no multiple of block_size 12288");
         insta::assert_snapshot!(refused(|w| w.file_size = 1_048_577), @"file_size 1048577 is no multiple of block_size 4096");
         insta::assert_snapshot!(refused(|w| w.iodepth = 257), @"iodepth 257 does not fit a file of 256 blocks, write");
         insta::assert_snapshot!(refused(|w| (w.iodepth, w.rw) = (129, Rw::Randread)), @"iodepth 129 does not fit a file of 256 blocks, randread");

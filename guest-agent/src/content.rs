@@ -200,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn a_block_of_any_length_has_a_whole_body() {
+        for block in [1536, 12 << 10, (4 << 20) - 512] {
+            let mut template = vec![0; block];
+            fill(&mut template, block);
+            stamp(&mut template, 0, 1);
+            let mut torn = template.clone();
+            *torn.last_mut().unwrap() ^= 1;
+            check(&template, &template, 0, 1).unwrap();
+            assert!(check(&torn, &template, 0, 1).is_err(), "{block}");
+        }
+    }
+
+    #[test]
     fn a_buffer_is_aligned_and_zeroed() {
         let mut buffer = Buffer::new(3 * BLOCK).unwrap();
         assert_eq!(buffer.as_ptr() as usize % ALIGNMENT, 0);

@@ -65,8 +65,8 @@ impl Requests {
     }
 
     /// Whether so many I/Os of so many bytes may have been among these. The file system's own
-    /// requests may add to them, and requests may be merged; but whatever was moved must have passed
-    /// the device.
+    /// requests may add to them, the block layer may split a large I/O into several requests, and it
+    /// may merge small ones; but whatever was moved must have passed the device.
     pub fn covers(self, ios: u64, bytes: u64) -> bool {
         self.sectors * 512 >= bytes && self.ios + self.merges >= ios
     }
@@ -168,6 +168,23 @@ mod tests {
         assert!(requests.covers(100, 800 * 512));
         assert!(!requests.covers(101, 800 * 512));
         assert!(!requests.covers(100, 801 * 512));
+    }
+
+    #[test]
+    fn large_ios_are_more_requests_than_ios_and_their_bytes_must_still_be_there() {
+        // Eight I/Os of 4 MiB at 124 KiB a request, 8 of the requests merged again.
+        let split = Requests {
+            ios: 8 * 34 - 8,
+            merges: 8,
+            sectors: 8 * (4 << 20) / 512,
+        };
+        assert!(split.covers(8, 8 * (4 << 20)));
+        // One request fewer than it takes.
+        let short = Requests {
+            sectors: split.sectors - 2 * 124,
+            ..split
+        };
+        assert!(!short.covers(8, 8 * (4 << 20)));
     }
 
     #[test]

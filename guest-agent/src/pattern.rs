@@ -240,6 +240,20 @@ mod tests {
         }
     }
 
+    /// 64 MiB hold 5461 blocks of 12 KiB, and a third of one.
+    #[test]
+    fn blocks_of_any_length_are_hit_once_a_pass_and_none_reaches_beyond_the_file() {
+        let (block, size) = (12 << 10, 5461 * (12 << 10));
+        for rw in [Rw::Randwrite, Rw::Rw] {
+            let w = Workload::new(Engine::Libaio, rw, block, 1, size, Bound::Ios(1));
+            let mut drawn = Drawn::new(&w, 0);
+            let mut pass: Vec<u64> = (0..5461).map(|_| drawn.next().offset).collect();
+            pass.sort_unstable();
+            let all = (0..5461).map(|i| i * u64::from(block));
+            assert!(pass.into_iter().eq(all), "{rw:?}");
+        }
+    }
+
     #[test]
     fn a_block_does_not_come_back_before_half_the_file_was_hit() {
         for count in [1, 2, 3, 64, 101] {

@@ -251,7 +251,11 @@ fn bad_input_and_an_unwritable_place_have_their_own_exit_codes() {
             "\"6.12\", \"6.12\", \"7.2\"",
             "is there already",
         ),
-        ("bs = \"4k\"", "bs = \"3k\"", "is not a block size"),
+        (
+            "bs = \"4k\"",
+            "bs = \"5000\"",
+            "is not a multiple of the device's block size",
+        ),
     ] {
         fs::write(&path, smoke.replacen(from, to, 1)).expect("written");
         let output = lab.run(&["plan", path.to_str().expect("UTF-8")]);

@@ -50,6 +50,11 @@ fn check(name: &str, job: &Workload, report: &CellReport) {
         let bytes = repetition.ios * u64::from(job.block_size);
         assert_eq!(repetition.bytes, bytes, "{name}");
         assert!(repetition.device_ios > 0, "{name}");
+        assert!(repetition.device_sectors * 512 >= bytes, "{name}");
+        // A request is no larger than the device takes: a large I/O is several.
+        let largest = u64::from(report.device.max_sectors_kb) << 10;
+        let split = u64::from(job.block_size) > largest;
+        assert!(!split || repetition.device_ios > repetition.ios, "{name}");
         let syncs = ios.checked_div(job.fdatasync.into()).unwrap_or(0);
         assert_eq!(repetition.fsyncs, threads * syncs, "{name}");
     }

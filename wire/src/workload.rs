@@ -214,7 +214,7 @@ pub struct Workload {
     pub rwmixread: u32,
     /// `randseed`: used by random and mixed directions only.
     pub randseed: u64,
-    /// `bs`, in bytes.
+    /// `bs`, in bytes: a multiple of the device's block size, at most [`Workload::MAX_BLOCK`].
     pub block_size: u32,
     /// `iodepth`, per thread.
     pub iodepth: u32,
@@ -238,11 +238,21 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// The largest block in bytes: what the agent keeps of it, one for each I/O in flight, must fit
+    /// beside the drive's data.
+    pub const MAX_BLOCK: u32 = 4 << 20;
+
     /// `rwmixread` unless said otherwise: fio's default.
     pub const RWMIXREAD: u32 = 50;
 
     /// `randseed` unless said otherwise.
     pub const RANDSEED: u64 = 0x8988;
+
+    /// Bytes of all blocks in flight, of all threads together.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        u64::from(self.block_size) * u64::from(self.iodepth) * u64::from(self.numjobs)
+    }
 
     /// A workload with every other field at its default: one thread over one file of written
     /// blocks, fio's batches, nothing made durable.

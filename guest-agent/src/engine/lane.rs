@@ -37,7 +37,7 @@ pub struct Lane<Q, P> {
     slots: Vec<Slot>,
     /// Slots whose I/O is made and not submitted.
     pending: Vec<usize>,
-    /// One block for each slot; held for the kernel, reached through the slots.
+    /// One block for each slot, each on pages of its own; held for the kernel, reached through the slots.
     _buffer: Buffer,
     file: Arc<Prepared>,
     workload: Workload,
@@ -53,11 +53,16 @@ impl<Q: Queue, P: Pattern> Lane<Q, P> {
     pub fn new(workload: &Workload, file: Arc<Prepared>, pattern: P) -> Result<Lane<Q, P>> {
         let depth = workload.iodepth as usize;
         let block = workload.block_size as usize;
-        let mut buffer = Buffer::new(depth * block)?;
-        content::fill(buffer.bytes_mut(), block);
-        // In bounds: the buffer holds `depth` blocks.
+        // Each block begins on a page of its own, whatever its length is: no I/O touches one page
+        // more than another.
+        let stride = block.next_multiple_of(content::ALIGNMENT);
+        let mut buffer = Buffer::new(depth * stride)?;
+        for place in buffer.bytes_mut().chunks_exact_mut(stride) {
+            content::fill(&mut place[..block], block);
+        }
+        // In bounds: the buffer holds `depth` strides.
         let blocks: Vec<u64> = (0..depth)
-            .map(|i| buffer.as_ptr().wrapping_add(i * block) as u64)
+            .map(|i| buffer.as_ptr().wrapping_add(i * stride) as u64)
             .collect();
         let queue = Q::open(&Setup {
             workload,

@@ -8,8 +8,11 @@ use crate::{
 use diorama_wire::{Bound, Engine, FioFile, Layout, Rw, Workload};
 use std::{fs, io};
 
-/// Blocks that the preparation writes and the end checks, in bytes.
-const BLOCK: u32 = 4096;
+/// Blocks that the preparation writes and the end checks: the largest of a sector to a page (512 to
+/// 4096 bytes) of which the file is a whole number.
+fn block(size: u64) -> u32 {
+    1 << size.trailing_zeros().clamp(9, 12)
+}
 
 /// All of them.
 pub struct Files(Vec<(FioFile, Option<Prepared>)>);
@@ -106,7 +109,29 @@ fn path(file: &FioFile) -> String {
 fn make(file: &FioFile) -> Result<Prepared> {
     let own = Workload {
         layout: file.layout,
-        ..Workload::new(Engine::Libaio, Rw::Read, BLOCK, 1, file.size, Bound::Ios(1))
+        ..Workload::new(
+            Engine::Libaio,
+            Rw::Read,
+            block(file.size),
+            1,
+            file.size,
+            Bound::Ios(1),
+        )
     };
     file::prepare_named(&own, &file.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_a_whole_number_of_the_blocks_it_is_written_in() {
+        assert_eq!(block(64 << 20), 4096);
+        assert_eq!(block(5461 * (12 << 10)), 4096);
+        // bs = 1536.
+        assert_eq!(block(1001 * 1536), 512);
+        assert_eq!(block(1002 * 1536), 1024);
+        assert_eq!(block(0), 4096);
+    }
 }

@@ -1,6 +1,6 @@
 //! The chart: IOPS relative to the baseline, one panel per file system, in a palette that the
 //! colour-blind can tell apart (Okabe and Ito). Kernels are bars in groups of workloads; where the
-//! workloads differ in queue depth alone, kernels are lines over it.
+//! workloads differ in queue depth or block size alone, kernels are lines over it.
 
 mod bars;
 mod legend;
@@ -54,8 +54,8 @@ const fn font(size: f64, bold: bool, fill: &'static str) -> Font {
 pub(super) fn render(report: &Report) -> String {
     let mut svg = Svg::new();
     let y = head(&mut svg, report);
-    let (y, marks) = match &report.depths {
-        Some(depths) => lines::draw(&mut svg, report, depths, y),
+    let (y, marks) = match &report.axis {
+        Some(axis) => lines::draw(&mut svg, report, axis, y),
         None => bars::draw(&mut svg, report, y),
     };
     let y = foot(&mut svg, report, marks, y);

@@ -2,6 +2,7 @@
 //! file per format.
 
 mod agreement;
+mod axis;
 mod chart;
 mod csv;
 mod json;
@@ -21,6 +22,7 @@ mod tests;
 
 use crate::error::Result;
 pub use agreement::{agreement_markdown, agreement_text};
+pub use axis::{Axis, AxisKey};
 pub use model::{FailedCell, Kernel, Report};
 
 /// What a report can be rendered as.

@@ -1,12 +1,11 @@
 //! The value that every format renders.
 
-use super::{method, setup};
+use super::{axis::Axis, method, setup};
 use crate::{
     compare::{self, Claim, Comparison, Failure, Reproduction},
     record::{KernelRecord, Origin, Results},
-    scenario::{CellKey, Lane, WorkloadSpec},
+    scenario::{CellKey, Lane},
 };
-use diorama_wire::Workload;
 use serde::Serialize;
 
 /// Everything a report says.
@@ -26,10 +25,10 @@ pub struct Report {
     pub kernels: Vec<Kernel>,
     /// Figures, ratios and verdicts of every cell.
     pub comparison: Comparison,
-    /// Workload and queue depth, where the first run's workloads differ in nothing else: then a
-    /// chart shows figures over the depth.
+    /// What the first run's workloads differ in, where that is one number: then a chart shows
+    /// figures over it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub depths: Option<Vec<(String, u32)>>,
+    pub axis: Option<Axis>,
     /// The scenario's claims, in words, with what became of each; for a single run.
     pub claims: Vec<(String, Claim)>,
     /// Whether they were reproduced; for a single run whose scenario makes claims.
@@ -108,7 +107,7 @@ impl Report {
             scenario: first.scenario.name.clone(),
             lane: first.scenario.lane,
             setup: setup::of(&runs, &comparison),
-            depths: depths(&first.scenario.workloads, &comparison.workloads),
+            axis: Axis::of(&first.scenario.workloads, &comparison.workloads),
             kernels: kernels(&runs, &comparison),
             reproduction: single.then(|| compare::reproduction(first)).flatten(),
             claims: claims
@@ -171,27 +170,6 @@ impl Report {
             )
         })
     }
-}
-
-/// Each workload's queue depth, if there are several and they differ in nothing else; all those
-/// that are shown must be among them.
-fn depths(workloads: &[WorkloadSpec], shown: &[String]) -> Option<Vec<(String, u32)>> {
-    let (first, others) = workloads.split_first()?;
-    let alike = |other: &WorkloadSpec| {
-        let job = Workload {
-            iodepth: first.job.iodepth,
-            ..other.job.clone()
-        };
-        job == first.job
-    };
-    if others.is_empty() || !others.iter().all(alike) {
-        return None;
-    }
-    let depth = |name: &String| {
-        let found = workloads.iter().find(|w| w.name == *name)?;
-        Some((name.clone(), found.job.iodepth))
-    };
-    shown.iter().map(depth).collect()
 }
 
 fn kernels(runs: &[&Results], comparison: &Comparison) -> Vec<Kernel> {

@@ -76,16 +76,29 @@ fn over_depth() -> crate::record::Results {
 #[test]
 fn workloads_that_differ_in_depth_alone_are_lines_over_it() {
     let report = Report::new(&over_depth());
-    let depths: Vec<u32> = report.depths.iter().flatten().map(|(_, d)| *d).collect();
-    assert_eq!(depths, [2, 1, 4, 32]);
+    let axis = report.axis.as_ref().expect("an axis");
+    let depths: Vec<u32> = axis.points.iter().map(|(_, depth)| *depth).collect();
+    assert_eq!((axis.key, depths), (AxisKey::Iodepth, vec![2, 1, 4, 32]));
     insta::assert_snapshot!("svg_depths", plain(&report, Format::Svg));
     // Anything else that differs makes them groups of bars again.
     let mut other = over_depth();
     other.scenario.workloads[3].job.block_size *= 2;
-    assert_eq!(Report::new(&other).depths, None);
+    assert_eq!(Report::new(&other).axis, None);
     let mut single = over_depth();
     single.scenario.workloads.truncate(1);
-    assert_eq!(Report::new(&single).depths, None);
+    assert_eq!(Report::new(&single).axis, None);
+}
+
+#[test]
+fn workloads_that_differ_in_block_size_alone_are_lines_over_it() {
+    let mut results = over_depth();
+    results.scenario.title = "Direct writes by block size".into();
+    let sizes = [4096, 8192, 12_288, 16_384];
+    for (workload, size) in results.scenario.workloads.iter_mut().zip(sizes) {
+        (workload.job.iodepth, workload.job.block_size) = (64, size);
+        workload.job.file_size = (64 << 20) / u64::from(size) * u64::from(size);
+    }
+    insta::assert_snapshot!("svg_sizes", plain(&Report::new(&results), Format::Svg));
 }
 
 #[test]

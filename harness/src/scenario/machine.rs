@@ -13,8 +13,13 @@ const MIB: u64 = 1 << 20;
 const TICK_NS: u64 = 4_000_000;
 /// What kernel, initramfs and agent need besides the device's data, in MiB.
 const MEMORY_BESIDES_DATA_MIB: u64 = 512;
+/// How much of that the blocks in flight may take, in MiB; the guest's memory must hold more besides.
+const IN_FLIGHT_MIB: u64 = 256;
 /// What a file system of either kind writes besides the file (journal, inodes), in bytes.
 const METADATA: u64 = 64 * MIB;
+/// The slowest drive, in MiB/s. null_blk grants a fiftieth of a second's bytes at a time and holds a
+/// request until a whole grant covers it: its largest, of 255 sectors, would wait for ever below that.
+const MIN_BANDWIDTH_MIB_S: u32 = 7;
 /// CPUs of the largest guest.
 const MAX_SMP: u32 = 8;
 
@@ -175,6 +180,13 @@ fn bandwidth(raw: Option<&At<String>>, problems: &mut Problems) -> Option<Option
         let next = "write a multiple of 1MiB/s, the drive model's unit, or \"none\"";
         problems.add(&at, what, next);
     }
+    if let Some(mib) = mib.filter(|mib| *mib < MIN_BANDWIDTH_MIB_S) {
+        let at = place(raw, "model.bandwidth");
+        let what = format!("{mib} MiB/s would never let the drive model's largest request pass");
+        let next = format!("write at least \"{MIN_BANDWIDTH_MIB_S}MiB/s\"");
+        problems.add(&at, what, next);
+        return None;
+    }
     mib.map(Some)
 }
 
@@ -196,13 +208,17 @@ pub(super) fn memory(
         return None;
     };
     let device = u64::from(model?.size_mib) * MIB;
-    let file = workloads.iter().map(|w| footprint(&w.job)).max()?;
-    let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB);
-    let least = data + MEMORY_BESIDES_DATA_MIB;
+    let needs = |workload: &WorkloadSpec| {
+        let file = footprint(&workload.job);
+        let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB);
+        let flight = workload.job.in_flight() / MIB;
+        let guest = MEMORY_BESIDES_DATA_MIB + flight.saturating_sub(IN_FLIGHT_MIB);
+        (data.saturating_add(guest), data, guest)
+    };
+    let (least, data, guest) = workloads.iter().map(needs).max()?;
     if u64::from(mib) < least {
         let what = format!(
-            "{mib} MiB do not hold the device's data ({data} MiB) and the guest \
-             ({MEMORY_BESIDES_DATA_MIB} MiB)"
+            "{mib} MiB do not hold the device's data ({data} MiB) and the guest ({guest} MiB)"
         );
         problems.add(&at, what, format!("write at least memory = \"{least}MiB\""));
         return None;
@@ -305,6 +321,15 @@ mod tests {
         assert!(!phases_differ(5, 1_000_000), "the fifth meets the first");
         assert!(!phases_differ(2, 0));
         assert!(phases_differ(1, 0));
+    }
+
+    /// With 6 MiB/s a guest that wrote blocks of 124 KiB never came to an end.
+    #[test]
+    fn the_slowest_drive_lets_its_largest_request_pass_in_one_grant() {
+        let grant = |mib_s: u32| u64::from(mib_s) * (MIB / 50);
+        let largest = 255 * 512;
+        assert!(grant(MIN_BANDWIDTH_MIB_S) >= largest);
+        assert!(grant(MIN_BANDWIDTH_MIB_S - 1) < largest);
     }
 
     #[test]

@@ -272,4 +272,6 @@ pub struct Expect {
 }
 
 #[cfg(test)]
+mod readme_tests;
+#[cfg(test)]
 mod tests;

@@ -105,7 +105,7 @@ phase_step = "1ms"
 [filesystems.ext5]
 [workloads.w]
 rw = "randwrit"
-bs = "3k"
+bs = "5000"
 iodepth = 4096
 size = "1GB"
 runtime = "11m"
@@ -124,7 +124,7 @@ metric = "iop"
       s.toml:7:15: measure.repetitions: is 0; write a number from 1 to 1000
       s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: ext4, xfs)
       s.toml:11:6: workloads.w.rw: `randwrit` is not one of the directions; did you mean `randwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
-      s.toml:12:6: workloads.w.bs: 3 KiB is not a block size; write a power of two from 512 to 1MiB
+      s.toml:12:6: workloads.w.bs: 5000 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
       s.toml:13:11: workloads.w.iodepth: is 4096; write a number from 1 to 1024
       s.toml:15:11: workloads.w.runtime: 660 s is not a runtime; write a time of guest time up to 10m
       s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
@@ -202,7 +202,9 @@ fn nonsense_quantities_are_refused_one_by_one() {
         wrong("repetitions = 3", "repetitions = -1"),
         wrong("[measure]", "[measure]\nwarmup_ios = 9999999999"),
         wrong("repetitions = 3", "repetitions = \"3\""),
-        wrong(bs, "rw = \"write\"\nbs = \"3k\""),
+        wrong(bs, "rw = \"write\"\nbs = \"4kB\""),
+        wrong(bs, "rw = \"write\"\nbs = 0"),
+        wrong(bs, "rw = \"write\"\nbs = \"8m\""),
         wrong(bs, "rw = \"write\"\nbs = 256"),
         wrong(bs, "rw = \"write\"\nbs = \"4 bananas\""),
         wrong(bs, "rw = \"write\""),
@@ -223,6 +225,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
         ),
         wrong("[measure]", &model("bandwidth = \"440MB/s\"")),
         wrong("[measure]", &model("bandwidth = \"0MiB/s\"")),
+        wrong("[measure]", &model("bandwidth = \"6MiB/s\"")),
         wrong("[measure]", &model("size = \"1MiB\"")),
         wrong("[measure]", &model("block_size = 8192")),
         wrong("[measure]", &model("latency = \"0us\"")),
@@ -250,14 +253,16 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:13:15: measure.repetitions: is -1; write a whole number that is not negative
     s.toml:13:14: measure.warmup_ios: is 9999999999; write a number from 0 to 1000000000
     s.toml:13:15: measure.repetitions: is "3"; write a whole number that is not negative
-    s.toml:19:6: workloads.write-4k.bs: 3 KiB is not a block size; write a power of two from 512 to 1MiB
-    s.toml:19:6: workloads.write-4k.bs: 256 B is not a block size; write a power of two from 512 to 1MiB
+    s.toml:19:6: workloads.write-4k.bs: 4000 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 0 B is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 8 MiB is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 256 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
     s.toml:19:6: workloads.write-4k.bs: `4 bananas` is not a size; write 512, 4k, 64MiB or 1GiB
     s.toml:17:12: workloads.write-4k.bs: is missing; add bs = "4k"
     s.toml:20:11: workloads.write-4k.iodepth: is 0; write a number from 1 to 1024
     s.toml:20:11: workloads.write-4k.iodepth: is 1025; write a number from 1 to 1024
-    s.toml:20:8: workloads.write-4k.size: 0 B is not a multiple of bs, 4 KiB; write a multiple of bs, like "64MiB"
-    s.toml:20:8: workloads.write-4k.size: 65537 B is not a multiple of bs, 4 KiB; write a multiple of bs, like "64MiB"
+    s.toml:20:8: workloads.write-4k.size: 0 B is not a multiple of bs, 4 KiB; write a multiple of bs, like "256KiB"
+    s.toml:20:8: workloads.write-4k.size: 65537 B is not a multiple of bs, 4 KiB; write "64KiB" or "68KiB"
     s.toml:20:8: workloads.write-4k.size: 128 KiB is less than what is in flight, 256 KiB; write at least bs * iodepth, or I/Os would overlap
     s.toml:20:8: workloads.write-4k.size: 385 MiB is more than 3/4 of the device, 512 MiB; write a smaller size or a larger model.size
     s.toml:20:14: workloads.write-4k.number_ios: is there besides runtime; keep one of runtime and number_ios
@@ -265,6 +270,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:20:14: workloads.write-4k.number_ios: is 0; write a number from 1 to 1000000000
     s.toml:13:13: model.bandwidth: 440000000 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
     s.toml:13:13: model.bandwidth: 0 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
+    s.toml:13:13: model.bandwidth: 6 MiB/s would never let the drive model's largest request pass; write at least "7MiB/s"
     s.toml:13:8: model.size: 1 MiB is not a size of the model device; write whole MiB, from 64MiB to 1024GiB
     s.toml:13:14: model.block_size: is 8192; write 512, 1024, 2048 or 4096
     s.toml:13:11: model.latency: is not a drive's latency; write a time from 1ns to 1s
@@ -296,7 +302,7 @@ fn a_block_size_below_the_devices_is_refused() {
         .replace("rw = \"write\"\nbs = \"4k\"", "rw = \"write\"\nbs = 512");
     insta::assert_snapshot!(bad(&text), @r"
     error: the scenario s.toml has 1 problem:
-      s.toml:21:6: workloads.write-4k.bs: 512 is not a multiple of the device's block size, 4096; write a larger bs or a smaller model.block_size
+      s.toml:21:6: workloads.write-4k.bs: 512 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB, or a smaller model.block_size
       next: correct what is named above; scenarios/README.md describes every key
     ");
 }

@@ -153,3 +153,19 @@ fn every_read_of_a_random_mix_is_checked_and_counted() {
     let stale = run(&mut good).unwrap_err().to_string();
     assert!(stale.contains("must carry offset"), "{stale}");
 }
+
+#[test]
+fn every_block_begins_on_a_page_of_its_own_whatever_its_length() {
+    for block in [512, 1536, 4096, 12 << 10, (1 << 20) + 512] {
+        let workload = Workload {
+            block_size: block,
+            file_size: 8 * u64::from(block),
+            ..workload(Rw::Write, 4, 10)
+        };
+        let lane = lane(&workload, writes());
+        let places = &lane.queue.buffers;
+        assert!(places.iter().all(|p| p.is_multiple_of(4096)), "{block}");
+        let far = |pair: &[u64]| pair[1] - pair[0] >= u64::from(block);
+        assert!(places.windows(2).all(far), "{block}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Kernels as lines over the queue depth, which doubles from tick to tick.
+//! Kernels as lines over queue depth or block size: equal distances for equal factors.
 
 use super::{
     ALARM, AXIS, DASHES, INK, LABEL, LEFT, LOUD, Marks, PANEL, RIGHT, Scale, TICK, VALUE, WIDTH,
@@ -9,43 +9,48 @@ use super::{
 use crate::{
     compare::Ratio,
     report::{
-        Report,
+        Axis, AxisKey, Report,
         svg::{Anchor, Svg, text_width},
     },
 };
 
-/// Between the axis' ends and the first and the last depth.
+/// Between the axis' ends and the first and the last value.
 const MARGIN: f64 = 44.0;
+
+/// Neighbours that are nearer would write over each other's figures.
+const NEAREST: f64 = 40.0;
 
 /// What lines need to know.
 struct Lines<'a> {
     /// Indices of subjects, without the baseline.
     subjects: Vec<usize>,
-    /// Workload and queue depth, by depth.
-    depths: Vec<(&'a str, u32)>,
+    key: AxisKey,
+    /// Workloads by their values.
+    ticks: Vec<Tick<'a>>,
     scale: Scale,
 }
 
-/// A depth's place, and the ratio there or why there is none.
+/// A workload, and its place on the axis.
+struct Tick<'a> {
+    workload: &'a str,
+    value: u32,
+    x: f64,
+}
+
+/// A value's place, and the ratio there or why there is none.
 struct Point {
     x: f64,
     ratio: Result<Ratio, &'static str>,
 }
 
 /// Draws legend and panels; returns where they end.
-pub(super) fn draw(
-    svg: &mut Svg,
-    report: &Report,
-    depths: &[(String, u32)],
-    y: f64,
-) -> (f64, Marks) {
-    let mut depths: Vec<_> = depths.iter().map(|(w, d)| (w.as_str(), *d)).collect();
-    depths.sort_by_key(|(_, depth)| *depth);
+pub(super) fn draw(svg: &mut Svg, report: &Report, axis: &Axis, y: f64) -> (f64, Marks) {
     let ratios: Vec<Ratio> = report.comparison.cells.iter().filter_map(ratio).collect();
     let scale = scale(&ratios);
     let lines = Lines {
         subjects: subjects(report),
-        depths,
+        key: axis.key,
+        ticks: ticks(&axis.points),
         scale,
     };
     let whiskers = ratios.iter().any(|r| scale.shows_range(r));
@@ -84,47 +89,74 @@ fn scale(ratios: &[Ratio]) -> Scale {
     }
 }
 
-impl Lines<'_> {
-    /// Where a depth is: equal distances for equal factors.
-    fn x(&self, depth: u32) -> f64 {
-        let log = |depth: u32| f64::from(depth.max(1)).log2();
-        let ends = self.depths.first().zip(self.depths.last());
-        let (first, last) = ends.map_or((0.0, 0.0), |(a, b)| (log(a.1), log(b.1)));
-        let share = match last > first {
-            true => (log(depth) - first) / (last - first),
-            false => 0.5,
-        };
-        LEFT + MARGIN + share * (WIDTH - RIGHT - LEFT - 2.0 * MARGIN)
-    }
+/// Where each workload is: equal distances for equal factors, or equal distances altogether where
+/// that would put some upon each other.
+fn ticks(points: &[(String, u32)]) -> Vec<Tick<'_>> {
+    let mut points: Vec<_> = points.iter().map(|(w, v)| (w.as_str(), *v)).collect();
+    points.sort_by_key(|(_, value)| *value);
+    let log = |value: u32| f64::from(value.max(1)).log2();
+    let ends = points.first().zip(points.last());
+    let (first, last) = ends.map_or((0.0, 0.0), |(a, b)| (log(a.1), log(b.1)));
+    let length = WIDTH - RIGHT - LEFT - 2.0 * MARGIN;
+    let by_factor = |value: u32| match last > first {
+        true => (log(value) - first) / (last - first),
+        false => 0.5,
+    };
+    let distance = |pair: &[(&str, u32)]| (by_factor(pair[1].1) - by_factor(pair[0].1)) * length;
+    let crowded = points.windows(2).any(|pair| distance(pair) < NEAREST);
+    let gaps = (points.len().saturating_sub(1)).max(1) as f64;
+    let places = points
+        .iter()
+        .enumerate()
+        .map(|(position, (workload, value))| {
+            let share = match crowded {
+                true => position as f64 / gaps,
+                false => by_factor(*value),
+            };
+            Tick {
+                workload,
+                value: *value,
+                x: LEFT + MARGIN + share * length,
+            }
+        });
+    places.collect()
+}
 
+impl Lines<'_> {
     fn panel(&self, svg: &mut Svg, report: &Report, filesystem: &str, y: f64) -> f64 {
         svg.text((RIGHT, y + 14.0), Anchor::Start, PANEL, 0, filesystem);
         let foot = y + 24.0 + AXIS;
         self.scale.draw(svg, foot);
-        svg.text((RIGHT, foot + 16.0), Anchor::Start, TICK, 0, "iodepth");
-        for (_, depth) in &self.depths {
-            let x = self.x(*depth);
+        svg.text(
+            (RIGHT, foot + 16.0),
+            Anchor::Start,
+            TICK,
+            0,
+            self.key.name(),
+        );
+        for tick in &self.ticks {
+            let x = tick.x;
             svg.line((x, foot), (x, foot + 4.0), INK, "");
-            let text = depth.to_string();
+            let text = self.key.show(tick.value);
             svg.text((x, foot + 17.0), Anchor::Middle, LABEL, 0, &text);
         }
         let one = foot - self.scale.height(1.0);
         svg.line((LEFT, one), (WIDTH - RIGHT, one), INK, DASHES);
         let series = self.subjects.iter().map(|subject| {
-            let point = |(workload, depth): &(&str, u32)| {
-                let cell = report.comparison.cell(*subject, filesystem, workload);
+            let point = |tick: &Tick<'_>| {
+                let cell = (report.comparison).cell(*subject, filesystem, tick.workload);
                 Point {
-                    x: self.x(*depth),
+                    x: tick.x,
                     ratio: cell.and_then(ratio).ok_or_else(|| why(cell)),
                 }
             };
-            self.depths.iter().map(point).collect::<Vec<_>>()
+            self.ticks.iter().map(point).collect::<Vec<_>>()
         });
         let series: Vec<Vec<Point>> = series.collect();
         for (position, points) in series.iter().enumerate() {
             self.line(svg, foot, position, points);
         }
-        for column in 0..self.depths.len() {
+        for column in 0..self.ticks.len() {
             self.values(svg, foot, series.iter().map(|points| &points[column]));
         }
         foot + 28.0
@@ -161,7 +193,7 @@ impl Lines<'_> {
         }
     }
 
-    /// The figures at one depth: the highest above its dot, the lowest below; those between are in
+    /// The figures at one value: the highest above its dot, the lowest below; those between are in
     /// the tables. Reasons for what is missing stand beside each other at the foot.
     fn values<'p>(&self, svg: &mut Svg, foot: f64, points: impl Iterator<Item = &'p Point>) {
         let mut found: Vec<(f64, Ratio)> = Vec::new();
@@ -216,4 +248,25 @@ pub(super) fn dot(svg: &mut Svg, at: (f64, f64), color: &str) {
 pub(super) fn hollow(svg: &mut Svg, at: (f64, f64), color: &str) {
     let edge = format!("stroke=\"{color}\" stroke-width=\"1.8\"");
     svg.circle(at, 3.6, "#ffffff", &edge);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(values: &[u32]) -> Vec<f64> {
+        let points: Vec<_> = values.iter().map(|v| (v.to_string(), *v)).collect();
+        ticks(&points).iter().map(|tick| tick.x.round()).collect()
+    }
+
+    #[test]
+    fn equal_factors_are_equally_far_apart_and_no_two_values_stand_upon_each_other() {
+        assert_eq!(places(&[1, 4, 2]), [90.0, 416.0, 742.0]);
+        let sizes = [4, 8, 12, 16].map(|k| k << 10);
+        assert_eq!(places(&sizes), [90.0, 416.0, 607.0, 742.0]);
+        // 12 KiB and 16 KiB would be 20 units apart.
+        let wide = [512, 12 << 10, 16 << 10, 4 << 20];
+        assert_eq!(places(&wide), [90.0, 307.0, 525.0, 742.0]);
+        assert_eq!(places(&[64]), [416.0]);
+    }
 }

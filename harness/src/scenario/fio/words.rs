@@ -139,6 +139,20 @@ mod tests {
     }
 
     #[test]
+    fn a_block_of_any_length_is_fios_bs_and_its_file_whole_blocks() {
+        let w = Workload {
+            block_size: 12 << 10,
+            file_size: 5461 * (12 << 10),
+            bound: Bound::Ios(1000),
+            ..workload(Engine::Libaio, Rw::Randwrite)
+        };
+        let text = text(&w);
+        let has = |line: &str| text.lines().any(|l| l == line);
+        assert!(has("bs=12288") && has("size=67104768"), "{text}");
+        assert!(has("io_size=12288000"), "{text}");
+    }
+
+    #[test]
     fn every_option_has_fios_word() {
         let all = Workload {
             rwmixread: 70,

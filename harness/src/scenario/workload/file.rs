@@ -128,15 +128,19 @@ fn runtime(runtime: &At<String>, problems: &mut Problems) -> Option<Bound> {
     Some(Bound::Runtime(nanos))
 }
 
-/// `size`, of each thread's file before a repetition.
+/// `size`, of each thread's file before a repetition. The default is rounded down to whole blocks;
+/// a size that is written is taken as it is, or refused.
 pub(super) fn size(
     raw: &RawWorkload,
     layout: Option<Layout>,
+    block: Option<u32>,
     problems: &mut Problems,
 ) -> Option<u64> {
     if layout != Some(Layout::Extending) {
         let default = defaults::FILE_SIZE;
-        return quantity(raw.size.as_ref(), default, parse_bytes, problems);
+        let size = quantity(raw.size.as_ref(), default, parse_bytes, problems)?;
+        let block = u64::from(block.filter(|_| raw.size.is_none()).unwrap_or(1));
+        return Some(size / block * block);
     }
     let Some(size) = &raw.size else {
         return Some(0);
@@ -162,7 +166,7 @@ pub(super) fn check(
     if job.layout != Layout::Extending {
         if !job.file_size.is_multiple_of(block) || job.file_size == 0 {
             let what = format!("{shown} is not a multiple of bs, {}", show_bytes(block));
-            problems.add(&at, what, "write a multiple of bs, like \"64MiB\"");
+            problems.add(&at, what, whole_blocks(job.file_size, block));
             return;
         }
         let flight = block * u64::from(job.iodepth);
@@ -222,5 +226,18 @@ pub(super) fn check(
             ),
         };
         problems.add(&at, what, next);
+    }
+}
+
+/// What to write instead of a size that is no whole number of blocks: its neighbours that are.
+fn whole_blocks(size: u64, block: u64) -> String {
+    // As a scenario has it: without a space.
+    let written = |size: u64| format!("\"{}\"", show_bytes(size).replace(' ', ""));
+    let below = size / block * block;
+    match (below, below.checked_add(block)) {
+        (0, _) => "write a multiple of bs, like \"64MiB\""
+            .replace("64MiB", &show_bytes(block * 64).replace(' ', "")),
+        (below, Some(above)) => format!("write {} or {}", written(below), written(above)),
+        (below, None) => format!("write {}", written(below)),
     }
 }

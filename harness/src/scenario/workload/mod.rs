@@ -17,8 +17,8 @@ use raw::RawWorkload;
 
 /// Threads of the largest workload.
 const MAX_JOBS: u32 = 64;
-/// The largest `bs`, in bytes.
-const MAX_BLOCK: u32 = 1 << 20;
+/// The smallest block of any device, in bytes: a sector.
+const SECTOR: u32 = 512;
 
 /// The workloads, in the file's order. Checks against the device need one.
 pub(super) fn workloads(
@@ -105,7 +105,7 @@ fn workload(
     let numjobs = bounded(raw.numjobs.as_ref(), 1, (1, MAX_JOBS), problems);
     let layout = file::layout(raw, rw, problems);
     let bound = file::bound(raw, layout, problems);
-    let size = file::size(raw, layout, problems);
+    let size = file::size(raw, layout, bs, problems);
     let job = Workload {
         engine: engine?,
         rw: rw?,
@@ -240,16 +240,21 @@ fn block_size(
     problems: &mut Problems,
 ) -> Option<u32> {
     let bytes = quantity(Some(bs), "", parse_bytes, problems)?;
+    let device = model.map_or(SECTOR, |model| model.block_size);
+    let most = show_bytes(Workload::MAX_BLOCK.into());
     let block = u32::try_from(bytes).ok();
-    let Some(block) = block.filter(|b| b.is_power_of_two() && (512..=MAX_BLOCK).contains(b)) else {
+    let Some(block) = block.filter(|b| (1..=Workload::MAX_BLOCK).contains(b)) else {
         let what = format!("{} is not a block size", show_bytes(bytes));
-        problems.add(&bs.at, what, "write a power of two from 512 to 1MiB");
+        let next = format!("write a multiple of the device's block size, {device}, up to {most}");
+        problems.add(&bs.at, what, next);
         return None;
     };
-    let device = model.map_or(512, |model| model.block_size);
     if !block.is_multiple_of(device) {
         let what = format!("{block} is not a multiple of the device's block size, {device}");
-        let next = "write a larger bs or a smaller model.block_size";
+        let mut next = format!("write a multiple of {device} up to {most}");
+        if block.is_multiple_of(SECTOR) {
+            next.push_str(", or a smaller model.block_size");
+        }
         problems.add(&bs.at, what, next);
         return None;
     }

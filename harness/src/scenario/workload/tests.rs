@@ -150,7 +150,7 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
         wrong("rw = \"readwrit\"; bs = \"4k\"; number_ios = 1"),
         wrong(&format!("{w}rwmixread = 70; randseed = 1")),
         wrong("rw = \"randrw\"; bs = \"4k\"; number_ios = 1; rwmixread = 101"),
-        wrong("rw = \"randread\"; bs = \"2MiB\"; number_ios = 1; sync = \"dsync\"; fdatasync = 3"),
+        wrong("rw = \"randread\"; bs = \"8MiB\"; number_ios = 1; sync = \"dsync\"; fdatasync = 3"),
         wrong("rw = \"read\"; bs = \"4k\"; number_ios = 1; rwf_dsync = true"),
         wrong(&format!("{w}sync = \"dsync\"; rwf_dsync = true")),
         wrong(&format!("{w}sync = 1; rwf_dsync = 1")),
@@ -186,7 +186,7 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
     10:13: workloads.w.rwmixread: is a share of reads, and rw = "write" is no mix; write rw = "rw" or "randrw", or leave it out
     11:12: workloads.w.randseed: is a seed, and nothing of rw = "write" is drawn; leave it out, or write a random or mixed rw
     10:13: workloads.w.rwmixread: is 101; write a number from 0 to 100
-    8:6: workloads.w.bs: 2 MiB is not a block size; write a power of two from 512 to 1MiB
+    8:6: workloads.w.bs: 8 MiB is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
     10:8: workloads.w.sync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
     11:13: workloads.w.fdatasync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
     10:13: workloads.w.rwf_dsync: makes writes durable, and rw = "read" writes nothing; leave it out, or write rw = "write" or "randwrite"
@@ -214,7 +214,7 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
 #[test]
 fn a_refusal_does_not_hide_another() {
     let said = wrong(
-        "ioengine = \"psync\"; rw = \"read\"; bs = \"3k\"; iodepth = 64; hipri = true; \
+        "ioengine = \"psync\"; rw = \"read\"; bs = \"5000\"; iodepth = 64; hipri = true; \
          fdatasync = 1; fallocate = \"none\"; runtime = \"1ms\"",
     );
     assert_eq!(said.lines().count(), 5, "{said}");
@@ -297,7 +297,12 @@ fn the_pattern_scenarios_have_every_engine_and_pattern() {
     some("fixedbufs", &|job| job.io_uring.fixedbufs);
     some("registerfiles", &|job| job.io_uring.registerfiles);
     some("smallest block", &|job| job.block_size == 512);
-    some("largest block", &|job| job.block_size == 1 << 20);
+    some("largest block", &|job| {
+        job.block_size == Workload::MAX_BLOCK
+    });
+    some("block that is no power of two", &|job| {
+        !job.block_size.is_power_of_two()
+    });
     some("shallowest queue", &|job| {
         job.engine != Engine::Psync && job.iodepth == 1
     });
@@ -308,23 +313,103 @@ fn the_pattern_scenarios_have_every_engine_and_pattern() {
     }
 }
 
-#[test]
-fn the_follow_up_of_2023_differs_in_queue_depth_alone() {
-    let known = ["6.12", "7.2"].map(String::from);
-    let text = include_str!("../../../../scenarios/iomap-dio-2023.toml");
+/// What a scenario of this repository has its cells do.
+fn jobs_of(text: &str) -> Vec<Workload> {
+    let known = ["5.10", "6.12", "7.2"].map(String::from);
     let none = Overrides::default();
     let scenario = resolve(text, "s.toml", Path::new(""), &known, &none);
     let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render()));
-    let jobs: Vec<&Workload> = scenario.workloads.iter().map(|w| &w.job).collect();
+    scenario.workloads.into_iter().map(|w| w.job).collect()
+}
+
+#[test]
+fn the_scenario_over_queue_depths_differs_in_nothing_else() {
+    let jobs = jobs_of(include_str!("../../../../scenarios/iomap-dio-uring.toml"));
     let depths: Vec<u32> = jobs.iter().map(|job| job.iodepth).collect();
     assert_eq!(depths, [1, 2, 4, 8, 16]);
-    let first = jobs[0];
+    let first = &jobs[0];
     assert_eq!((first.engine, first.rw), (Engine::IoUring, Rw::Randwrite));
-    for job in jobs {
+    for job in &jobs {
         let same = Workload {
             iodepth: 1,
             ..job.clone()
         };
         assert_eq!(same, *first);
     }
+}
+
+#[test]
+fn the_scenario_over_block_sizes_is_its_mails_job_and_differs_in_nothing_else() {
+    let jobs = jobs_of(include_str!("../../../../scenarios/iomap-dio-sizes.toml"));
+    let sizes: Vec<u32> = jobs.iter().map(|job| job.block_size / 1024).collect();
+    assert_eq!(sizes, [4, 8, 12, 16]);
+    let first = &jobs[0];
+    let mails = (Engine::Libaio, Rw::Write, 64, Layout::Written);
+    assert_eq!((first.engine, first.rw, first.iodepth, first.layout), mails);
+    for job in &jobs {
+        let same = Workload {
+            block_size: 4096,
+            ..job.clone()
+        };
+        assert_eq!(same, *first);
+    }
+}
+
+#[test]
+fn a_block_is_any_multiple_of_the_devices_up_to_4_mib() {
+    let write = |bs: &str, device: &str| {
+        format!(
+            "rw = \"write\"; bs = {bs}; iodepth = 8; number_ios = 10; [model]; block_size = {device}"
+        )
+    };
+    let of = |bs, device| job(&write(bs, device)).block_size;
+    assert_eq!(of("\"12k\"", "4096"), 12 << 10);
+    assert_eq!(of("\"4MiB\"", "4096"), 4 << 20);
+    assert_eq!(of("4190208", "4096"), (4 << 20) - 4096);
+    assert_eq!(of("1536", "512"), 1536);
+    let refused = [("1536", "4096"), ("4194816", "512"), ("\"12kB\"", "512")];
+    let refused = refused.map(|(bs, device)| wrong(&write(bs, device)));
+    insta::assert_snapshot!(refused.join("\n"), @r"
+    8:6: workloads.w.bs: 1536 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB, or a smaller model.block_size
+    8:6: workloads.w.bs: 4194816 B is not a block size; write a multiple of the device's block size, 512, up to 4 MiB
+    8:6: workloads.w.bs: 12000 is not a multiple of the device's block size, 512; write a multiple of 512 up to 4 MiB
+    ");
+}
+
+#[test]
+fn the_default_size_is_rounded_to_whole_blocks_and_a_written_one_is_not() {
+    let write = |bs: &str, more: &str| {
+        format!("rw = \"write\"; bs = \"{bs}\"; iodepth = 8; number_ios = 10{more}")
+    };
+    let size = |bs: &str| job(&write(bs, "")).file_size;
+    assert_eq!(size("4k"), 64 << 20);
+    assert_eq!(size("12k"), (64 << 20) / (12 << 10) * (12 << 10));
+    assert_eq!(size("4MiB"), 64 << 20);
+    assert_eq!(size("3MiB"), 63 << 20);
+    let sizes =
+        ["32MiB", "8k", "0"].map(|size| wrong(&write("12k", &format!("; size = \"{size}\""))));
+    insta::assert_snapshot!(sizes.join("\n"), @r#"
+    11:8: workloads.w.size: 32 MiB is not a multiple of bs, 12 KiB; write "32760KiB" or "32772KiB"
+    11:8: workloads.w.size: 8 KiB is not a multiple of bs, 12 KiB; write a multiple of bs, like "768KiB"
+    11:8: workloads.w.size: 0 B is not a multiple of bs, 12 KiB; write a multiple of bs, like "768KiB"
+    "#);
+    // The sizes that are proposed are sizes.
+    assert_eq!(
+        job(&write("12k", "; size = \"32760KiB\"")).file_size,
+        32_760 << 10
+    );
+}
+
+#[test]
+fn the_guests_memory_holds_the_blocks_in_flight_too() {
+    // 256 MiB in flight fit what every guest has besides; of 512 MiB the other half is asked for.
+    let of = |iodepth: u32, memory: &str| {
+        format!(
+            "rw = \"write\"; bs = \"4MiB\"; iodepth = {iodepth}; size = \"512MiB\"; number_ios = 10; \
+             [model]; size = \"768MiB\"; [guest]; memory = \"{memory}\""
+        )
+    };
+    assert!(read(&of(64, "1088MiB")).is_ok());
+    insta::assert_snapshot!(wrong(&of(128, "1088MiB")), @r#"15:10: guest.memory: 1088 MiB do not hold the device's data (576 MiB) and the guest (768 MiB); write at least memory = "1344MiB""#);
+    assert!(read(&of(128, "1344MiB")).is_ok());
 }
