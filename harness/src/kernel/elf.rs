@@ -90,25 +90,35 @@ pub fn trim(image: &[u8], loaded: usize) -> Vec<u8> {
     out
 }
 
-/// Release and build in `Linux version 6.1.5 (builder@host) (gcc ...) #1 SMP ...` (init/version.c): what
-/// uname -r and uname -v say.
+/// Release and build in `Linux version 6.1.5 (builder@host) (gcc ...) #1 SMP ...`: what uname -r and
+/// uname -v say. The format string "Linux version %s" may come first, and from 6.2 on a banner without
+/// the build's number, which is made before the number is known (init/version.c, version-timestamp.c).
 fn banner(image: &[u8]) -> Option<(String, Option<String>)> {
     const START: &[u8] = b"Linux version ";
-    let mut from = 0;
-    // The format string "Linux version %s" may come first.
-    while let Some(at) = memmem::find(&image[from..], START) {
-        let text = &image[from + at + START.len()..];
-        let end = text.iter().take(128).position(|b| *b == b' ')?;
-        if text[0].is_ascii_digit() {
-            let line = text.iter().take(1024).position(|b| *b == b'\n' || *b == 0);
-            let rest = &text[end..line.unwrap_or(end).max(end)];
-            let build = memmem::rfind(rest, b") #").map(|at| &rest[at + 2..]);
-            let words = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-            return Some((words(&text[..end])?, build.and_then(words)));
+    let words = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let mut release = None;
+    for at in memmem::find_iter(image, START) {
+        let text = &image[at + START.len()..];
+        if !text.first().is_some_and(u8::is_ascii_digit) {
+            continue;
         }
-        from += at + START.len();
+        let Some(end) = text.iter().take(128).position(|b| *b == b' ') else {
+            continue;
+        };
+        if release.is_none() {
+            release = words(&text[..end]);
+        }
+        let line = text.iter().take(1024).position(|b| *b == b'\n' || *b == 0);
+        let rest = &text[end..line.unwrap_or(end).max(end)];
+        let build = memmem::rfind(rest, b") #").map(|at| &rest[at + 2..]);
+        if let Some(build) = build
+            .filter(|build| !build.starts_with(b"# "))
+            .and_then(words)
+        {
+            return Some((release?, Some(build)));
+        }
     }
-    None
+    release.map(|release| (release, None))
 }
 
 fn not(what: &str) -> Error {
@@ -179,7 +189,8 @@ mod tests {
     fn the_banner_is_told_from_its_format_string() {
         let image = b"xx Linux version %s (%s) yy Linux version 5.4.0-rc1 (me) ";
         assert_eq!(banner(image), Some(("5.4.0-rc1".into(), None)));
-        let image = b"\0Linux version 6.1.0-56-amd64 (me@here) (gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld \
+        let image = b"\0Linux version 6.1.0-56-amd64 (me@here) (gcc) # SMP PREEMPT_DYNAMIC Debian\n\0\
+            Linux version 6.1.0-56-amd64 (me@here) (gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld \
             (GNU Binutils) 2.40) #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-09-01)\n\0Linux version 9";
         let build = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-09-01)";
         let expected = ("6.1.0-56-amd64".to_owned(), Some(build.to_owned()));

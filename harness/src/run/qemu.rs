@@ -22,6 +22,7 @@ use crate::{
 use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, StopBy};
 use serde_json::json;
 use std::{
+    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
