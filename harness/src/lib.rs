@@ -11,6 +11,7 @@ pub mod host;
 pub mod image;
 pub mod kernel;
 pub mod lock;
+pub mod pages;
 pub mod plan; // pure
 pub mod profile;
 pub mod provision;

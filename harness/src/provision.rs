@@ -7,7 +7,7 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     image::{self, Image, ImageSpec, Needs},
-    kernel::{self, Kernel},
+    kernel::{self, Kernel, LocalBuild},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{Part, Prepared},
     record::KernelRecord,
@@ -21,7 +21,7 @@ use crate::{
 };
 use diorama_wire::{FsKind, StopBy};
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -35,7 +35,7 @@ pub const FIO: &str = "fio";
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// A checkout's data: declarations and locks.
 #[derive(Clone, Debug)]
@@ -183,6 +183,7 @@ impl Provision<'_> {
         for kernel in &scenario.kernels {
             kernels.push(self.kernel(kernel, &inputs, &mut notes)?);
         }
+        notes.extend(self.store.take_notes());
         Ok(Provisioned {
             vmm,
             agent: elf::build_id(&agent_bytes, agent)?,
@@ -211,6 +212,7 @@ impl Provision<'_> {
             self.package(&kernel.name, &provided.entry)?;
             notes.extend(provided.note);
         }
+        notes.extend(self.store.take_notes());
         Ok(notes)
     }
 
@@ -249,10 +251,12 @@ impl Provision<'_> {
                 (key, dir, describe(&provided.entry), provided.as_locked)
             }
             KernelSource::Local { path, modules } => {
-                let key = local_key(path, modules.as_deref())?;
+                let build = LocalBuild::read(path, modules.as_deref())
+                    .map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
+                let key = Sha256::of_value(&(RECIPE, build.key()));
                 let dir = self.store.derive("kernel", &key, |out| {
                     (self.tell)(&format!("{name}: unpacking {}", path.display()));
-                    kernel::prepare_local(path, modules.as_deref(), out).map(drop)
+                    build.prepare(out).map(drop)
                 });
                 let dir = dir.map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
                 (key, dir, format!("local build {}", path.display()), true)
@@ -262,6 +266,7 @@ impl Provision<'_> {
         let mut record = KernelRecord {
             name: name.clone(),
             release: ready.release.clone(),
+            build: ready.build.clone(),
             origin,
             image: Some(ready.image_sha256),
             initramfs: None,
@@ -361,42 +366,6 @@ struct FioSet {
     tree: PathBuf,
     key: Sha256,
     stand_ins: Vec<String>,
-}
-
-fn hash(path: &Path) -> Result<Sha256> {
-    let file = File::open(path).map_err(|e| Error::io("opening", path, e))?;
-    Sha256::of_reader(file).map_err(|e| Error::io("reading", path, e))
-}
-
-/// A local kernel is identified by its image, and by names, sizes and times of its modules' files:
-/// hashing a module tree of hundreds of megabytes at every run would take seconds.
-fn local_key(image: &Path, modules: Option<&Path>) -> Result<Sha256> {
-    let image = hash(image).map_err(|e| {
-        e.hint("name a bzImage or a vmlinux that you can read: kernel = { path = \"...\" }")
-    })?;
-    let mut files = Vec::new();
-    if let Some(dir) = modules {
-        list(dir, &mut files)?;
-        files.sort();
-    }
-    Ok(Sha256::of_value(&(RECIPE, image, files)))
-}
-
-fn list(dir: &Path, files: &mut Vec<(String, u64, i64)>) -> Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    for entry in fs::read_dir(dir).map_err(|e| Error::io("reading", dir, e))? {
-        let entry = entry.map_err(|e| Error::io("reading", dir, e))?;
-        let path = entry.path();
-        let meta = path
-            .symlink_metadata()
-            .map_err(|e| Error::io("reading", &path, e))?;
-        if meta.is_dir() {
-            list(&path, files)?;
-        } else if meta.is_file() {
-            files.push((path.display().to_string(), meta.len(), meta.mtime()));
-        }
-    }
-    Ok(())
 }
 
 fn package_key(entry: &LockEntry) -> Sha256 {

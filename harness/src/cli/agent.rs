@@ -52,7 +52,7 @@ pub fn build(
         tell,
     };
     let (sysroot, provided) = provision.tool_set(AGENT_SYSROOT)?;
-    if let Some(note) = provided.note {
+    for note in provided.note.into_iter().chain(context.store.take_notes()) {
         tell(&note);
     }
     let target = std::env::var_os("CARGO_TARGET_DIR")

@@ -8,13 +8,16 @@ use super::{
 use crate::{
     error::{Exit, Result},
     run::CHECKPOINTS,
-    store::Store,
+    store::{LEFTOVER, Store},
 };
 
 /// What goes first when the cache must shrink: what costs least to make again.
-const CHEAPEST_FIRST: [&str; 7] = [
+const CHEAPEST_FIRST: [&str; 10] = [
+    "quarantine",
+    "partial",
     "initramfs-with-job",
     CHECKPOINTS,
+    "symbols",
     "tree",
     "kernel",
     "initramfs",
@@ -62,10 +65,11 @@ fn table(store: &Store) -> Result<String> {
 }
 
 fn shrink(store: &Store, max: u64) -> Result<u64> {
+    // Nobody can use these, however much room there is.
+    let mut freed = store.shrink(LEFTOVER, 0)?;
     let usage = store.usage()?;
     let total: u64 = usage.iter().map(|e| e.bytes).sum();
     let mut excess = total.saturating_sub(max);
-    let mut freed = 0;
     for kind in CHEAPEST_FIRST {
         let Some(entry) = usage.iter().find(|e| e.kind == kind) else {
             continue;
@@ -78,4 +82,50 @@ fn shrink(store: &Store, max: u64) -> Result<u64> {
         excess = excess.saturating_sub(gone);
     }
     Ok(freed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use std::fs;
+
+    #[test]
+    fn leftovers_go_whatever_room_there_is_and_all_kinds_can_be_shrunk() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_owned()).unwrap();
+        let key = Sha256::of(b"k");
+        let fill = |path: &std::path::Path| fs::write(path, vec![1; 8192]).unwrap();
+        let left = dir.path().join(".checkpoint-a1b2c3");
+        fs::create_dir(&left).unwrap();
+        fill(&left.join("ram.img"));
+        for part in ["files", "partial", "quarantine"] {
+            fill(&dir.path().join(part).join(key.to_string()));
+        }
+        let derived = [
+            "tree",
+            "kernel",
+            "initramfs",
+            "initramfs-with-job",
+            "checkpoint",
+            "symbols",
+            "cell",
+        ];
+        for kind in derived {
+            let build = |dir: &std::path::Path| {
+                fill(&dir.join("x"));
+                Ok(())
+            };
+            store.derive(kind, &key, build).unwrap();
+        }
+        store.release();
+        let total =
+            |store: &Store| -> u64 { store.usage().unwrap().iter().map(|kind| kind.bytes).sum() };
+        assert_eq!(shrink(&store, 1 << 30).unwrap(), 8192);
+        assert!(!left.exists());
+        let all = total(&store);
+        assert!(all >= 10 * 8192);
+        assert_eq!(shrink(&store, 0).unwrap(), all);
+        assert_eq!(total(&store), 0);
+    }
 }

@@ -107,6 +107,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
     signals::run_is_over();
     // Blocking work of guests that were ended may still run; nobody waits for it.
     runtime.shutdown_background();
+    context.store.release();
     let shrunk = context.store.shrink(run::CHECKPOINTS, CHECKPOINT_BYTES);
     if let Err(error) = shrunk {
         ui.line(&format!(

@@ -317,6 +317,7 @@ pub(crate) fn results() -> Results {
             .map(|(name, release)| KernelRecord {
                 name: (*name).into(),
                 release: Some((*release).into()),
+                build: None,
                 origin: format!("Debian linux-image-{release}"),
                 image: Some(Sha256::of(name.as_bytes())),
                 initramfs: Some(Sha256::of(release.as_bytes())),

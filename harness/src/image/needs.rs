@@ -231,6 +231,7 @@ mod tests {
         }
         Kernel {
             release: Some("6.1.0".to_owned()),
+            build: None,
             boot: Boot::Pvh,
             image: "/k/vmlinux".into(),
             image_sha256: Sha256::of(b""),

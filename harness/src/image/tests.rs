@@ -45,6 +45,7 @@ impl Inputs {
         }
         let kernel = Kernel {
             release: Some("6.1.0".to_owned()),
+            build: None,
             boot: kernel::Boot::Pvh,
             image: at("vmlinux"),
             image_sha256: Sha256::of(b""),

@@ -20,6 +20,8 @@ pub struct Vmlinux {
     pub pvh: bool,
     /// uname -r, from its banner.
     pub release: Option<String>,
+    /// uname -v, from its banner.
+    pub build: Option<String>,
     /// Bytes from the front that booting needs: everything up to the last segment's end.
     /// Behind it are section headers, symbols and debugging information.
     pub loaded: usize,
@@ -47,7 +49,7 @@ pub fn look(image: &[u8]) -> Result<Vmlinux> {
     if kind == ET_REL {
         return Err(not("an ELF object file or a kernel module"));
     }
-    let release = banner(image);
+    let (release, build) = banner(image).unzip();
     if kind != ET_EXEC || release.is_none() {
         return Err(not("an ELF program without a Linux banner"));
     }
@@ -73,6 +75,7 @@ pub fn look(image: &[u8]) -> Result<Vmlinux> {
     Ok(Vmlinux {
         pvh,
         release,
+        build: build.flatten(),
         loaded,
     })
 }
@@ -87,20 +90,35 @@ pub fn trim(image: &[u8], loaded: usize) -> Vec<u8> {
     out
 }
 
-/// The release in `Linux version 6.1.5 (builder@host) ...`.
-fn banner(image: &[u8]) -> Option<String> {
+/// Release and build in `Linux version 6.1.5 (builder@host) (gcc ...) #1 SMP ...`: what uname -r and
+/// uname -v say. The format string "Linux version %s" may come first, and from 6.2 on a banner without
+/// the build's number, which is made before the number is known (init/version.c, version-timestamp.c).
+fn banner(image: &[u8]) -> Option<(String, Option<String>)> {
     const START: &[u8] = b"Linux version ";
-    let mut from = 0;
-    // The format string "Linux version %s" may come first.
-    while let Some(at) = memmem::find(&image[from..], START) {
-        let text = &image[from + at + START.len()..];
-        let end = text.iter().take(128).position(|b| *b == b' ')?;
-        if text[0].is_ascii_digit() {
-            return String::from_utf8(text[..end].to_vec()).ok();
+    let words = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let mut release = None;
+    for at in memmem::find_iter(image, START) {
+        let text = &image[at + START.len()..];
+        if !text.first().is_some_and(u8::is_ascii_digit) {
+            continue;
         }
-        from += at + START.len();
+        let Some(end) = text.iter().take(128).position(|b| *b == b' ') else {
+            continue;
+        };
+        if release.is_none() {
+            release = words(&text[..end]);
+        }
+        let line = text.iter().take(1024).position(|b| *b == b'\n' || *b == 0);
+        let rest = &text[end..line.unwrap_or(end).max(end)];
+        let build = memmem::rfind(rest, b") #").map(|at| &rest[at + 2..]);
+        if let Some(build) = build
+            .filter(|build| !build.starts_with(b"# "))
+            .and_then(words)
+        {
+            return Some((release?, Some(build)));
+        }
     }
-    None
+    release.map(|release| (release, None))
 }
 
 fn not(what: &str) -> Error {
@@ -170,6 +188,12 @@ mod tests {
     #[test]
     fn the_banner_is_told_from_its_format_string() {
         let image = b"xx Linux version %s (%s) yy Linux version 5.4.0-rc1 (me) ";
-        assert_eq!(banner(image).as_deref(), Some("5.4.0-rc1"));
+        assert_eq!(banner(image), Some(("5.4.0-rc1".into(), None)));
+        let image = b"\0Linux version 6.1.0-56-amd64 (me@here) (gcc) # SMP PREEMPT_DYNAMIC Debian\n\0\
+            Linux version 6.1.0-56-amd64 (me@here) (gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld \
+            (GNU Binutils) 2.40) #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-09-01)\n\0Linux version 9";
+        let build = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-09-01)";
+        let expected = ("6.1.0-56-amd64".to_owned(), Some(build.to_owned()));
+        assert_eq!(banner(image), Some(expected));
     }
 }

@@ -8,11 +8,13 @@ pub mod bzimage; // pure
 pub mod config; // pure
 pub mod decompress; // pure
 pub mod elf; // pure
+mod local;
 pub mod modinfo; // pure
 pub mod modules;
 pub mod symtab; // pure
 
 pub use config::{Config, Setting};
+pub use local::LocalBuild;
 pub use modules::{ModuleSet, Presence};
 pub use symtab::functions;
 
@@ -20,6 +22,8 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
 };
+use local::NearConfig;
+use modules::Collected;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -41,6 +45,8 @@ pub enum Boot {
 pub struct Kernel {
     /// uname -r, from the image's version string.
     pub release: Option<String>,
+    /// uname -v, from the image's banner: which build it is.
+    pub build: Option<String>,
     /// How it is booted.
     pub boot: Boot,
     /// The file to boot.
@@ -68,6 +74,7 @@ const MODULES: &str = "modules";
 #[serde(deny_unknown_fields)]
 struct Manifest {
     release: Option<String>,
+    build: Option<String>,
     boot: Boot,
     image: String,
     image_sha256: Sha256,
@@ -108,42 +115,19 @@ pub fn prepare_package(tree: &Path, out: &Path) -> Result<Kernel> {
         .find(|dir| dir.is_dir());
     let mut near = vec![tree.join("boot").join(format!("config-{release}"))];
     near.extend(modules.iter().map(|dir| dir.join("config")));
-    finish(found, modules.as_deref(), &near, out)
+    let configs = local::near_configs(&near, found.release.as_deref());
+    let collected = modules.as_deref().map(modules::collect).transpose()?;
+    let modules = modules.as_deref().zip(collected.as_ref());
+    finish(found, modules, &configs, out)
 }
 
 /// Prepares a build of one's own: a bzImage in any of the kernel's compressions, or a vmlinux with
 /// CONFIG_PVH.
 ///
 /// # Errors
-/// When the image is no x86-64 kernel from 5.4 on (says what it is instead), a vmlinux cannot be
-/// booted, or the modules belong to another kernel.
+/// Those of [`LocalBuild::read`] and [`LocalBuild::prepare`].
 pub fn prepare_local(image: &Path, modules: Option<&Path>, out: &Path) -> Result<Kernel> {
-    let bytes = read(image)?;
-    let found =
-        look(&bytes).map_err(|e| e.while_(format!("using {} as a kernel", image.display())))?;
-    // config-RELEASE beside the image, and .config at the root of its build tree:
-    // vmlinux lies in it, arch/x86/boot/bzImage three levels below.
-    let beside = image.parent().unwrap_or(Path::new("."));
-    let mut near = Vec::new();
-    if let Some(release) = &found.release {
-        near.push(beside.join(format!("config-{release}")));
-    }
-    let up = beside.canonicalize().unwrap_or_else(|_| beside.to_owned());
-    near.extend(up.ancestors().take(4).map(|dir| dir.join(".config")));
-    let modules = modules.map(|dir| own_modules(dir, found.release.as_deref()));
-    finish(found, modules.as_deref(), &near, out)
-        .map_err(|e| e.while_(format!("using {} as a kernel", image.display())))
-}
-
-/// The release's own directory below one that may hold several kernels' modules: /lib/modules, or
-/// what `make modules_install INSTALL_MOD_PATH=` wrote.
-fn own_modules(dir: &Path, release: Option<&str>) -> PathBuf {
-    let below = ["", "lib/modules", "usr/lib/modules"];
-    release
-        .into_iter()
-        .flat_map(|release| below.map(|lib| dir.join(lib).join(release)))
-        .find(|own| own.is_dir())
-        .unwrap_or_else(|| dir.to_owned())
+    LocalBuild::read(image, modules)?.prepare(out)
 }
 
 /// Reads back what [`prepare_package`] or [`prepare_local`] wrote.
@@ -160,6 +144,7 @@ pub fn load(out: &Path) -> Result<Kernel> {
     let dir = out.join(MODULES);
     Ok(Kernel {
         release: manifest.release,
+        build: manifest.build,
         boot: manifest.boot,
         image: out.join(manifest.image),
         image_sha256: manifest.image_sha256,
@@ -173,6 +158,7 @@ pub fn load(out: &Path) -> Result<Kernel> {
 /// What looking into an image gave.
 struct Found<'a> {
     release: Option<String>,
+    build: Option<String>,
     boot: Boot,
     /// Bytes to boot.
     image: std::borrow::Cow<'a, [u8]>,
@@ -194,6 +180,7 @@ fn look(bytes: &[u8]) -> Result<Found<'_>> {
         };
         Found {
             release,
+            build: elf.build,
             boot,
             image,
             vmlinux: vmlinux.into(),
@@ -208,6 +195,7 @@ fn look(bytes: &[u8]) -> Result<Found<'_>> {
         }
         Found {
             release: elf.release,
+            build: elf.build,
             boot: Boot::Pvh,
             image: elf::trim(bytes, elf.loaded).into(),
             vmlinux: bytes.into(),
@@ -241,16 +229,21 @@ pub fn version(release: &str) -> Option<(u32, u32)> {
 
 fn finish(
     found: Found<'_>,
-    modules: Option<&Path>,
-    near: &[PathBuf],
+    modules: Option<(&Path, &Collected)>,
+    configs: &[NearConfig],
     out: &Path,
 ) -> Result<Kernel> {
     fs::create_dir_all(out).map_err(|e| Error::io("creating", out, e))?;
-    let module_set = modules::collect(modules, &found.vmlinux, &out.join(MODULES))?;
-    check_release(&module_set, found.release.as_deref(), modules)?;
+    let mut module_set = ModuleSet::default();
+    if let Some((dir, collected)) = modules {
+        check_release(&collected.set, found.release.as_deref(), dir)?;
+        collected.write(&out.join(MODULES))?;
+        module_set = collected.set.clone();
+    }
+    module_set.named_in_image = modules::named_in_image(&found.vmlinux);
     let config = match Config::embedded(&found.vmlinux) {
         Some(config) => Some(config),
-        None => neighbouring_config(near, found.release.as_deref()),
+        None => neighbouring_config(configs, found.release.as_deref()),
     };
     let image = match found.boot {
         Boot::Pvh => "vmlinux",
@@ -259,6 +252,7 @@ fn finish(
     write(&out.join(image), &found.image)?;
     let manifest = Manifest {
         release: found.release,
+        build: found.build,
         boot: found.boot,
         image: image.to_owned(),
         image_sha256: Sha256::of(&found.image),
@@ -273,8 +267,8 @@ fn finish(
 }
 
 /// Modules of another build are refused by the kernel, late and without a word to the user.
-fn check_release(set: &ModuleSet, release: Option<&str>, dir: Option<&Path>) -> Result<()> {
-    let (Some(release), Some(dir)) = (release, dir) else {
+fn check_release(set: &ModuleSet, release: Option<&str>, dir: &Path) -> Result<()> {
+    let Some(release) = release else {
         return Ok(());
     };
     for module in set.modules.values() {
@@ -297,13 +291,11 @@ fn check_release(set: &ModuleSet, release: Option<&str>, dir: Option<&Path>) -> 
 /// The first of the files that is this kernel's configuration: one that bears its release in its
 /// name, or a `.config` whose heading names its version (without CONFIG_LOCALVERSION); a `.config`
 /// of another version is somebody else's.
-fn neighbouring_config(near: &[PathBuf], release: Option<&str>) -> Option<Config> {
-    near.iter().filter(|path| path.is_file()).find_map(|path| {
-        let text = fs::read_to_string(path).ok()?;
-        let version = config::heading_version(&text)?;
-        let named = release.is_some_and(|release| path.to_string_lossy().contains(release));
-        (named || release.is_none_or(|release| release.starts_with(version)))
-            .then(|| Config::parse(&text))
+fn neighbouring_config(near: &[NearConfig], release: Option<&str>) -> Option<Config> {
+    near.iter().find_map(|NearConfig { named, text }| {
+        let version = config::heading_version(text)?;
+        (*named || release.is_none_or(|release| release.starts_with(version)))
+            .then(|| Config::parse(text))
     })
 }
 

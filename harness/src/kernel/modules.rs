@@ -95,30 +95,52 @@ impl ModuleSet {
     }
 }
 
-/// Finds the candidates in `dir` and what they depend on, and writes them decompressed to `out`,
-/// as `<name>.ko`.
+/// The modules of a directory that some scenario may need, decompressed.
+#[derive(Clone, Debug, Default)]
+pub struct Collected {
+    /// What is known of them; nothing of the image.
+    pub set: ModuleSet,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Collected {
+    /// Writes them to a directory, as `<name>.ko`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, out: &Path) -> Result<()> {
+        fs::create_dir_all(out).map_err(|e| Error::io("creating", out, e))?;
+        for (name, bytes) in &self.files {
+            let path = out.join(format!("{name}.ko"));
+            fs::write(&path, bytes).map_err(|e| Error::io("writing", &path, e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Candidates that stand in the kernel image, for [`ModuleSet::named_in_image`].
+#[must_use]
+pub fn named_in_image(vmlinux: &[u8]) -> BTreeSet<String> {
+    CANDIDATES
+        .iter()
+        .filter(|name| names_driver(vmlinux, name))
+        .map(|name| (*name).to_owned())
+        .collect()
+}
+
+/// Finds the candidates in a directory and what they depend on, and reads them.
 ///
 /// # Errors
-/// When a file cannot be read or written, or a module is damaged.
-pub fn collect(dir: Option<&Path>, vmlinux: &[u8], out: &Path) -> Result<ModuleSet> {
-    let mut set = ModuleSet {
-        named_in_image: CANDIDATES
-            .iter()
-            .filter(|name| names_driver(vmlinux, name))
-            .map(|name| (*name).to_owned())
-            .collect(),
-        ..ModuleSet::default()
-    };
-    let Some(dir) = dir else {
-        return Ok(set);
-    };
+/// When a file cannot be read, or a module is damaged.
+pub fn collect(dir: &Path) -> Result<Collected> {
+    let mut found = Collected::default();
+    let set = &mut found.set;
     let mut files = BTreeMap::new();
     walk(dir, &mut files, 0)?;
     set.builtin = read_optional(&dir.join("modules.builtin"))?.map(|text| builtin_names(&text));
     let aliases = read_optional(&dir.join("modules.builtin.modinfo"))?
         .map(|text| builtin_aliases(&text))
         .unwrap_or_default();
-    fs::create_dir_all(out).map_err(|e| Error::io("creating", out, e))?;
 
     let mut todo: Vec<String> = CANDIDATES.map(str::to_owned).to_vec();
     while let Some(name) = todo.pop() {
@@ -144,8 +166,6 @@ pub fn collect(dir: Option<&Path>, vmlinux: &[u8], out: &Path) -> Result<ModuleS
             .filter(|soft| !built_in(soft))
             .filter_map(|soft| provider(soft, &files).transpose())
             .collect::<Result<_>>()?;
-        let path = out.join(format!("{name}.ko"));
-        fs::write(&path, &bytes).map_err(|e| Error::io("writing", &path, e))?;
         todo.extend(info.depends.iter().chain(&soft).cloned());
         let module = Module {
             name: name.clone(),
@@ -154,9 +174,10 @@ pub fn collect(dir: Option<&Path>, vmlinux: &[u8], out: &Path) -> Result<ModuleS
             soft,
             release: info.release,
         };
-        set.modules.insert(name, module);
+        set.modules.insert(name.clone(), module);
+        found.files.insert(name, bytes);
     }
-    Ok(set)
+    Ok(found)
 }
 
 /// Reads a module and decompresses it, whatever its suffix.

@@ -1,8 +1,8 @@
 //! Whole kernels, made by hand as small as their formats allow.
 
-use super::*;
+use super::{local::own_modules, *};
 
-const NO_CONFIG: &[PathBuf] = &[];
+const NO_CONFIG: &[NearConfig] = &[];
 
 /// An ELF executable with a banner and, if wanted, the PVH note.
 fn vmlinux(release: &str, pvh: bool, tail: &[u8]) -> Vec<u8> {
@@ -141,12 +141,12 @@ fn modules_of_another_build_are_refused() {
         release: Some("6.1.4".into()),
     };
     set.modules.insert("xfs".into(), module);
-    let error = check_release(&set, Some("6.1.5"), Some("/m".as_ref())).unwrap_err();
+    let error = check_release(&set, Some("6.1.5"), "/m".as_ref()).unwrap_err();
     insta::assert_snapshot!(error.render(), @r"
     error: the kernel is 6.1.5, but xfs.ko below /m was built for 6.1.4
       next: give the modules of the same build (`make modules_install INSTALL_MOD_PATH=dir`)
     ");
-    assert!(check_release(&set, Some("6.1.4"), Some("/m".as_ref())).is_ok());
+    assert!(check_release(&set, Some("6.1.4"), "/m".as_ref()).is_ok());
 }
 
 #[test]
@@ -190,4 +190,86 @@ fn a_merged_usr_does_not_show_a_kernel_twice() {
         "{}",
         error.render()
     );
+}
+
+/// A module as small as its format allows: an ELF object with a .modinfo section.
+fn module(modinfo: &str) -> Vec<u8> {
+    use object::write::{Object, SectionKind};
+    let mut object = Object::new(
+        object::BinaryFormat::Elf,
+        object::Architecture::X86_64,
+        object::Endianness::Little,
+    );
+    let section = object.add_section(Vec::new(), b".modinfo".to_vec(), SectionKind::ReadOnlyData);
+    object.set_section_data(section, modinfo.as_bytes().to_vec(), 1);
+    object.write().unwrap()
+}
+
+#[test]
+fn a_local_build_is_identified_by_the_contents_of_all_it_is_made_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("bzImage");
+    let modules = dir.path().join("modules");
+    fs::create_dir(&modules).unwrap();
+    fs::write(&image, bz("6.1.5-x", true)).unwrap();
+    let put = |name: &str, text: &str| fs::write(modules.join(name), module(text)).unwrap();
+    put("xfs.ko", "depends=libcrc32c\0license=GPL\0");
+    put("libcrc32c.ko", "depends=\0license=GPL\0");
+    put("sound.ko", "depends=\0license=GPL\0");
+    let key = || {
+        let build = LocalBuild::read(&image, Some(&modules)).unwrap();
+        build.key()
+    };
+    let first = key();
+    assert_eq!(key(), first);
+
+    // Of equal size, and as old as before: a module, and one that it depends on.
+    for (name, text, altered) in [
+        (
+            "xfs.ko",
+            "depends=libcrc32c\0license=GPL\0",
+            "depends=libcrc32c\0license=MIT\0",
+        ),
+        (
+            "libcrc32c.ko",
+            "depends=\0license=GPL\0",
+            "depends=\0license=MIT\0",
+        ),
+    ] {
+        let path = modules.join(name);
+        let before = path.metadata().unwrap();
+        put(name, altered);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(before.modified().unwrap()).unwrap();
+        let after = path.metadata().unwrap();
+        assert_eq!(
+            (after.len(), after.modified().unwrap()),
+            (before.len(), before.modified().unwrap())
+        );
+        assert_ne!(key(), first, "{name}");
+        put(name, text);
+        assert_eq!(key(), first, "its time does not matter");
+    }
+    // A module that no scenario asks for.
+    put("sound.ko", "depends=\0license=MIT\0");
+    assert_eq!(key(), first);
+    // A configuration beside the image.
+    let config = dir.path().join(".config");
+    fs::write(
+        &config,
+        "# Linux/x86 6.1.5 Kernel Configuration\nCONFIG_XFS_FS=m\n",
+    )
+    .unwrap();
+    let configured = key();
+    assert_ne!(configured, first);
+    fs::write(
+        &config,
+        "# Linux/x86 6.1.5 Kernel Configuration\nCONFIG_XFS_FS=y\n",
+    )
+    .unwrap();
+    assert_ne!(key(), configured);
+    fs::remove_file(&config).unwrap();
+    // The image itself.
+    fs::write(&image, bz("6.1.5-y", true)).unwrap();
+    assert_ne!(key(), first);
 }

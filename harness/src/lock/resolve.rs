@@ -190,6 +190,9 @@ fn libraries(
     // Proof that nothing was left out, before it is locked.
     let whole = tree_key(&keep);
     let kept = store.tree(&keep, sources, progress)?;
+    for note in store.take_notes() {
+        progress.note(&note);
+    }
     elf::closure(&kept, &tools.executables, &tools.stand_ins)
         .map_err(|e| e.while_(format!("checking the packages chosen ({})", whole.short())))?;
     Ok(keep)

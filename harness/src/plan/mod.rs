@@ -7,7 +7,7 @@ use crate::{
     scenario::{CellKey, Scenario, features},
     vm::Spec,
 };
-use diorama_wire::{Filesystem, Job, PROTOCOL, StopBy};
+use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, StopBy};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -34,6 +34,29 @@ pub struct KernelPlan {
     pub machine: Option<Machine>,
     /// Its cells, in the scenario's order.
     pub cells: Vec<CellPlan>,
+}
+
+impl KernelPlan {
+    /// What is wrong with a guest that was to run this kernel, and says this of itself; nothing where
+    /// it is this kernel, as far as the image tells which release and build it is.
+    #[must_use]
+    pub fn mistaken_for(&self, guest: &BootFacts) -> Option<String> {
+        let differs =
+            |said: &str, known: &Option<String>| known.as_ref().is_some_and(|known| known != said);
+        let record = &self.record;
+        (differs(&guest.release, &record.release) || differs(&guest.version, &record.build)).then(
+            || {
+                format!(
+                    "the guest runs {} ({}), but kernel {} is {} ({})",
+                    guest.release,
+                    guest.version,
+                    record.name,
+                    record.release.as_deref().unwrap_or("of unknown release"),
+                    record.build.as_deref().unwrap_or("of unknown build"),
+                )
+            },
+        )
+    }
 }
 
 /// A kernel's machine.
@@ -256,5 +279,42 @@ impl KernelPlan {
             machine,
             cells,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::fixture;
+
+    #[test]
+    fn a_guest_of_another_release_or_build_is_not_taken_for_the_kernel() {
+        let results = fixture::results();
+        let boot = &results.cells[0].outcome.measured().unwrap().guest.boot;
+        let mistaken = |release: Option<&str>, build: Option<&str>| {
+            let record = KernelRecord {
+                release: release.map(str::to_owned),
+                build: build.map(str::to_owned),
+                ..results.kernels[0].clone()
+            };
+            let plan = KernelPlan {
+                record,
+                machine: None,
+                cells: Vec::new(),
+            };
+            plan.mistaken_for(boot)
+        };
+        let (release, build) = (boot.release.as_str(), boot.version.as_str());
+        assert_eq!(mistaken(Some(release), Some(build)), None);
+        // A kernel whose image does not tell is taken at its word.
+        assert_eq!(mistaken(None, None), None);
+        let why = mistaken(Some("7.2.12"), Some(build)).unwrap();
+        assert!(
+            why.contains(&format!("the guest runs {release} (")),
+            "{why}"
+        );
+        assert!(why.contains("is 7.2.12 ("), "{why}");
+        // The same release, built again.
+        assert!(mistaken(Some(release), Some("#2 SMP")).is_some());
     }
 }

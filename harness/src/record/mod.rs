@@ -52,6 +52,10 @@ pub struct KernelRecord {
     pub name: String,
     /// uname -r, once known.
     pub release: Option<String>,
+    /// uname -v of the image: which build it is; absent where the image does not tell, and in records of
+    /// earlier versions.
+    #[serde(default)]
+    pub build: Option<String>,
     /// Where it came from, in words: "Debian linux-image-6.12... 6.12.117-1", "local build".
     pub origin: String,
     /// sha256 of the image that was booted.

@@ -6,11 +6,9 @@ mod consoles;
 mod event;
 mod executor;
 mod hosts;
-mod intact;
 mod qemu;
 mod scheduler;
 mod seen;
-mod staging;
 mod symbols;
 mod verify;
 
@@ -86,7 +84,14 @@ pub async fn perform<E: Executor>(
         for (c, cell) in kernel.cells.iter().enumerate() {
             let cached = match cell.inputs.map(|inputs| cache.get(&inputs)) {
                 None => None,
-                Some(Ok(cached)) => cached,
+                Some(Ok(cached)) => cached.filter(|measured| {
+                    let mistaken = kernel.mistaken_for(&measured.guest.boot);
+                    recorder.notes.extend(mistaken.as_ref().map(|why| {
+                        let key = &cell.key;
+                        format!("{key}: in the cached cell {why}; it is measured again")
+                    }));
+                    mistaken.is_none()
+                }),
                 Some(Err(error)) => {
                     let text = format!("{}: {error}; it is measured again", cell.key);
                     recorder.notes.push(text);

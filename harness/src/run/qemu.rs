@@ -4,9 +4,7 @@ use super::{
     consoles::{Consoles, Kept},
     event::{REBUILD, RETRY},
     executor::{Booted, Checkpointed, Executor, Watch},
-    intact::intact,
     seen::Seen,
-    staging::{move_files, staging},
     symbols,
 };
 use crate::{
@@ -15,7 +13,7 @@ use crate::{
     plan::{CellPlan, KernelPlan, Machine as MachinePlan},
     profile::Symbols,
     record::{HostSide, Measured, MemoryDigests, Outcome},
-    store::Store,
+    store::{Derived, Store, staging::move_files},
     vm::{
         Checkpoint, Deadlines, HOTPLUG_BUS, Handover, Machine, Plugin, Profiling, Spec, Start, Vmm,
         Watcher, blocking, console_tail, memory::GuestRam, vsock::Vsock,
@@ -139,16 +137,47 @@ impl Qemu {
     }
 
     async fn saved(&self, plan: &MachinePlan, watch: &Watch) -> Option<Checkpoint> {
-        let dir = self.store.derived(CHECKPOINTS, &plan.checkpoint)?;
-        let opened = blocking("checking a checkpoint", move || Checkpoint::open(&dir));
+        let (store, key) = (self.store.clone(), plan.checkpoint);
+        let opened = blocking("checking a checkpoint", move || {
+            let found = store.find(CHECKPOINTS, &key)?;
+            found.map(|dir| Checkpoint::open(&dir)).transpose()
+        });
         match opened.await {
-            Ok(checkpoint) => Some(checkpoint),
+            Ok(checkpoint) => checkpoint,
             Err(error) => {
-                // In doubt: rebuilt. A checkpoint is a cache, and costs one boot.
-                watch(REBUILD, &format!("{error}; it is made anew"));
-                let _ = self.store.forget(CHECKPOINTS, &plan.checkpoint);
+                self.doubt(plan, &format!("{error}; it is made anew"), watch);
                 None
             }
+        }
+    }
+
+    /// The RAM of a checkpoint for one cell; none, which is said, if it is not what was saved: then
+    /// the cell boots by itself, with the same digits, and the next run makes the checkpoint anew.
+    async fn saved_ram(
+        &self,
+        plan: &MachinePlan,
+        checkpoint: &Checkpoint,
+        watch: &Watch,
+    ) -> Option<GuestRam> {
+        match checkpoint.load_ram().await {
+            Ok(ram) => Some(ram),
+            Err(error) => {
+                let text = format!(
+                    "{error}; this cell boots by itself, and the next run makes the checkpoint anew"
+                );
+                self.doubt(plan, &text, watch);
+                None
+            }
+        }
+    }
+
+    /// A checkpoint is a cache, and costs one boot: in doubt it goes, with what its guests said of
+    /// their kernel.
+    fn doubt(&self, plan: &MachinePlan, text: &str, watch: &Watch) {
+        watch(REBUILD, text);
+        for kind in [CHECKPOINTS, symbols::KIND] {
+            // What cannot be removed is found in doubt again.
+            let _ = self.store.forget(kind, &plan.checkpoint);
         }
     }
 
@@ -172,16 +201,17 @@ impl Qemu {
         let saved = async {
             let memory = digest(&machine).await?;
             let wall_s = began.elapsed().as_secs_f64();
-            let staging = staging(&self.store)?;
+            let staging = self.store.staging()?;
             Checkpoint::save(&machine, staging.path(), memory, wall_s).await?;
             // Opened before it is published: another harness may replace it at any moment.
             let path = staging.path().to_owned();
             let opened = blocking("checking a checkpoint", move || Checkpoint::open(&path)).await?;
             // In place of an older one, or of one in doubt.
-            self.store.forget(CHECKPOINTS, &plan.checkpoint)?;
-            self.store.derive(CHECKPOINTS, &plan.checkpoint, |dir| {
-                move_files(staging.path(), dir)
-            })?;
+            let (store, key) = (self.store.clone(), plan.checkpoint);
+            blocking("keeping a checkpoint", move || {
+                store.replace(CHECKPOINTS, &key, |dir| move_files(staging.path(), dir))
+            })
+            .await?;
             Ok(opened)
         };
         let saved = saved.await;
@@ -195,8 +225,8 @@ impl Qemu {
         let doing = "checking what the guest boots from";
         let (store, spec) = (self.store.clone(), spec.clone());
         let checked = blocking(doing, move || {
-            intact(&store, &spec.kernel, &spec.kernel_sha256)?;
-            intact(&store, &spec.initramfs, &spec.initramfs_sha256)
+            store.check_again(&spec.kernel)?;
+            store.check_again(&spec.initramfs)
         });
         checked.await.map_err(|e| failed(doing, &e))
     }
@@ -235,10 +265,20 @@ impl Qemu {
         let mut watcher = Watcher::new(self.deadlines);
         let name = cell.key.to_string();
         let console;
-        let (mut machine, memory) = match (from, plan.stop_by) {
-            (Some(checkpoint), _) => {
+        let saved = match from {
+            None => None,
+            Some(checkpoint) => {
                 watch("restore", "");
-                let restored = checkpoint.restore(&vmm, &plan.spec, &job, cpu).await;
+                let ram = self.saved_ram(plan, checkpoint, watch).await;
+                ram.map(|ram| (checkpoint, ram))
+            }
+        };
+        let from_checkpoint = saved.is_some();
+        let with_job; // In use until the guest is over.
+        let (mut machine, memory) = match (saved, plan.stop_by) {
+            (Some((checkpoint, ram)), _) => {
+                let spec = &plan.spec;
+                let restored = checkpoint.restore_with(&vmm, spec, ram, &job, cpu).await;
                 let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
                 console = self.keep_console(&name, &machine);
                 go_on(&machine).await?;
@@ -259,9 +299,9 @@ impl Qemu {
             }
             (None, StopBy::None) => {
                 self.check(&plan.spec).await?;
-                let initramfs = self.initramfs_with(plan, cell)?;
+                with_job = self.initramfs_with(plan, cell)?;
                 let spec = Spec {
-                    initramfs,
+                    initramfs: with_job.join(crate::image::INITRAMFS),
                     ..plan.spec.clone()
                 };
                 let machine = self.boot(&vmm, &spec, NO_JOB, cpu).await?;
@@ -290,6 +330,14 @@ impl Qemu {
         machine.end().await;
         drop(console);
         let (guest, symbols) = report?;
+        if let Some(why) = kernel.mistaken_for(&guest.boot) {
+            if from_checkpoint {
+                let text = format!("{why}; the next run makes its checkpoint anew");
+                self.doubt(plan, &text, watch);
+            }
+            let error = Error::internal(why).hint("run the same command again");
+            return Err(failed("checking which kernel the guest runs", &error));
+        }
         let counting = |why: Error| failed("counting instructions", &why);
         let seen = match &vmm.plugin {
             Some(_) => Some(Seen::new(&profile, symbols).map_err(counting)?),
@@ -299,6 +347,9 @@ impl Qemu {
             Some(seen) => Some(seen.instructions(&guest).map_err(counting)?),
             None => None,
         };
+        for note in self.store.take_notes() {
+            watch(REBUILD, &note);
+        }
         let measured = Measured {
             guest,
             instructions,
@@ -310,7 +361,7 @@ impl Qemu {
                 vsock: self.vsock.route().name().to_owned(),
                 wall_s: began.elapsed().as_secs_f64(),
                 cpu_s,
-                checkpoint: from.is_some(),
+                checkpoint: from_checkpoint,
             },
         };
         Ok((measured, seen))
@@ -318,14 +369,13 @@ impl Qemu {
 
     /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
     /// by the cell's digest.
-    fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Step<PathBuf> {
+    fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Step<Derived> {
         let key = Sha256::of_value(&(plan.checkpoint, &cell.job));
         self.store
-            .derive("initramfs-with-job", &key, |dir| {
+            .derive_held("initramfs-with-job", &key, |dir| {
                 let path = dir.join(crate::image::INITRAMFS);
                 crate::image::with_job(&plan.spec.initramfs, &cell.job, &path).map(drop)
             })
-            .map(|dir| dir.join(crate::image::INITRAMFS))
             .map_err(|e| failed("adding the job to the initramfs", &e))
     }
 

@@ -12,7 +12,7 @@ use diorama_wire::LoadedModule;
 use std::{fmt::Write as _, fs, path::Path};
 
 /// Kind of the store's entries that hold them.
-const KIND: &str = "symbols";
+pub const KIND: &str = "symbols";
 const FILE: &str = "kallsyms";
 
 /// Those of a kernel, if they were handed out before.

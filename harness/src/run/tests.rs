@@ -104,7 +104,12 @@ impl Executor for Scripted {
             "from its kernel's checkpoint, if there is one"
         );
         match self.act(cell.key.to_string(), &watch).await {
-            Ok(()) => Outcome::Measured(Box::new(fixture::measured(self.iops.get(), 4096))),
+            Ok(()) => {
+                let mut measured = fixture::measured(self.iops.get(), 4096);
+                let release = kernel.record.release.clone();
+                measured.guest.boot.release = release.expect("a release");
+                Outcome::Measured(Box::new(measured))
+            }
             Err(outcome) => outcome,
         }
     }
@@ -513,4 +518,25 @@ fn an_altered_cell_is_measured_again_and_said_to_be() {
         notes[0].ends_with("was altered; it is measured again"),
         "{notes:?}"
     );
+}
+
+/// Its manifest is right and its digest is asked for, but it is another kernel's answer.
+#[test]
+fn a_cached_cell_that_another_kernel_measured_is_no_figure() {
+    let mut stage = Stage::new();
+    let first = stage.run(&[], Known::Use).finished.unwrap().results;
+    let inputs = |kernel: usize| stage.plan.kernels[kernel].cells[0].inputs.unwrap();
+    let of_6_12 = first.cells[0].outcome.measured().unwrap();
+    stage.cache.put(&inputs(1), of_6_12).unwrap();
+
+    let seen = stage.run(&[], Known::Use);
+    assert_eq!(seen.started, ["boot 7.2", "7.2/ext4/read-4k"]);
+    let again = on_disk(&seen.finished.unwrap());
+    assert_eq!(again.cells[2].outcome, first.cells[2].outcome);
+    let note = &again.notes[0];
+    assert!(
+        note.starts_with("7.2/ext4/read-4k: in the cached cell the guest runs 6.12.117"),
+        "{note}"
+    );
+    assert!(note.ends_with("it is measured again"), "{note}");
 }

@@ -4,6 +4,7 @@ use super::{
     FetchProgress, Sources, Store,
     flock::Flock,
     http::{self, Failure},
+    lease::Lease,
     partial::Partial,
     reasons::{Missing, Reasons},
     snapshot, sync_dir, touch,
@@ -40,6 +41,28 @@ impl Store {
         progress: &dyn FetchProgress,
     ) -> Result<Vec<PathBuf>> {
         Ok(self.fetch_or_missing(files, sources, progress)?)
+    }
+
+    /// [`Store::fetch`]; nobody clears the files away while what is returned is held.
+    pub(super) fn fetch_leased(
+        &self,
+        files: &[LockedFile],
+        sources: &Sources,
+        progress: &dyn FetchProgress,
+    ) -> Result<Vec<Lease>> {
+        let lease = |path: &PathBuf| match Lease::take(path) {
+            Ok(lease) => Ok(Some(lease)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("locking", path, e)),
+        };
+        loop {
+            let paths = self.fetch(files, sources, progress)?;
+            let leases: Option<Vec<Lease>> = paths.iter().map(lease).collect::<Result<_>>()?;
+            // Else one was cleared away since it was fetched.
+            if let Some(leases) = leases {
+                return Ok(leases);
+            }
+        }
     }
 
     /// [`Store::fetch`], telling a vanished file from any other failure.
@@ -157,7 +180,12 @@ impl Store {
         let path = self.file_path(&file.sha256);
         for _ in 0..2 {
             self.fetch(std::slice::from_ref(file), sources, progress)?;
-            let bytes = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                // Cleared away just now.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::io("reading", &path, e)),
+            };
             let digest = Sha256::of(&bytes);
             if digest == file.sha256 {
                 return Ok(bytes);
@@ -183,7 +211,7 @@ impl Store {
             .and_then(|()| File::open(&from)?.sync_all())
             .map_err(|e| Error::io("flushing", &from, e))?;
         fs::rename(&from, &to).map_err(|e| Error::io("renaming", &from, e))?;
-        sync_dir(&self.root.join("files"))
+        sync_dir(&self.root().join("files"))
     }
 
     /// Completes `partial/<sha256>` from the first source that can.

@@ -2,16 +2,20 @@
 //! cache directory.
 //!
 //! ```text
+//! <root>/CACHEDIR.TAG            says that this is a cache, and Diorama's
 //! <root>/files/<sha256>          a file as fetched, verified, mode 0444
 //! <root>/partial/<sha256>        a download that is not finished; resumed by the next one
-//! <root>/derived/<kind>/<key>/   a directory built from other inputs, complete once it is there
+//! <root>/derived/<kind>/<key>/   a directory built from other inputs, complete once it is there, with
+//!                                a manifest of its contents' digests
 //! <root>/quarantine/<sha256>     the last corrupt copy of a file, for whoever wants to know why
 //! <root>/locks/                  flock(2) files while they are held
+//! <root>/.checkpoint-*           a checkpoint that is being saved
 //! ```
 //!
 //! Whatever stands under its final name is complete: everything is written beside it, flushed and
 //! renamed. So a kill at any moment, a full disk or a second harness leave at most rubbish with a
-//! temporary name, which the next owner of the same lock removes.
+//! temporary name, which the next owner of the same lock removes. Nothing but names of these forms
+//! is ever removed, and nothing is reached through a link.
 
 pub(crate) mod deb;
 mod derived;
@@ -20,55 +24,70 @@ mod fetch;
 mod flock;
 pub mod hermetic;
 pub(crate) mod http;
+mod lease;
+mod manifest;
+mod marker;
 mod partial;
 mod progress;
 mod reasons;
+mod removal;
 mod snapshot;
 mod sources;
+pub(crate) mod staging;
 mod tree;
 mod usage;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use derived::Derived;
 pub(crate) use fetch::check_there;
 pub use progress::{FetchProgress, NoProgress};
 pub(crate) use reasons::Missing;
 pub use sources::Sources;
 pub use tree::tree_key;
-pub use usage::Usage;
+pub use usage::{LEFTOVER, Usage};
 
 use crate::{
     digest::Sha256,
     error::{Error, Result},
 };
 use std::{
-    fs::{self, File},
+    collections::BTreeMap,
+    fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The store. Cheap to clone; all of it may be used from several threads and processes at once.
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: Arc<PathBuf>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    /// What this process derived or found, checked and in use, by path.
+    held: Mutex<BTreeMap<PathBuf, Derived>>,
+    /// What was in doubt and made anew.
+    notes: Mutex<Vec<String>>,
 }
 
 impl Store {
     /// Opens the store at a directory, which is created if need be.
     ///
     /// # Errors
-    /// When the directory cannot be made or written.
+    /// When the directory cannot be made or written, or is somebody else's.
     pub fn open(root: PathBuf) -> Result<Store> {
-        for part in ["files", "partial", "derived", "quarantine", "locks"] {
-            let dir = root.join(part);
-            fs::create_dir_all(&dir).map_err(|e| {
-                Error::io("creating", &dir, e)
-                    .hint("set DIORAMA_CACHE to a directory that you may write")
-            })?;
-        }
+        marker::claim(&root)?;
+        marker::make_parts(&root)?;
         Ok(Store {
-            root: Arc::new(root),
+            inner: Arc::new(Inner {
+                root,
+                held: Mutex::default(),
+                notes: Mutex::default(),
+            }),
         })
     }
 
@@ -104,23 +123,37 @@ impl Store {
     /// The store's directory.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.inner.root
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Derived>> {
+        let held = self.inner.held.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Vec<String>> {
+        let notes = self.inner.notes.lock();
+        notes.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, text: String) {
+        self.notes().push(text);
     }
 
     pub(crate) fn file_path(&self, digest: &Sha256) -> PathBuf {
-        self.root.join("files").join(digest.to_string())
+        self.root().join("files").join(digest.to_string())
     }
 
     pub(crate) fn partial_path(&self, digest: &Sha256) -> PathBuf {
-        self.root.join("partial").join(digest.to_string())
+        self.root().join("partial").join(digest.to_string())
     }
 
     fn quarantine_path(&self, digest: &Sha256) -> PathBuf {
-        self.root.join("quarantine").join(digest.to_string())
+        self.root().join("quarantine").join(digest.to_string())
     }
 
     fn lock_path(&self, name: &str) -> PathBuf {
-        self.root.join("locks").join(name)
+        self.root().join("locks").join(name)
     }
 }
 
@@ -172,7 +205,7 @@ mod tests {
     fn a_root_that_cannot_be_made_says_how_to_choose_another() {
         let error = Store::open(PathBuf::from("/proc/no/such")).unwrap_err();
         insta::assert_snapshot!(error.render(), @r"
-        error: creating /proc/no/such/files
+        error: creating /proc/no/such
           because: No such file or directory (os error 2)
           next: set DIORAMA_CACHE to a directory that you may write
         ");

@@ -3,7 +3,7 @@
 use super::{
     FetchProgress, Sources, Store,
     deb::{self, MERGED},
-    usage::remove_tree,
+    removal::remove_tree,
 };
 use crate::{
     digest::Sha256,
@@ -41,12 +41,9 @@ impl Store {
         sources: &Sources,
         progress: &dyn FetchProgress,
     ) -> Result<PathBuf> {
-        let key = tree_key(files);
-        if let Some(path) = self.derived("tree", &key) {
-            return Ok(path);
-        }
-        self.fetch(files, sources, progress)?;
-        self.derive("tree", &key, |root| {
+        self.derive("tree", &tree_key(files), |root| {
+            // In parallel, and in use until all of them are unpacked.
+            let _leases = self.fetch_leased(files, sources, progress)?;
             for file in files {
                 let bytes = self.read_verified(file, sources, progress)?;
                 unpack(&bytes, &file.package, root)?;

@@ -1,11 +1,20 @@
-//! What the store holds, and getting rid of it.
+//! What the store holds, and getting rid of it: only what has a name of the store's own form, and what
+//! nobody uses.
 
-use super::{Store, flock::Flock};
+use super::{
+    Store,
+    derived::KINDS,
+    flock::Flock,
+    lease::Claim,
+    manifest::MANIFEST,
+    marker::{BUILDING, REMOVING, is_digest, key_of},
+    removal::remove_tree,
+};
 use crate::error::{Error, Result};
 use std::{
-    fs::{self, Permissions},
+    fs::{self, FileType},
     io::ErrorKind,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -13,13 +22,19 @@ use std::{
 /// One kind of things in the store.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
-    /// `files`, `partial`, `quarantine`, or the kind of a derived directory.
+    /// `files`, `partial`, `quarantine`, [`LEFTOVER`], or the kind of a derived directory.
     pub kind: String,
     /// How many.
     pub entries: u64,
     /// Bytes they occupy on the disk (sparse files count what they hold).
     pub bytes: u64,
 }
+
+/// Kind of what processes left that died while they built, saved or removed something.
+pub const LEFTOVER: &str = "leftover";
+
+/// Kinds that are files, named by their digest.
+const FLAT: [&str; 3] = ["files", "partial", "quarantine"];
 
 struct Entry {
     path: PathBuf,
@@ -28,23 +43,19 @@ struct Entry {
 }
 
 impl Store {
-    /// What the store holds, by kind.
+    /// What the store holds, by kind; of derived kinds those that are there.
     ///
     /// # Errors
     /// When a directory cannot be read.
     pub fn usage(&self) -> Result<Vec<Usage>> {
-        let mut kinds = vec!["files".to_owned(), "partial".into(), "quarantine".into()];
-        let mut derived: Vec<_> = list(&self.root.join("derived"))?
-            .into_iter()
-            .filter_map(|p| Some(p.file_name()?.to_str()?.to_owned()))
-            .collect();
-        derived.sort();
-        kinds.extend(derived);
+        let there = |kind: &&str| self.root().join("derived").join(kind).is_dir();
+        let mut derived: Vec<&str> = KINDS.into_iter().filter(there).collect();
+        derived.sort_unstable();
         let mut usage = Vec::new();
-        for kind in kinds {
-            let entries = self.entries(&kind)?;
+        for kind in FLAT.into_iter().chain([LEFTOVER]).chain(derived) {
+            let entries = self.entries(kind)?;
             usage.push(Usage {
-                kind,
+                kind: kind.to_owned(),
                 entries: entries.len() as u64,
                 bytes: entries.iter().map(|e| e.bytes).sum(),
             });
@@ -53,7 +64,7 @@ impl Store {
     }
 
     /// Removes entries of a kind, least recently used first, until at most `max_bytes` remain, and
-    /// returns the bytes freed. An entry that another process works on stays.
+    /// returns the bytes freed. An entry that is in use, by this process or another, stays.
     ///
     /// # Errors
     /// When an entry cannot be read or removed.
@@ -63,35 +74,19 @@ impl Store {
         let mut total: u64 = entries.iter().map(|e| e.bytes).sum();
         let mut freed = 0;
         for entry in entries {
-            if total <= max_bytes {
+            // With no bytes allowed everything goes, what occupies none too.
+            if total <= max_bytes && max_bytes > 0 {
                 break;
             }
-            let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
-            // A leftover shares the lock of the entry that it was to become.
-            let key = [".building-", ".removing-"]
-                .iter()
-                .find_map(|prefix| name.strip_prefix(prefix))
-                .unwrap_or(&name);
-            let lock = if is_flat(kind) {
-                self.lock_path(key)
-            } else {
-                self.derived_lock(kind, key)
-            };
-            let Some(_lock) = Flock::try_exclusive(&lock)? else {
-                continue;
-            };
-            if name.starts_with('.') || is_flat(kind) {
-                remove_tree(&entry.path)?;
-            } else {
-                self.remove_entry(&entry.path)?;
+            if self.remove_unused(kind, &entry.path)? {
+                total -= entry.bytes;
+                freed += entry.bytes;
             }
-            total -= entry.bytes;
-            freed += entry.bytes;
         }
         Ok(freed)
     }
 
-    /// Removes everything that no other process works on, and returns the bytes freed.
+    /// Removes everything that nobody uses, and returns the bytes freed.
     ///
     /// # Errors
     /// When something cannot be read or removed.
@@ -103,14 +98,64 @@ impl Store {
         Ok(freed)
     }
 
-    fn entries(&self, kind: &str) -> Result<Vec<Entry>> {
-        let dir = if is_flat(kind) {
-            self.root.join(kind)
-        } else {
-            self.kind_dir(kind)
+    /// Whether it was removed.
+    fn remove_unused(&self, kind: &str, path: &Path) -> Result<bool> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some(key) = key_of(&name) else {
+            self.remove_staging(path)?;
+            return Ok(!path.exists());
         };
+        let flat = FLAT.contains(&kind);
+        // A leftover shares the lock of the entry that it was to become.
+        let lock = if flat {
+            self.lock_path(key)
+        } else {
+            let kind = path.parent().and_then(Path::file_name).unwrap_or_default();
+            self.derived_lock(&kind.to_string_lossy(), key)
+        };
+        let Some(_lock) = Flock::try_exclusive(&lock)? else {
+            return Ok(false);
+        };
+        let leased = if flat {
+            path.to_owned()
+        } else {
+            path.join(MANIFEST)
+        };
+        if name.starts_with('.') {
+            remove_tree(path)?;
+            return Ok(true);
+        }
+        // What cannot even be asked for leases (a link, a missing manifest) has none.
+        if let Ok(None) = Claim::attempt(&leased) {
+            return Ok(false);
+        }
+        if flat {
+            remove_tree(path)?;
+        } else {
+            self.remove_entry(path)?;
+        }
+        Ok(true)
+    }
+
+    fn entries(&self, kind: &str) -> Result<Vec<Entry>> {
+        let mut paths = Vec::new();
+        if FLAT.contains(&kind) {
+            let file = |name: &str, kind: FileType| kind.is_file() && is_digest(name);
+            list(&self.root().join(kind), file, &mut paths)?;
+        } else if kind == LEFTOVER {
+            paths = self.abandoned_staging()?;
+            let left = |name: &str, _: FileType| {
+                [BUILDING, REMOVING].iter().any(|p| name.starts_with(p)) && key_of(name).is_some()
+            };
+            for kind in KINDS {
+                list(&self.root().join("derived").join(kind), left, &mut paths)?;
+            }
+        } else if KINDS.contains(&kind) {
+            let entry = |name: &str, kind: FileType| kind.is_dir() && is_digest(name);
+            list(&self.root().join("derived").join(kind), entry, &mut paths)?;
+        }
         let mut entries = Vec::new();
-        for path in list(&dir)? {
+        for path in paths {
             match fs::symlink_metadata(&path) {
                 Ok(meta) => entries.push(Entry {
                     used: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
@@ -125,30 +170,42 @@ impl Store {
     }
 }
 
-fn is_flat(kind: &str) -> bool {
-    matches!(kind, "files" | "partial" | "quarantine")
-}
-
-/// Paths in a directory; none when it does not exist (any more).
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+/// Paths in a directory whose name and type are as wanted; none when it does not exist (any more), or
+/// is a link.
+fn list(
+    dir: &Path,
+    wanted: impl Fn(&str, FileType) -> bool,
+    found: &mut Vec<PathBuf>,
+) -> Result<()> {
+    let failed = |e| Error::io("reading", dir, e);
+    if !fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir()) {
+        return Ok(());
+    }
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io("reading", dir, e)),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(failed(e)),
     };
-    entries
-        .map(|entry| {
-            entry
-                .map(|e| e.path())
-                .map_err(|e| Error::io("reading", dir, e))
-        })
-        .collect()
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        if wanted(&entry.file_name().to_string_lossy(), kind) {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that a file or directory occupies; what vanishes meanwhile counts nothing.
 fn size(path: &Path) -> Result<u64> {
     match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => list(path)?.iter().map(|p| size(p)).sum(),
+        Ok(meta) if meta.is_dir() => {
+            let mut inner = Vec::new();
+            list(path, |_, _| true, &mut inner)?;
+            inner.iter().map(|p| size(p)).sum()
+        }
         // st_blocks counts units of 512 bytes whatever the file system's block is (stat(3type)).
         Ok(meta) => Ok(meta.blocks() * 512),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
@@ -156,75 +213,5 @@ fn size(path: &Path) -> Result<u64> {
     }
 }
 
-/// Removes a file or a directory, read-only directories too; nothing there is no error.
-pub(super) fn remove_tree(path: &Path) -> Result<()> {
-    let fail = |e| Error::io("removing", path, e);
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => {
-            if meta.permissions().mode() & 0o700 != 0o700 {
-                fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(fail)?;
-            }
-            for entry in list(path)? {
-                remove_tree(&entry)?;
-            }
-            fs::remove_dir(path)
-        }
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
-    }
-    .or_else(|e| {
-        if e.kind() == ErrorKind::NotFound {
-            Ok(())
-        } else {
-            Err(fail(e))
-        }
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::digest::Sha256;
-
-    #[test]
-    fn the_least_recently_used_goes_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("cache")).unwrap();
-        let keys = [b"a", b"b", b"c"].map(|k| Sha256::of(k));
-        for (age, key) in (1..).zip(&keys) {
-            let path = store
-                .derive("cell", key, |d| {
-                    fs::write(d.join("x"), vec![1; 8192]).map_err(|e| Error::io("writing", d, e))
-                })
-                .unwrap();
-            let old = SystemTime::now() - std::time::Duration::from_secs(1000 - age);
-            fs::File::open(path).unwrap().set_modified(old).unwrap();
-        }
-        assert!(
-            store.derived("cell", &keys[0]).is_some(),
-            "used: now the youngest"
-        );
-        assert_eq!(store.shrink("cell", 2 * 8192).unwrap(), 8192);
-        let left = keys.map(|k| store.derived("cell", &k).is_some());
-        assert_eq!(left, [true, false, true]);
-        let cells = store.usage().unwrap().pop().unwrap();
-        assert_eq!(
-            (cells.kind.as_str(), cells.entries, cells.bytes),
-            ("cell", 2, 2 * 8192)
-        );
-        assert_eq!(store.clear().unwrap(), 2 * 8192);
-    }
-
-    #[test]
-    fn read_only_trees_can_be_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let tree = dir.path().join("t");
-        fs::create_dir_all(tree.join("sub")).unwrap();
-        fs::write(tree.join("sub/f"), "x").unwrap();
-        fs::set_permissions(tree.join("sub"), Permissions::from_mode(0o555)).unwrap();
-        fs::set_permissions(&tree, Permissions::from_mode(0o555)).unwrap();
-        remove_tree(&tree).unwrap();
-        assert!(!tree.exists());
-        remove_tree(&tree).unwrap();
-    }
-}
+mod tests;

@@ -3,8 +3,9 @@
 //! The guest's RAM is a memfd of the harness's own, and the harness copies its data ranges; QEMU
 //! saves the devices alone. It does so by a command that was made for Xen, because the usual
 //! `migrate` runs in a thread of its own, which a machine that records (see `spec`) has no room for.
-//! A checkpoint is a cache of this host: it is derived from hashed inputs, checked against its own
-//! digests, rebuilt when in doubt, and never taken from elsewhere (loading one is trusting it).
+//! A checkpoint is a cache of this host: it is derived from hashed inputs, checked when it is found in
+//! the store and its RAM again whenever it is copied, rebuilt when in doubt, and never taken from
+//! elsewhere (loading one is trusting it).
 
 use super::{
     Vmm,
@@ -48,8 +49,6 @@ pub struct Checkpoint {
 pub struct Meta {
     /// Digest of the guest's memory, as in the record.
     pub memory: String,
-    /// BLAKE3 of the device state, in hex.
-    pub devices: String,
     /// Host seconds from the start of QEMU to the checkpoint.
     pub wall_s: f64,
     /// CPU seconds of QEMU to the checkpoint.
@@ -72,10 +71,8 @@ impl Checkpoint {
         if devices.is_empty() {
             return Err(Error::host("QEMU saved no state of its devices"));
         }
-        let digest = blake3::hash(&devices).to_hex().to_string();
         let meta = Meta {
             memory,
-            devices: digest,
             wall_s,
             cpu_s,
         };
@@ -91,10 +88,11 @@ impl Checkpoint {
         .await
     }
 
-    /// Opens a saved machine and checks it against its own digests.
+    /// Opens a saved machine. Its files are those that were saved, as far as the store's manifest
+    /// tells; whoever opens one that is not in the store yet has just saved it.
     ///
     /// # Errors
-    /// When anything of it is missing or altered: then it must be rebuilt.
+    /// When anything of it is missing or cannot be read.
     pub fn open(dir: &Path) -> Result<Checkpoint> {
         let path = dir.join(META);
         let json = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
@@ -104,34 +102,52 @@ impl Checkpoint {
         let path = dir.join(DEVICES);
         let devices = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
         let path = dir.join(RAM);
-        let file = Arc::new(File::open(&path).map_err(|e| Error::io("opening", &path, e))?);
-        let ram = GuestRam::load_sparse(Path::new(&own_path(file.as_raw_fd())))?;
-        let sound = blake3::hash(&devices).to_hex().as_str() == meta.devices
-            && ram.digest()? == meta.memory;
-        if sound {
-            Ok(Checkpoint {
-                ram: file,
-                devices: devices.into(),
-                meta,
-            })
+        let file = File::open(&path).map_err(|e| Error::io("opening", &path, e))?;
+        Ok(Checkpoint {
+            ram: Arc::new(file),
+            devices: devices.into(),
+            meta,
+        })
+    }
+
+    /// The saved RAM for one machine, checked while it is copied.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what was saved: then the checkpoint must be made anew.
+    pub async fn load_ram(&self) -> Result<GuestRam> {
+        let file = self.ram.clone();
+        let (ram, digest) = blocking("loading the guest's memory", move || {
+            GuestRam::load_sparse(Path::new(&own_path(file.as_raw_fd())))
+        })
+        .await?;
+        if digest == self.meta.memory {
+            Ok(ram)
         } else {
-            Err(Error::fetch(format!(
-                "the checkpoint in {} was altered",
-                dir.display()
-            )))
+            Err(Error::fetch(format!("{RAM} of the checkpoint was altered")))
         }
     }
 
     /// Starts a machine in the saved state; it is paused when this returns.
     ///
     /// # Errors
-    /// When QEMU does not take the state.
+    /// Those of [`Checkpoint::load_ram`], and when QEMU does not take the state.
     pub async fn restore(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Result<Machine> {
-        let file = self.ram.clone();
-        let ram = blocking("loading the guest's memory", move || {
-            GuestRam::load_sparse(Path::new(&own_path(file.as_raw_fd())))
-        })
-        .await?;
+        let ram = self.load_ram().await?;
+        self.restore_with(vmm, spec, ram, job, cpu).await
+    }
+
+    /// The same, with the RAM that [`Checkpoint::load_ram`] gave.
+    ///
+    /// # Errors
+    /// When QEMU does not take the state.
+    pub async fn restore_with(
+        &self,
+        vmm: &Vmm,
+        spec: &Spec,
+        ram: GuestRam,
+        job: &[u8],
+        cpu: usize,
+    ) -> Result<Machine> {
         let start = Start::Restore(&self.devices);
         let machine = Machine::start(vmm, spec, start, ram, job, cpu).await?;
         await_incoming(&machine).await?;

@@ -5,29 +5,20 @@
 //! Only what was ever written is read: a fresh gigabyte costs nothing, and a page of zeros counts
 //! as one that was never written, everywhere. The guest must not run meanwhile.
 
-use crate::error::{Error, Result};
-use rustix::{
-    fs::{MemfdFlags, SealFlags, SeekFrom, fcntl_add_seals, ftruncate, memfd_create, seek},
-    io::Errno,
+use crate::{
+    error::{Error, Result},
+    pages::{self, PAGE},
 };
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use std::{
     fs::File,
     io,
-    ops::Range,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::fs::FileExt,
     },
     path::Path,
 };
-
-/// Bytes in a page: the granularity of holes and of the digest.
-pub const PAGE: usize = 4096;
-
-/// Bytes read at a time; a multiple of [`PAGE`] that stays in a core's cache.
-const CHUNK: usize = 64 * PAGE;
-
-const ZEROS: [u8; PAGE] = [0; PAGE];
 
 /// A guest's RAM. Its last descriptor's end, here or in QEMU, frees it.
 #[derive(Debug)]
@@ -63,18 +54,24 @@ impl GuestRam {
         Ok(GuestRam { memfd, size })
     }
 
-    /// RAM with the contents and size of a file that [`GuestRam::save_sparse`] wrote.
+    /// RAM with the contents and size of a file that [`GuestRam::save_sparse`] wrote, and the digest
+    /// of what was copied, as [`GuestRam::digest`] would give it: whoever knows what it must be need
+    /// not read it again.
     ///
     /// # Errors
     /// When the file cannot be read or memory runs out.
-    pub fn load_sparse(path: &Path) -> Result<GuestRam> {
+    pub fn load_sparse(path: &Path) -> Result<(GuestRam, String)> {
         let failed = |e: io::Error| Error::io("reading guest RAM from", path, e);
         let file = File::open(path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let ram = GuestRam::create(size)?;
-        for_each_chunk(&file, size, |at, chunk| ram.memfd.write_all_at(chunk, at))
-            .map_err(failed)?;
-        Ok(ram)
+        let mut hasher = pages::Hasher::default();
+        pages::for_each_chunk(&file, size, |at, chunk| {
+            hasher.add(at, chunk);
+            ram.memfd.write_all_at(chunk, at)
+        })
+        .map_err(failed)?;
+        Ok((ram, hasher.finish()))
     }
 
     /// Writes the contents to a new sparse file of the RAM's size: no page of zeros takes space.
@@ -86,8 +83,8 @@ impl GuestRam {
         let failed = |e: io::Error| Error::io("writing guest RAM to", path, e);
         let file = File::create_new(path).map_err(failed)?;
         file.set_len(self.size).map_err(failed)?;
-        for_each_chunk(&self.memfd, self.size, |at, chunk| {
-            for run in runs_of_data(chunk) {
+        pages::for_each_chunk(&self.memfd, self.size, |at, chunk| {
+            for run in pages::runs_of_data(chunk) {
                 let start = at + run.start as u64;
                 file.write_all_at(&chunk[run], start)?;
             }
@@ -103,22 +100,8 @@ impl GuestRam {
     /// # Errors
     /// When the memory cannot be read.
     pub fn digest(&self) -> Result<String> {
-        let mut hasher = blake3::Hasher::new();
-        // Gathered, because the hash is several times faster on long pieces.
-        let mut pieces = Vec::with_capacity(CHUNK + CHUNK / PAGE * 8);
-        for_each_chunk(&self.memfd, self.size, |at, chunk| {
-            pieces.clear();
-            for (index, page) in (at / PAGE as u64..).zip(chunk.chunks(PAGE)) {
-                if page != ZEROS {
-                    pieces.extend_from_slice(&index.to_le_bytes());
-                    pieces.extend_from_slice(page);
-                }
-            }
-            hasher.update(&pieces);
-            Ok(())
-        })
-        .map_err(|e| Error::host("reading the guest's RAM").because(e))?;
-        Ok(hasher.finalize().to_hex().to_string())
+        pages::digest(&self.memfd, self.size)
+            .map_err(|e| Error::host("reading the guest's RAM").because(e))
     }
 
     /// In bytes.
@@ -132,58 +115,6 @@ impl AsFd for GuestRam {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.memfd.as_fd()
     }
-}
-
-/// Runs of pages in a chunk that are not all zero.
-fn runs_of_data(chunk: &[u8]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (i, page) in chunk.chunks(PAGE).enumerate() {
-        if page == &ZEROS[..page.len()] {
-            continue;
-        }
-        let (start, end) = (i * PAGE, i * PAGE + page.len());
-        match runs.last_mut() {
-            Some(last) if last.end == start => last.end = end,
-            _ => runs.push(start..end),
-        }
-    }
-    runs
-}
-
-/// Reads everything but the holes, in order, in whole pages of at most [`CHUNK`] bytes.
-fn for_each_chunk(
-    file: &File,
-    size: u64,
-    mut visit: impl FnMut(u64, &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
-    let mut at = 0;
-    while let Some(data) = next_data(file, at, size)? {
-        at = data.start;
-        while at < data.end {
-            let len = CHUNK.min(usize::try_from(data.end - at).unwrap_or(CHUNK));
-            let chunk = &mut buffer[..len];
-            file.read_exact_at(chunk, at)?;
-            visit(at, chunk)?;
-            at += len as u64;
-        }
-    }
-    Ok(())
-}
-
-/// The next range of data at or after a page boundary, widened to whole pages.
-fn next_data(file: &File, at: u64, size: u64) -> io::Result<Option<Range<u64>>> {
-    let page = PAGE as u64;
-    if at >= size {
-        return Ok(None);
-    }
-    let start = match seek(file, SeekFrom::Data(at)) {
-        Ok(start) => start - start % page,
-        Err(Errno::NXIO) => return Ok(None), // Only a hole is left (lseek(2)).
-        Err(e) => return Err(e.into()),
-    };
-    let end = seek(file, SeekFrom::Hole(start.max(at)))?;
-    Ok(Some(start.max(at)..end.next_multiple_of(page).min(size)))
 }
 
 #[cfg(test)]
@@ -251,7 +182,8 @@ mod tests {
         assert_eq!(file.len(), SIZE);
         assert!(file.blocks() * 512 < 1 << 20, "{} blocks", file.blocks());
 
-        let loaded = GuestRam::load_sparse(&path).unwrap();
+        let (loaded, digest) = GuestRam::load_sparse(&path).unwrap();
+        assert_eq!(digest, ram.digest().unwrap());
         assert_eq!(loaded.size(), SIZE);
         assert_eq!(loaded.digest().unwrap(), ram.digest().unwrap());
         let resident = loaded.memfd.metadata().unwrap().blocks() * 512;
