@@ -93,6 +93,7 @@ impl Lab {
             plan: Plan::new(scenario, provided.kernels, provided.vmm.record.clone()),
             qemu: Qemu {
                 vmm: provided.vmm,
+                plugin: Some(agent.with_file_name(diorama::image::sysroot::PLUGIN)),
                 agent: provided.agent,
                 store,
                 vsock,

@@ -56,7 +56,7 @@ fn the_reports_scenario_is_the_reports_matrix() {
     );
     assert_eq!(s.filesystems.len(), 2);
     assert!(s.lane.is_exact());
-    assert_eq!(s.expect.len(), 5);
+    assert_eq!(s.expect.len(), 7);
     let write = &s.workloads[3].job;
     assert_eq!((write.rw, write.block_size), (Rw::Write, 16 << 10));
     assert_eq!(write.bound, Bound::Runtime(40_000_000));
@@ -410,6 +410,7 @@ fn a_selection_keeps_the_baseline_and_drops_claims_about_what_is_gone() {
         claims,
         [
             (Metric::Iops, strings(&["6.1"])),
+            (Metric::PathLength, strings(&["6.1"])),
             (Metric::ContextSwitchesPerIo, strings(&["6.1"])),
             (Metric::ContextSwitchesPerIo, strings(&["7.2"])),
         ]

@@ -119,20 +119,20 @@ fn whatever_is_altered_in_a_derived_directory_is_seen_mended_and_said() {
             fs::set_permissions(at.join("qemu"), Permissions::from_mode(0o444)).unwrap();
         }),
         ("qemu is missing", |at| {
-            fs::remove_file(at.join("qemu")).unwrap()
+            fs::remove_file(at.join("qemu")).unwrap();
         }),
         ("qemu was altered", |at| {
             fs::rename(at.join("qemu"), at.join("lib/moved")).unwrap();
             symlink("lib/moved", at.join("qemu")).unwrap();
         }),
         ("lib/libm.so.6 was altered", |at| {
-            flip(&at.join("lib/libm.so.6"))
+            flip(&at.join("lib/libm.so.6"));
         }),
         ("lib/libm.so.6 is missing", |at| {
             fs::remove_file(at.join("lib/libm.so.6")).unwrap();
         }),
         ("lib is missing", |at| {
-            fs::remove_dir_all(at.join("lib")).unwrap()
+            fs::remove_dir_all(at.join("lib")).unwrap();
         }),
         ("lib/libm.so was altered", |at| {
             fs::remove_file(at.join("lib/libm.so")).unwrap();
