@@ -167,11 +167,13 @@ mod tests {
                 hw_queue_depth: 1023,
                 submit_queues: 1,
                 scheduler: "none".into(),
+                write_cache: None,
             },
             filesystem: Filesystem {
                 kind: FsKind::Ext4,
                 mkfs: vec!["/sbin/mkfs.ext4".into()],
                 mount_options: String::new(),
+                own_options: false,
             },
             workload: Workload::new(
                 Engine::Libaio,

@@ -2,6 +2,7 @@
 
 use crate::{
     clock,
+    device::Device,
     fail::{Fail, Result},
     kworkers::Kworkers,
     parse::{self, DiskStat, ProcStat},
@@ -15,6 +16,16 @@ pub struct Fast {
     pub stat: ProcStat,
     /// The block device's requests.
     pub disk: DiskStat,
+    /// Flush requests that it completed, where the kernel counts them.
+    flushes: Option<u64>,
+}
+
+impl Fast {
+    /// Flush requests since an earlier reading, where the kernel counts them.
+    pub fn flushes_since(&self, earlier: &Fast) -> Option<u64> {
+        let (before, after) = earlier.flushes.zip(self.flushes)?;
+        Some(after.wrapping_sub(before))
+    }
 }
 
 /// The counters that are not.
@@ -94,6 +105,8 @@ impl Reading {
 pub struct Counters {
     stat: Probe,
     disk: Probe,
+    /// Of the disk that flushes go to, where that is another one.
+    flushed: Option<Probe>,
     timer_list: Option<Probe>,
     schedstat: Option<Probe>,
     kworkers: Kworkers,
@@ -104,11 +117,11 @@ pub struct Counters {
 const SWITCH: Duration = Duration::from_micros(1);
 
 impl Counters {
-    /// Opens the counters of the guest and of the block device at `sysfs`.
+    /// Opens the counters of the guest and of the block device.
     ///
     /// # Errors
     /// When one that every kernel has is missing.
-    pub fn open(sysfs: &Path) -> Result<Counters> {
+    pub fn open(device: &Device) -> Result<Counters> {
         let mut timer_list = Probe::open(Path::new("/proc/timer_list")).ok();
         // The kernels that account idle time elsewhere (7.1 and later) have the file without it.
         if let Some(probe) = &mut timer_list
@@ -118,7 +131,11 @@ impl Counters {
         }
         Ok(Counters {
             stat: Probe::open(Path::new("/proc/stat"))?,
-            disk: Probe::open(&sysfs.join("stat"))?,
+            disk: Probe::open(&device.data.join("stat"))?,
+            flushed: match &device.flushed {
+                Some(sysfs) => Some(Probe::open(&sysfs.join("stat"))?),
+                None => None,
+            },
             timer_list,
             schedstat: Probe::open(Path::new("/proc/schedstat")).ok(),
             kworkers: Kworkers::default(),
@@ -130,9 +147,11 @@ impl Counters {
     /// # Errors
     /// When a file does not read as the kernel documents it.
     pub fn fast(&mut self) -> Result<Fast> {
+        let disk = requests(&mut self.disk)?;
+        let flushed = self.flushed.as_mut().map(requests).transpose()?;
         Ok(Fast {
-            disk: parse::disk_stat(self.disk.read()?)
-                .ok_or_else(|| Fail::step("the block device's stat file has too few figures"))?,
+            flushes: flushed.unwrap_or(disk).flushes,
+            disk,
             stat: self.stat()?,
         })
     }
@@ -190,6 +209,11 @@ impl Counters {
         Ok(parse::task_ns(probe.read()?)
             .map(|tasks| Idle::WithInterrupts(now.saturating_sub(tasks))))
     }
+}
+
+fn requests(probe: &mut Probe) -> Result<DiskStat> {
+    parse::disk_stat(probe.read()?)
+        .ok_or_else(|| Fail::step("the block device's stat file has too few figures"))
 }
 
 /// On which side of a window a reading lies.

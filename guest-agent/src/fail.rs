@@ -16,6 +16,10 @@ pub struct Fail {
     output: String,
 }
 
+/// The kernel's own "not supported" (include/linux/errno.h), which drivers and file systems let out
+/// now and then.
+const ENOTSUPP: i32 = 524;
+
 impl Fail {
     /// A failure of `kind`.
     pub fn new(kind: FailureKind, what: impl Into<String>) -> Box<Fail> {
@@ -32,9 +36,14 @@ impl Fail {
         Fail::new(FailureKind::Step, what)
     }
 
-    /// A system call failed: `doing` names it with its arguments.
+    /// A system call failed: `doing` names it with its arguments. Where the kernel's answer is that
+    /// it does not do such a thing, it lacks something; any other is a step's failure.
     pub fn os(doing: impl Display, error: &io::Error) -> Box<Fail> {
-        Fail::step(format!("{doing}: {error}"))
+        let kind = match error.raw_os_error() {
+            Some(libc::ENOSYS | libc::EOPNOTSUPP | ENOTSUPP) => FailureKind::Unsupported,
+            _ => FailureKind::Step,
+        };
+        Fail::new(kind, format!("{doing}: {error}"))
     }
 
     /// The kernel lacks something, explained by `config` (CONFIG_ options).
@@ -112,6 +121,21 @@ mod tests {
         assert_eq!(line, "@LACKS CONFIG_DEVTMPFS no devtmpfs");
         let line = Fail::step("mount: no").into_progress().to_string();
         assert_eq!(line, "@FATAL mount: no");
+    }
+
+    #[test]
+    fn not_supported_is_no_failure_of_a_step() {
+        let kind = |errno| {
+            let error = io::Error::from_raw_os_error(errno);
+            Fail::os("pwritev2 RWF_DSYNC", &error)
+                .into_wire(Phase::Measure)
+                .kind
+        };
+        for errno in [libc::EOPNOTSUPP, libc::ENOSYS, ENOTSUPP] {
+            assert_eq!(kind(errno), FailureKind::Unsupported, "{errno}");
+        }
+        assert_eq!(kind(libc::EIO), FailureKind::Step);
+        assert_eq!(kind(libc::EINVAL), FailureKind::Step);
     }
 
     #[test]

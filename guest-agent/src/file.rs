@@ -78,11 +78,14 @@ fn create(workload: &Workload, name: &str) -> Result<Prepared> {
     let path = format!("{MOUNT_POINT}/{name}");
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_DIRECT);
-    let file = options
-        .clone()
-        .create_new(true)
-        .open(&path)
-        .map_err(|e| Fail::os(format_args!("create {path} with O_DIRECT"), &e))?;
+    let file = options.clone().create_new(true).open(&path).map_err(|e| {
+        let doing = format!("create {path} with O_DIRECT");
+        // open(2): "The filesystem does not support the O_DIRECT flag."
+        if e.raw_os_error() == Some(libc::EINVAL) {
+            return Fail::unsupported(format!("{doing}: {e}"), &[]);
+        }
+        Fail::os(doing, &e)
+    })?;
     let mut prepared = Prepared {
         file,
         extents: 0,

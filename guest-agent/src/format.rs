@@ -8,7 +8,7 @@ use crate::{
 };
 use diorama_wire::Filesystem;
 use std::{
-    fs,
+    fs, io,
     process::{Command, Stdio},
 };
 
@@ -52,20 +52,36 @@ pub fn mount(filesystem: &Filesystem, device: &Device) -> Result<String> {
     // May exist already; mount(2) says it better if not.
     let _ = fs::create_dir(MOUNT_POINT);
     let options = &filesystem.mount_options;
-    sys::mount(&device.path, MOUNT_POINT, kind, options)?.map_err(|e| {
-        if e.raw_os_error() == Some(libc::ENODEV) {
-            Fail::unsupported(
-                format!("the kernel has no {kind}"),
-                &[boot::filesystem_option(filesystem.kind)],
-            )
-        } else {
-            let doing = format!("mount {} as {kind} with {options:?}", device.path);
-            Fail::os(doing, &e)
-        }
-    })?;
+    if let Err(e) = sys::mount(&device.path, MOUNT_POINT, kind, options)? {
+        let without =
+            !options.is_empty() && sys::mount(&device.path, MOUNT_POINT, kind, "")?.is_ok();
+        return Err(refused(filesystem, &device.path, &e, without));
+    }
     options_of(&sys::read("/proc/mounts")?, MOUNT_POINT)
         .map(str::to_owned)
         .ok_or_else(|| Fail::step(format!("{MOUNT_POINT} is not in /proc/mounts")))
+}
+
+/// Why a file system that was just made is not mounted. `without` says that it is without the
+/// scenario's options.
+fn refused(filesystem: &Filesystem, path: &str, e: &io::Error, without: bool) -> Box<Fail> {
+    let (kind, options) = (filesystem.kind.name(), &filesystem.mount_options);
+    // What mount(2) says of an option, and of a feature, that it does not know.
+    let unknown = e.raw_os_error() == Some(libc::EINVAL);
+    if e.raw_os_error() == Some(libc::ENODEV) {
+        let option = boot::filesystem_option(filesystem.kind);
+        return Fail::unsupported(format!("the kernel has no {kind}"), &[option]);
+    }
+    if without {
+        let what = format!("the kernel's {kind} does not mount with {options:?}: {e}");
+        return Fail::unsupported(what, &[]);
+    }
+    if unknown && filesystem.own_options {
+        let line = filesystem.mkfs.join(" ");
+        let what = format!("the kernel's {kind} does not mount what `{line}` made: {e}");
+        return Fail::unsupported(what, &[]);
+    }
+    Fail::os(format!("mount {path} as {kind} with {options:?}"), e)
 }
 
 /// The fourth field of the line of /proc/mounts whose second is `target`.
@@ -79,6 +95,26 @@ fn options_of<'a>(mounts: &'a str, target: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use diorama_wire::FsKind;
+
+    #[test]
+    fn what_a_scenario_asks_for_and_a_kernel_does_not_know_is_unsupported() {
+        let judge = |errno, own_options, without| {
+            let filesystem = Filesystem {
+                kind: FsKind::Xfs,
+                mkfs: vec!["/sbin/mkfs.xfs".into()],
+                mount_options: "largeio".into(),
+                own_options,
+            };
+            let e = io::Error::from_raw_os_error(errno);
+            refused(&filesystem, "/dev/x", &e, without).is_unsupported()
+        };
+        assert!(judge(libc::ENODEV, false, false));
+        assert!(judge(libc::EINVAL, false, true), "the option");
+        assert!(judge(libc::EINVAL, true, false), "the features");
+        assert!(!judge(libc::EINVAL, false, false), "features chosen here");
+        assert!(!judge(libc::EIO, true, false));
+    }
 
     #[test]
     fn the_options_are_those_of_the_last_mount() {

@@ -74,7 +74,7 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     let mut bench = Bench {
         job,
         engine: engine::set_up(&job.workload, &files)?,
-        counters: Counters::open(&device.sysfs)?,
+        counters: Counters::open(&device)?,
         cpus: facts.cpus,
     };
     let repetitions = bench.run()?;

@@ -191,6 +191,7 @@ impl<E: Engine> Bench<'_, E> {
             kworker_runs: spent.kworker_runs,
             device_ios: device.ios,
             device_sectors: device.sectors,
+            device_flushes: after.fast.flushes_since(&before.fast),
         })
     }
 }

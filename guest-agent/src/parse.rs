@@ -77,6 +77,8 @@ impl Requests {
 pub struct DiskStat {
     read: Requests,
     write: Requests,
+    /// Flush requests completed; counted from 5.5 on.
+    pub flushes: Option<u64>,
 }
 
 impl DiskStat {
@@ -110,9 +112,13 @@ pub fn disk_stat(text: &[u8]) -> Option<DiskStat> {
         fields.next()??;
         Some(requests)
     };
+    let (read, write) = (direction()?, direction()?);
+    // In flight, two ticks, and four figures of discards (from 4.18 on) come before.
+    let flushes = fields.nth(7).flatten();
     Some(DiskStat {
-        read: direction()?,
-        write: direction()?,
+        read,
+        write,
+        flushes,
     })
 }
 
@@ -217,6 +223,15 @@ mod tests {
             (11_234, 17, 90_112)
         );
         assert_eq!(disk_stat(b"1 2 3 4 5"), None);
+    }
+
+    #[test]
+    fn flushes_are_counted_where_the_kernel_counts_them() {
+        let stat = |text: &[u8]| disk_stat(text).unwrap().flushes;
+        let since_5_5 = b"1 2 3 4 5 6 7 8 0 10 11 12 13 14 15 160 17\n";
+        assert_eq!(stat(since_5_5), Some(160));
+        assert_eq!(stat(b"1 2 3 4 5 6 7 8 0 10 11 12 13 14 15\n"), None);
+        assert_eq!(stat(b"1 2 3 4 5 6 7 8 0 10 11\n"), None);
     }
 
     #[test]

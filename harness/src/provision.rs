@@ -316,10 +316,9 @@ impl Provision<'_> {
             &filesystems,
         );
         let fio = inputs.fio.as_ref();
-        let key = match fio {
-            None => Sha256::of_value(&identity),
-            Some(fio) => Sha256::of_value(&(identity, fio.key, &fio.stand_ins)),
-        };
+        let model = &inputs.scenario.model;
+        let drive = image::drive_modules(model);
+        let key = Sha256::of_value(&(identity, drive, fio.map(|fio| (fio.key, &fio.stand_ins))));
         let dir = self.store.derive("initramfs", &key, |out| {
             let spec = ImageSpec {
                 agent: inputs.agent,
@@ -328,6 +327,7 @@ impl Provision<'_> {
                 fio: fio.map(|fio| (fio.tree.as_path(), fio.stand_ins.as_slice())),
                 needs: Needs {
                     filesystems,
+                    model: Some(model.clone()),
                     ..Needs::default()
                 },
                 stop_by: StopBy::Pvpanic,

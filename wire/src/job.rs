@@ -81,6 +81,30 @@ pub struct ModelDevice {
     pub submit_queues: u32,
     /// Block-layer scheduler (`queue/scheduler`).
     pub scheduler: String,
+    /// Its volatile write cache. Without one it is write-through, and no flush reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_cache: Option<WriteCache>,
+}
+
+impl ModelDevice {
+    /// Whether it is made of two null_blk disks behind device-mapper: null_blk has one latency, so a
+    /// flush that takes another time is another disk's.
+    #[must_use]
+    pub fn is_stacked(&self) -> bool {
+        self.write_cache
+            .is_some_and(|cache| cache.flush_latency_ns != self.latency_ns)
+    }
+}
+
+/// A volatile write cache: the device tells the kernel of it, and so gets flushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteCache {
+    /// Whether it also takes FUA writes, which need no flush. Each takes the device's latency, as
+    /// any write does.
+    pub fua: bool,
+    /// What a flush takes, in nanoseconds.
+    pub flush_latency_ns: u64,
 }
 
 /// A file-system family the agent can make.
@@ -114,6 +138,10 @@ pub struct Filesystem {
     pub mkfs: Vec<String>,
     /// Data of mount(2), comma separated; may be empty.
     pub mount_options: String,
+    /// Whether the scenario has mkfs's options from elsewhere than the harness, which asks for
+    /// nothing that the scenario's kernels do not know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_options: bool,
 }
 
 /// How often a cell is measured, and at which phases.

@@ -19,7 +19,7 @@ mod report;
 mod workload;
 
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
-pub use job::{Boot, Filesystem, FsKind, Job, Measure, ModelDevice, Module, StopBy};
+pub use job::{Boot, Filesystem, FsKind, Job, Measure, ModelDevice, Module, StopBy, WriteCache};
 pub use mark::{MARK, Mark};
 pub use message::{
     Ack, FrameError, LoadedModule, MAX_FRAME, Message, Symbols, decode_frame, encode_frame,

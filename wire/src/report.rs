@@ -175,6 +175,10 @@ pub struct Repetition {
     pub device_ios: u64,
     /// 512-byte sectors of those requests.
     pub device_sectors: u64,
+    /// Flush requests that the block device completed in the span (the 16th figure of
+    /// /sys/block/*/stat), absent where the kernel does not count them (before 5.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_flushes: Option<u64>,
 }
 
 /// Why one may believe that the I/O was what it claims to be.

@@ -58,7 +58,7 @@ pub fn cell(
         job,
         fio,
         files: &files,
-        counters: Counters::open(&device.sysfs)?,
+        counters: Counters::open(&device)?,
         cpus: u64::from(facts.cpus),
     };
     debugcon::enter(Phase::Warmup, "");
@@ -249,6 +249,7 @@ impl Bench<'_> {
             kworker_runs: less(cost.kworker_runs, overhead.kworker_runs),
             device_ios: disk.ios,
             device_sectors: disk.sectors,
+            device_flushes: around.after.fast.flushes_since(&around.before.fast),
         };
         Ok((repetition, output.jobs))
     }

@@ -61,7 +61,7 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
             kernel.record.name, kernel.record.origin
         ));
     }
-    for note in notes {
+    for note in notes.into_iter().chain(plan.cautions()) {
         text.push_str(&format!("note: {note}\n"));
     }
     for cell in &cells {

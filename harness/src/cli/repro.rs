@@ -60,7 +60,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
     let notes = notes
         .into_iter()
         .chain(slots.note.clone())
-        .chain(plan.caution())
+        .chain(plan.cautions())
         .collect();
     say_settled(&ui, &plan);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -83,6 +83,7 @@ fn repetition(index: u64, iops: f64, block_size: u32) -> wire::Repetition {
         kworker_runs: Some(2),
         device_ios: ios + 64,
         device_sectors: (ios + 64) * u64::from(block_size) / 512,
+        device_flushes: Some(3),
     }
 }
 
@@ -119,6 +120,7 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 name: "nullb0".into(),
                 size: 512 << 20,
                 scheduler: "none".into(),
+                write_cache: None,
                 nr_requests: 1023,
                 logical_block_size: 512,
                 write_cache: "write through".into(),
@@ -251,6 +253,7 @@ fn scenario() -> Scenario {
             hw_queue_depth: 1023,
             submit_queues: 1,
             scheduler: "none".into(),
+            write_cache: None,
         },
         memory_mib: 1024,
         smp: 1,

@@ -2,6 +2,7 @@
 //! archive. Equal inputs give equal bytes on any machine.
 
 pub mod cpio; // pure
+mod drive; // pure
 pub mod fio;
 pub mod needs; // pure
 pub mod stand_in; // pure
@@ -9,6 +10,7 @@ pub mod strip; // pure
 pub mod sysroot;
 pub mod tools;
 
+pub use drive::modules as drive_modules;
 pub use needs::{Missing, Needs};
 
 use crate::{

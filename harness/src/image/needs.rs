@@ -1,11 +1,12 @@
 //! What a scenario needs of a kernel: which modules to load, in which order and when, and which
 //! CONFIG_ options are missing. Pure.
 
+use super::drive;
 use crate::kernel::{Config, Kernel, ModuleSet, Presence, Setting, version};
-use diorama_wire::{Engine, FsKind};
+use diorama_wire::{Engine, FsKind, ModelDevice};
 use serde::{Deserialize, Serialize};
 
-/// What the cells of one image need, besides the model device and vsock.
+/// What the cells of one image need, besides null_blk and vsock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
     /// File systems that will be made.
@@ -14,6 +15,10 @@ pub struct Needs {
     pub engines: Vec<Engine>,
     /// CPUs of the guest.
     pub smp: u32,
+    /// The model device, which may need more than null_blk.
+    pub model: Option<ModelDevice>,
+    /// Whether completions are polled for.
+    pub polled: bool,
 }
 
 /// Something the kernel lacks.
@@ -41,7 +46,7 @@ pub struct Plan {
 }
 
 /// A driver or file system: module name, option, purpose.
-type Driver = (&'static str, &'static str, &'static str);
+pub(super) type Driver = (&'static str, &'static str, &'static str);
 
 /// configfs first: null_blk is set up through it.
 const MODEL: [Driver; 2] = [
@@ -118,7 +123,8 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Plan {
         .into_iter()
         .filter(|(kind, _)| needs.filesystems.contains(kind))
         .map(|(_, driver)| driver);
-    let early: Vec<Driver> = MODEL.into_iter().chain(filesystems).collect();
+    let drive = needs.model.iter().flat_map(drive::drivers);
+    let early: Vec<Driver> = MODEL.into_iter().chain(drive).chain(filesystems).collect();
     let set = &kernel.module_set;
     let (loaded, lost) = choose(&early, set, config, &[]);
     plan.missing.extend(lost);
@@ -128,6 +134,7 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Plan {
     if let Some(config) = config {
         plan.missing.extend(missing_options(config, needs, &plan));
     }
+    plan.missing.extend(drive::missing(needs, kernel));
     plan
 }
 
@@ -197,7 +204,18 @@ fn missing_options(config: &Config, needs: &Needs, plan: &Plan) -> Vec<Missing> 
             options: vec![option.to_owned()],
             certain: true,
         })
+        .chain(too_few_cpus(config, needs.smp))
         .collect()
+}
+
+/// A kernel that is built for fewer CPUs starts with as many as it knows.
+fn too_few_cpus(config: &Config, smp: u32) -> Option<Missing> {
+    let most = config.number("CONFIG_NR_CPUS")?;
+    (u64::from(smp) > most).then(|| Missing {
+        what: format!("room for {smp} CPUs (it is built for {most})"),
+        options: vec!["CONFIG_NR_CPUS".to_owned()],
+        certain: true,
+    })
 }
 
 /// iopl(2) and ioperm(2) can be configured away from 5.5 on. Without a configuration they are
@@ -210,14 +228,14 @@ fn port_io(config: Option<&Config>, release: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         digest::Sha256,
         kernel::{Boot, modules},
     };
 
-    pub(super) fn kernel(list: &[(&str, &[&str])], config: Option<&str>) -> Kernel {
+    pub(in crate::image) fn kernel(list: &[(&str, &[&str])], config: Option<&str>) -> Kernel {
         let mut module_set = ModuleSet::default();
         for (name, depends) in list {
             let module = modules::Module {
@@ -225,6 +243,7 @@ mod tests {
                 sha256: Sha256::of(b""),
                 depends: depends.iter().map(|d| (*d).to_owned()).collect(),
                 soft: vec![],
+                parameters: vec![],
                 release: None,
             };
             module_set.modules.insert((*name).to_owned(), module);
@@ -311,6 +330,7 @@ mod tests {
             filesystems: ALL.to_vec(),
             engines: Engine::ALL.to_vec(),
             smp: 2,
+            ..Needs::default()
         };
         let plan = plan(&needs, &kernel(&[], Some(config)));
         assert!(!plan.can_stop_itself);
@@ -353,6 +373,20 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_built_for_fewer_cpus_than_the_guest_has_is_found_out() {
+        let kernel = kernel(&[], Some("CONFIG_SMP=y\nCONFIG_NR_CPUS=2\n"));
+        let found = |smp| {
+            let needs = Needs {
+                smp,
+                ..Needs::default()
+            };
+            let missing = plan(&needs, &kernel).missing;
+            missing.iter().any(|m| m.options == ["CONFIG_NR_CPUS"])
+        };
+        assert!(found(3) && !found(2));
+    }
+
+    #[test]
     fn without_a_configuration_the_doubt_is_said() {
         let plan = plan(&Needs::default(), &kernel(&[], None));
         assert!(plan.missing.iter().all(|m| !m.certain));
@@ -361,7 +395,12 @@ mod tests {
 
     #[test]
     fn every_driver_is_kept_when_a_kernel_is_prepared() {
-        for (name, ..) in MODEL.iter().chain(&VSOCK).chain([&EXT4, &XFS]) {
+        for (name, ..) in MODEL
+            .iter()
+            .chain(&VSOCK)
+            .chain([&EXT4, &XFS])
+            .chain(&drive::ALL)
+        {
             assert!(modules::CANDIDATES.contains(name), "{name}");
         }
     }

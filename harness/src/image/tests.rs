@@ -39,6 +39,7 @@ impl Inputs {
                 sha256: Sha256::of(&bytes),
                 depends: depends.into_iter().map(str::to_owned).collect(),
                 soft: vec![],
+                parameters: vec![],
                 release: None,
             };
             module_set.modules.insert(name.to_owned(), module);

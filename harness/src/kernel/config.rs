@@ -52,6 +52,12 @@ impl Config {
         }
     }
 
+    /// An option's number (`CONFIG_NR_CPUS`), if it is one.
+    #[must_use]
+    pub fn number(&self, option: &str) -> Option<u64> {
+        self.0.get(option)?.parse().ok()
+    }
+
     /// Whether nothing was read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -76,7 +82,7 @@ mod tests {
     use std::io::Write;
 
     const TEXT: &str = "#\n# Linux/x86 6.1.5 Kernel Configuration\n#\nCONFIG_A=y\nCONFIG_B=m\n\
-                        # CONFIG_C is not set\nCONFIG_S=\"\"\n";
+                        # CONFIG_C is not set\nCONFIG_S=\"\"\nCONFIG_N=64\n";
 
     #[test]
     fn options_are_known() {
@@ -84,6 +90,8 @@ mod tests {
         let all = ["A", "B", "C", "S", "NO"].map(|o| config.get(&format!("CONFIG_{o}")));
         use Setting::{Module, No, Yes};
         assert_eq!(all, [Yes, Module, No, Yes, No]);
+        let number = |option| Config::parse(TEXT).number(option);
+        assert_eq!((number("CONFIG_N"), number("CONFIG_A")), (Some(64), None));
         assert_eq!(heading_version(TEXT), Some("6.1.5"));
         assert_eq!(heading_version("hello"), None);
     }

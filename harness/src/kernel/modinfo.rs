@@ -14,6 +14,8 @@ pub struct Modinfo {
     pub soft: Vec<String>,
     /// `alias=`
     pub aliases: Vec<String>,
+    /// `parm=name:..`: names of its parameters.
+    pub parameters: Vec<String>,
     /// The release of the kernel that it was built for (the first word of `vermagic=`).
     pub release: Option<String>,
 }
@@ -58,6 +60,10 @@ pub fn parse(data: &[u8]) -> Modinfo {
                     .map(normalise),
             ),
             "softdep" => info.soft.extend(pre_softdeps(value)),
+            "parm" => {
+                let name = value.split_once(':').map_or(value, |(name, _)| name);
+                info.parameters.push(name.to_owned());
+            }
             "alias" => info.aliases.push(value.to_owned()),
             "vermagic" => info.release = value.split_whitespace().next().map(str::to_owned),
             _ => {}

@@ -19,9 +19,13 @@ use std::{
 };
 
 /// Modules that some scenario may ask for; what they depend on comes with them.
-pub const CANDIDATES: [&str; 10] = [
+pub const CANDIDATES: [&str; 14] = [
     "configfs",
     "null_blk",
+    "mq_deadline",
+    "kyber_iosched",
+    "bfq",
+    "dm_mod",
     "ext4",
     "xfs",
     "virtio",
@@ -43,6 +47,8 @@ pub struct Module {
     pub depends: Vec<String>,
     /// What it would like to be loaded before it and is not built in: other modules' names.
     pub soft: Vec<String>,
+    /// Names of its parameters.
+    pub parameters: Vec<String>,
     /// The release that it was built for.
     pub release: Option<String>,
 }
@@ -172,6 +178,7 @@ pub fn collect(dir: &Path) -> Result<Collected> {
             sha256: Sha256::of(&bytes),
             depends: info.depends,
             soft,
+            parameters: info.parameters,
             release: info.release,
         };
         set.modules.insert(name.clone(), module);

@@ -138,6 +138,7 @@ fn modules_of_another_build_are_refused() {
         sha256: Sha256::of(b""),
         depends: vec![],
         soft: vec![],
+        parameters: vec![],
         release: Some("6.1.4".into()),
     };
     set.modules.insert("xfs".into(), module);

@@ -1,6 +1,8 @@
 //! Scenario x prepared inputs -> plan: checkpoints, and the cells that start from each, with their
 //! input digests (pure).
 
+mod cautions;
+
 use crate::{
     digest::Sha256,
     record::{KernelRecord, Outcome, VmmRecord},
@@ -164,17 +166,10 @@ pub fn oldest(prepared: &[Prepared]) -> features::KernelVersion {
 }
 
 impl Plan {
-    /// What a reader must know of every figure of this plan, if anything.
+    /// What a reader must know of the figures of this plan, if anything.
     #[must_use]
-    pub fn caution(&self) -> Option<String> {
-        let smp = self.scenario.smp;
-        (smp > 1).then(|| {
-            format!(
-                "each guest has {smp} CPUs: QEMU keeps its threads in step for guests with one CPU \
-                 only, so beside busy neighbours a cell may now and then miss its digits; `--verify` \
-                 says which"
-            )
-        })
+    pub fn cautions(&self) -> Vec<String> {
+        cautions::of(&self.scenario)
     }
 
     /// Expands the matrix.
@@ -245,6 +240,7 @@ impl KernelPlan {
                         kind: filesystem.kind,
                         mkfs: features::mkfs_argv(filesystem, oldest, features::DEFAULT_SEED),
                         mount_options: filesystem.mount_options.clone(),
+                        own_options: !filesystem.mkfs.is_empty(),
                     },
                     workload: workload.job.clone(),
                     fio: workload.fio.clone(),

@@ -13,6 +13,7 @@ use crate::{
 pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Unsupported>) {
     let common = Needs {
         smp: scenario.smp,
+        model: Some(scenario.model.clone()),
         ..Needs::default()
     };
     let always = missing(kernel, &common);
@@ -36,6 +37,7 @@ pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Uns
         let engine = workload.job.engine;
         let needs = Needs {
             engines: vec![engine],
+            polled: workload.job.io_uring.hipri,
             ..common.clone()
         };
         check(Part::Workload(workload.name.clone()), needs);

@@ -86,11 +86,24 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
         let bandwidth = m
             .bandwidth_mib_s
             .map_or("no bandwidth bound".into(), |b| format!("{b} MiB/s"));
+        let cache = match m.write_cache {
+            None => "no volatile write cache".to_owned(),
+            Some(c) => format!(
+                "volatile write cache {} FUA, flush {}{}",
+                if c.fua { "with" } else { "without" },
+                show_nanos(c.flush_latency_ns),
+                if m.is_stacked() {
+                    " (behind device-mapper)"
+                } else {
+                    ""
+                }
+            ),
+        };
         add(
             "model device",
             format!(
                 "null_blk in guest memory, {} MiB, {} B blocks, latency {}, {bandwidth}, \
-                 queue depth {}, {} submit queue(s), scheduler {}",
+                 queue depth {}, {} submit queue(s), scheduler {}, {cache}",
                 m.size_mib,
                 m.block_size,
                 show_nanos(m.latency_ns),

@@ -14,6 +14,9 @@ pub const MODEL_BANDWIDTH: &str = "440MiB/s";
 pub const MODEL_QUEUE_DEPTH: u32 = 1023;
 /// `[model] scheduler`: NVMe's default.
 pub const MODEL_SCHEDULER: &str = "none";
+/// `[model] fua`, with a volatile write cache: without it a durable write is a write and a flush,
+/// and costs what both do. The model has one latency for all writes, so one with FUA costs no more than any other.
+pub const MODEL_FUA: bool = false;
 /// `[guest] memory`
 pub const GUEST_MEMORY: &str = "1GiB";
 /// `[guest] smp`: one CPU, on which a queue of work is no one else's. `[model] submit_queues` is as

@@ -4,7 +4,7 @@ use super::parse::{RawMeasure, RawModel};
 use super::problems::{At, Place, Problems};
 use super::rules::choice;
 use super::workload::{footprint, written_ios};
-use super::{Overrides, WorkloadSpec, defaults};
+use super::{Overrides, WorkloadSpec, defaults, write_cache};
 use crate::units::{parse_bandwidth, parse_bytes, parse_nanos, show_bytes, show_nanos};
 use diorama_wire::{Measure, ModelDevice};
 
@@ -124,13 +124,8 @@ pub(super) fn model(
         parse_nanos,
         problems,
     );
-    if let Some(0 | 1_000_000_001..) = latency {
-        let at = place(raw.latency.as_ref(), "model.latency");
-        problems.add(
-            &at,
-            "is not a drive's latency",
-            "write a time from 1ns to 1s",
-        );
+    if let Some(raw) = &raw.latency {
+        check_latency(raw, latency, problems);
     }
     let bandwidth = bandwidth(raw.bandwidth.as_ref(), problems);
     let schedulers = ["none", "mq-deadline", "kyber", "bfq"].map(|name| (name, name));
@@ -138,6 +133,7 @@ pub(super) fn model(
         Some(word) => choice(word, "schedulers", &schedulers, problems),
         None => Some(defaults::MODEL_SCHEDULER),
     };
+    let write_cache = write_cache::write_cache(raw, latency, problems);
     // BLK_MQ_MAX_DEPTH is 10240 (include/linux/blk-mq.h).
     let (depth, queues) = (raw.queue_depth.as_ref(), raw.submit_queues.as_ref());
     let depth = bounded(depth, defaults::MODEL_QUEUE_DEPTH, (1, 10240), problems);
@@ -150,7 +146,16 @@ pub(super) fn model(
         hw_queue_depth: depth?,
         submit_queues: queues?,
         scheduler: scheduler?.to_owned(),
+        write_cache: write_cache?,
     })
+}
+
+/// Whether a time, where one was read, may be a drive's.
+pub(super) fn check_latency(raw: &At<String>, ns: Option<u64>, problems: &mut Problems) {
+    if let Some(0 | 1_000_000_001..) = ns {
+        let next = "write a time from 1ns to 1s";
+        problems.add(&raw.at, "is not a drive's latency", next);
+    }
 }
 
 /// null_blk takes no more queues than the guest has CPUs.
@@ -348,6 +353,7 @@ mod tests {
                 hw_queue_depth: 1023,
                 submit_queues: 1,
                 scheduler: "none".into(),
+                write_cache: None,
             }
         );
     }

@@ -18,6 +18,7 @@ mod rules;
 mod section;
 pub mod suggest;
 mod workload;
+mod write_cache;
 
 pub use expect::METRICS;
 pub use fio::words::jobs as in_fios_words;

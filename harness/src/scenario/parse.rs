@@ -49,6 +49,9 @@ pub(super) struct RawModel {
     pub(super) queue_depth: Option<At<u64>>,
     pub(super) submit_queues: Option<At<u64>>,
     pub(super) scheduler: Option<At<String>>,
+    pub(super) write_cache: Option<At<String>>,
+    pub(super) fua: Option<At<bool>>,
+    pub(super) flush_latency: Option<At<String>>,
 }
 
 /// `[measure]`
@@ -190,6 +193,9 @@ fn model(top: &Section<'_, '_>) -> RawModel {
         "queue_depth",
         "submit_queues",
         "scheduler",
+        "write_cache",
+        "fua",
+        "flush_latency",
     ];
     let Some(model) = top.section("model", keys) else {
         return RawModel::default();
@@ -202,6 +208,9 @@ fn model(top: &Section<'_, '_>) -> RawModel {
         queue_depth: model.whole("queue_depth"),
         submit_queues: model.whole("submit_queues"),
         scheduler: model.text("scheduler"),
+        write_cache: model.text("write_cache"),
+        fua: model.flag("fua"),
+        flush_latency: model.text("flush_latency"),
     }
 }
 

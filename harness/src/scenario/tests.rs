@@ -44,6 +44,29 @@ fn strings(words: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn a_volatile_write_cache_is_read_with_its_defaults() {
+    use diorama_wire::WriteCache;
+    let cache = |lines: &str| {
+        let text = changed("[measure]", &format!("[model]\n{lines}\n[measure]"));
+        let model = good(&text).model;
+        (model.write_cache, model.is_stacked())
+    };
+    let with = |fua, flush_latency_ns| {
+        Some(WriteCache {
+            fua,
+            flush_latency_ns,
+        })
+    };
+    assert_eq!(cache("write_cache = \"none\""), (None, false));
+    let volatile = "write_cache = \"volatile\"";
+    assert_eq!(cache(volatile), (with(false, 10_000), false));
+    let flush = format!("{volatile}\nflush_latency = \"1ms\"");
+    assert_eq!(cache(&flush), (with(false, 1_000_000), true));
+    let fua = format!("{volatile}\nfua = true\nflush_latency = \"5us\"");
+    assert_eq!(cache(&fua), (with(true, 5_000), true));
+}
+
+#[test]
 fn the_reports_scenario_is_the_reports_matrix() {
     let s = good(IOMAP_DIO);
     let names: Vec<_> = s.kernels.iter().map(|k| k.name.as_str()).collect();
@@ -232,6 +255,20 @@ fn nonsense_quantities_are_refused_one_by_one() {
         wrong("[measure]", &model("queue_depth = 0")),
         wrong("[measure]", &model("submit_queues = 2")),
         wrong("[measure]", &model("scheduler = \"deadline\"")),
+        wrong("[measure]", &model("write_cache = \"writeback\"")),
+        wrong("[measure]", &model("fua = true")),
+        wrong(
+            "[measure]",
+            &model("write_cache = \"none\"\nflush_latency = \"1ms\""),
+        ),
+        wrong(
+            "[measure]",
+            &model("write_cache = \"volatile\"\nflush_latency = \"0us\""),
+        ),
+        wrong(
+            "[measure]",
+            &model("write_cache = \"volatile\"\nfua = true\nflush_latency = \"1ms\""),
+        ),
         wrong("[measure]", "[guest]\nmemory = \"600MiB\"\n[measure]"),
         wrong("[measure]", "[guest]\ncmdline = [\"a b\"]\n[measure]"),
         wrong("[measure]", "[measure]\nphase_step = \"2ms\""),

@@ -1,0 +1,202 @@
+//! The model device: a memory-backed null_blk, or, where a flush takes another time than the rest, two
+//! of them behind one linear table of device-mapper's.
+
+mod dm;
+mod null_blk;
+
+use crate::{
+    fail::{Fail, Result},
+    sys,
+};
+use diorama_wire::{DeviceFacts, ModelDevice, WriteCache};
+use dm::{Mapped, Segment};
+use null_blk::{Disk, Fua, Spec};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The device as made.
+pub struct Device {
+    /// Its node below /dev.
+    pub path: String,
+    /// The directory below /sys/block of the disk that data is on.
+    pub data: PathBuf,
+    /// That of the disk that flushes go to, where it is another one.
+    pub flushed: Option<PathBuf>,
+    /// As the kernel describes it.
+    pub facts: DeviceFacts,
+}
+
+/// Makes the device. With `poll` it has a queue whose completions are polled for, besides the
+/// others.
+///
+/// A request on that queue is completed by whoever polls, as soon as that is: null_blk's latency is
+/// a timer's, and a polled queue has none (`null_poll` in drivers/block/null_blk/main.c).
+///
+/// # Errors
+/// When the kernel lacks an attribute or refuses a value.
+pub fn make(model: &ModelDevice, poll: bool) -> Result<Device> {
+    let cache = model.write_cache;
+    let device = match cache.filter(|_| model.is_stacked()) {
+        Some(cache) => stacked(model, cache, poll)?,
+        None => {
+            let fua = cache.map(fua);
+            let disk = null_blk::make(&Spec {
+                cache: fua,
+                ..data(model, poll)
+            })?;
+            Device {
+                path: node(&disk.name)?,
+                facts: facts(&disk.name, &disk.sysfs, &disk.sysfs)?,
+                data: disk.sysfs,
+                flushed: None,
+            }
+        }
+    };
+    let queue = PathBuf::from("/sys/block")
+        .join(&device.facts.name)
+        .join("queue");
+    if poll && sys::read(queue.join("io_poll"))? != "1" {
+        return Err(Fail::unsupported(
+            "the block layer does not poll for completions on the model device (queue/io_poll is 0)",
+            &[],
+        ));
+    }
+    Ok(device)
+}
+
+fn fua(cache: WriteCache) -> Fua {
+    if cache.fua { Fua::Yes } else { Fua::No }
+}
+
+/// The disk that data is on, without a write cache.
+fn data(model: &ModelDevice, poll: bool) -> Spec<'_> {
+    Spec {
+        item: "diorama",
+        size_mib: model.size_mib,
+        block_size: model.block_size,
+        latency_ns: model.latency_ns,
+        bandwidth_mib_s: model.bandwidth_mib_s,
+        hw_queue_depth: model.hw_queue_depth,
+        submit_queues: model.submit_queues,
+        scheduler: &model.scheduler,
+        cache: None,
+        poll,
+    }
+}
+
+/// Bytes of the second disk that are the end of the device: whole logical blocks of every size.
+/// No file of a cell lies there: what is measured is counted on the first disk.
+const TAIL: u64 = 4096;
+
+/// A first disk for the data, which has no cache and so is never flushed, and a second one whose
+/// latency is that of a flush. device-mapper passes every flush to both, and it is done when the
+/// slower one is.
+fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device> {
+    let first = null_blk::make(&data(model, poll))?;
+    let second = null_blk::make(&Spec {
+        item: "diorama-flush",
+        size_mib: 1,
+        latency_ns: cache.flush_latency_ns,
+        bandwidth_mib_s: None,
+        scheduler: "none",
+        cache: Some(fua(cache)),
+        ..data(model, poll)
+    })?;
+    let tail = TAIL / SECTOR;
+    let segments = [
+        Segment {
+            sectors: (u64::from(model.size_mib) << 20) / SECTOR - tail,
+            device: first.number()?,
+        },
+        Segment {
+            sectors: tail,
+            device: second.number()?,
+        },
+    ];
+    let mapped = Mapped::linear("diorama", &segments)?;
+    let sysfs = PathBuf::from("/sys/block").join(&mapped.name);
+    if !announces(&sysfs, cache)? {
+        hide_fua(&mapped, &segments, &second)?;
+    }
+    if !announces(&sysfs, cache)? {
+        return Err(Fail::unsupported(
+            "this kernel's device-mapper announces another write cache than that of its disks",
+            &[],
+        ));
+    }
+    Ok(Device {
+        path: node(&mapped.name)?,
+        facts: facts(&mapped.name, &sysfs, &first.sysfs)?,
+        data: first.sysfs,
+        flushed: Some(second.sysfs),
+    })
+}
+
+/// From 6.11 on a mapped device announces FUA whenever one of its disks has a volatile cache
+/// (`dm_table_set_restrictions`). It asks when its table is put into place, and then again never: so
+/// the cache is said to be off while that happens. That it is there at all is inherited from the disk
+/// all the same.
+fn hide_fua(mapped: &Mapped, segments: &[Segment; 2], cached: &Disk) -> Result<()> {
+    cached.say_cached(false)?;
+    mapped.load(segments)?;
+    cached.say_cached(true)
+}
+
+/// Whether a disk announces this cache.
+fn announces(sysfs: &Path, cache: WriteCache) -> Result<bool> {
+    let queue = sysfs.join("queue");
+    let fua = sys::read(queue.join("fua"))? == "1";
+    Ok(sys::read(queue.join("write_cache"))? == null_blk::WRITE_BACK && fua == cache.fua)
+}
+
+fn node(name: &str) -> Result<String> {
+    let path = format!("/dev/{name}");
+    fs::metadata(&path).map_err(|e| Fail::os(format_args!("look for {path}"), &e))?;
+    Ok(path)
+}
+
+/// /sys/block/*/size counts 512-byte sectors whatever the block size is, and so does
+/// device-mapper.
+const SECTOR: u64 = 512;
+
+/// A device as the kernel describes it; its requests are those of the disk at `data`.
+fn facts(name: &str, sysfs: &Path, data: &Path) -> Result<DeviceFacts> {
+    let queue = sysfs.join("queue");
+    let sectors: u64 = sys::read_number(sysfs.join("size"))?;
+    let scheduler = sys::read(data.join("queue/scheduler"))?;
+    let fua = queue.join("fua");
+    Ok(DeviceFacts {
+        name: name.to_owned(),
+        size: sectors * SECTOR,
+        scheduler: active(&scheduler).to_owned(),
+        nr_requests: sys::read_number(data.join("queue/nr_requests"))?,
+        logical_block_size: sys::read_number(queue.join("logical_block_size"))?,
+        write_cache: sys::read(queue.join("write_cache"))?,
+        fua: match fs::metadata(&fua) {
+            Ok(_) => Some(sys::read_number(&fua)?),
+            Err(_) => None,
+        },
+        max_sectors_kb: sys::read_number(queue.join("max_sectors_kb"))?,
+    })
+}
+
+/// The choice in brackets: `[none] mq-deadline` is `none`.
+fn active(choices: &str) -> &str {
+    choices
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map_or(choices, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_active_scheduler_is_the_bracketed_one() {
+        assert_eq!(active("mq-deadline [none]"), "none");
+        assert_eq!(active("none"), "none");
+    }
+}

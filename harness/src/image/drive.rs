@@ -1,0 +1,175 @@
+//! What the modelled drive needs of a kernel besides null_blk itself. Pure.
+
+use super::needs::{Driver, Missing, Needs};
+use crate::kernel::{Kernel, version};
+use diorama_wire::ModelDevice;
+
+const MQ_DEADLINE: Driver = (
+    "mq_deadline",
+    "CONFIG_MQ_IOSCHED_DEADLINE",
+    "the scheduler mq-deadline",
+);
+const KYBER: Driver = (
+    "kyber_iosched",
+    "CONFIG_MQ_IOSCHED_KYBER",
+    "the scheduler kyber",
+);
+const BFQ: Driver = ("bfq", "CONFIG_IOSCHED_BFQ", "the scheduler bfq");
+const DM: Driver = (
+    "dm_mod",
+    "CONFIG_BLK_DEV_DM",
+    "a drive whose write cache null_blk alone cannot be",
+);
+
+/// Every driver that some drive needs.
+#[cfg(test)]
+pub(super) const ALL: [Driver; 4] = [MQ_DEADLINE, KYBER, BFQ, DM];
+
+/// The drivers that this drive needs.
+pub(super) fn drivers(model: &ModelDevice) -> Vec<Driver> {
+    let scheduler = match model.scheduler.as_str() {
+        "mq-deadline" => Some(MQ_DEADLINE),
+        "kyber" => Some(KYBER),
+        "bfq" => Some(BFQ),
+        _ => None,
+    };
+    let mapper = model.is_stacked().then_some(DM);
+    scheduler.into_iter().chain(mapper).collect()
+}
+
+/// Names of the modules that an image has more than others because of its drive.
+#[must_use]
+pub fn modules(model: &ModelDevice) -> Vec<&'static str> {
+    drivers(model).into_iter().map(|(name, ..)| name).collect()
+}
+
+/// What the kernel's null_blk certainly lacks. Attributes have no options of their own: the
+/// module says which it has, by the parameters of the same names, and otherwise the version does.
+pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
+    let module = kernel.module_set.modules.get("null_blk");
+    let has = |name: &str| module.map(|m| m.parameters.iter().any(|p| p == name));
+    let version = kernel.release.as_deref().and_then(version);
+    let mut missing = Vec::new();
+    let mut add = |what: &str| {
+        missing.push(Missing {
+            what: what.to_owned(),
+            options: Vec::new(),
+            certain: true,
+        });
+    };
+    if needs.polled {
+        let old = || version.is_some_and(|v| v < (5, 19));
+        if has("poll_queues").map_or_else(old, |has| !has) {
+            add("null_blk's poll queues (5.19 and later): polled completion, hipri");
+        }
+    }
+    let cache = needs.model.as_ref().and_then(|m| m.write_cache);
+    if cache.is_some_and(|cache| !cache.fua) {
+        // From 6.5 on a cache that a driver does not have cannot be switched on either.
+        let checked = version.is_some_and(|v| v >= (6, 5));
+        let lacks = has("fua").map_or_else(|| version.is_some_and(|v| v < (6, 9)), |has| !has);
+        if checked && lacks {
+            add(
+                "null_blk's attribute fua: a write cache without FUA; [model] fua = true is possible",
+            );
+        }
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::needs::{plan, tests::kernel};
+    use diorama_wire::WriteCache;
+
+    fn model(scheduler: &str, write_cache: Option<WriteCache>) -> ModelDevice {
+        ModelDevice {
+            size_mib: 512,
+            block_size: 4096,
+            latency_ns: 10_000,
+            bandwidth_mib_s: None,
+            hw_queue_depth: 1023,
+            submit_queues: 1,
+            scheduler: scheduler.to_owned(),
+            write_cache,
+        }
+    }
+
+    fn cache(fua: bool, flush_latency_ns: u64) -> Option<WriteCache> {
+        Some(WriteCache {
+            fua,
+            flush_latency_ns,
+        })
+    }
+
+    #[test]
+    fn a_scheduler_s_module_is_there_where_it_is_asked_for_and_nowhere_else() {
+        let of = |scheduler| modules(&model(scheduler, None));
+        assert!(of("none").is_empty());
+        assert_eq!(of("mq-deadline"), ["mq_deadline"]);
+        assert_eq!(of("kyber"), ["kyber_iosched"]);
+        assert_eq!(of("bfq"), ["bfq"]);
+    }
+
+    #[test]
+    fn device_mapper_is_there_where_a_flush_takes_another_time() {
+        assert!(modules(&model("none", cache(false, 10_000))).is_empty());
+        assert_eq!(modules(&model("none", cache(false, 10_001))), ["dm_mod"]);
+    }
+
+    fn lacks(needs: &Needs, list: &[&str], release: &str, config: &str) -> Vec<String> {
+        let list: Vec<(&str, &[&str])> = list.iter().map(|name| (*name, &[][..])).collect();
+        let mut kernel = kernel(&list, Some(config));
+        kernel.release = Some(release.to_owned());
+        let mut missing = plan(needs, &kernel).missing;
+        missing.retain(|m| m.certain);
+        missing.into_iter().map(|m| m.what).collect()
+    }
+
+    #[test]
+    fn a_scheduler_that_a_kernel_lacks_is_known_before_any_boot() {
+        let needs = Needs {
+            model: Some(model("kyber", None)),
+            ..Needs::default()
+        };
+        let says = |list: &[&str], config: &str| {
+            let all = lacks(&needs, list, "6.1.0", config);
+            all.into_iter().find(|what| what.contains("kyber"))
+        };
+        assert_eq!(
+            says(&[], "CONFIG_X=y\n").as_deref(),
+            Some("kyber_iosched: the scheduler kyber")
+        );
+        let lost = says(&[], "CONFIG_MQ_IOSCHED_KYBER=m\n").unwrap();
+        assert!(lost.contains("was not found"), "{lost}");
+        assert_eq!(says(&[], "CONFIG_MQ_IOSCHED_KYBER=y\n"), None);
+        let there = says(&["kyber_iosched"], "CONFIG_MQ_IOSCHED_KYBER=m\n");
+        assert_eq!(there, None);
+    }
+
+    #[test]
+    fn what_null_blk_lacks_is_known_from_its_parameters_or_its_version() {
+        let polled = Needs {
+            polled: true,
+            ..Needs::default()
+        };
+        let no_fua = Needs {
+            model: Some(model("none", cache(false, 10_000))),
+            ..Needs::default()
+        };
+        let says = |needs: &Needs, list: &[&str], release: &str, word: &str| {
+            let all = lacks(needs, list, release, "CONFIG_BLK_DEV_NULL_BLK=y\n");
+            all.iter().any(|what| what.contains(word))
+        };
+        assert!(says(&polled, &[], "5.10.262", "poll queues"));
+        assert!(!says(&polled, &[], "5.19.0", "poll queues"));
+        // A module without the parameter, whatever its version says.
+        assert!(says(&polled, &["null_blk"], "6.1.0", "poll queues"));
+        assert!(says(&no_fua, &[], "6.6.1", "fua"));
+        assert!(says(&no_fua, &["null_blk"], "6.12.1", "fua"));
+        // Up to 6.4 there may be another way, and the guest tells.
+        assert!(!says(&no_fua, &["null_blk"], "6.1.0", "fua"));
+        assert!(!says(&no_fua, &[], "6.12.1", "fua"));
+    }
+}

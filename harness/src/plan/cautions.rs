@@ -1,0 +1,131 @@
+//! What a reader must know of a scenario's figures before they are believed (pure).
+
+use crate::{
+    scenario::{Scenario, WorkloadSpec},
+    units::show_nanos,
+};
+use diorama_wire::Sync;
+
+/// One sentence each.
+pub(super) fn of(scenario: &Scenario) -> Vec<String> {
+    let smp = scenario.smp;
+    let turns = (smp > 1).then(|| {
+        format!(
+            "each guest has {smp} CPUs: QEMU keeps its threads in step for guests with one CPU \
+             only, so beside busy neighbours a cell may now and then miss its digits; `--verify` \
+             says which"
+        )
+    });
+    let notes = turns.into_iter().chain(durability(scenario));
+    notes.chain(stack(scenario)).collect()
+}
+
+/// Durable writes on a drive that makes them so for nothing, or for the latency of any write.
+fn durability(scenario: &Scenario) -> Option<String> {
+    let workloads = scenario.workloads.iter();
+    let names: Vec<&str> = workloads
+        .filter(|w| is_durable(w))
+        .map(|w| w.name.as_str())
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let names = names.join(", ");
+    match scenario.model.write_cache {
+        None => Some(format!(
+            "durability is free in {names}: the modelled drive has no volatile write cache, so no \
+             flush reaches it, and these figures show the kernel's path alone; [model] write_cache = \
+             \"volatile\" gives it one"
+        )),
+        Some(cache) if cache.fua => Some(format!(
+            "in {names} a durable write may go out as a FUA write, which takes the modelled drive's \
+             latency, as any write does, and no flush"
+        )),
+        Some(_) => None,
+    }
+}
+
+fn is_durable(workload: &WorkloadSpec) -> bool {
+    let job = &workload.job;
+    let by_fio = workload.fio.as_ref().is_some_and(|fio| asks_fio(&fio.jobs));
+    job.sync != Sync::None || job.fdatasync != 0 || by_fio
+}
+
+/// Whether a job file asks fio for durable writes in any of its words for it, other than by saying
+/// no.
+fn asks_fio(jobs: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "sync",
+        "fsync",
+        "fdatasync",
+        "sync_file_range",
+        "end_fsync",
+        "fsync_on_close",
+    ];
+    let options = jobs.lines().map(|line| {
+        let (name, value) = line.split_once('=').unwrap_or((line, "1"));
+        (name.trim(), value.trim())
+    });
+    options
+        .filter(|(name, _)| WORDS.contains(name))
+        .any(|(_, value)| !["0", "none"].contains(&value))
+}
+
+/// What it takes that a flush has a latency of its own.
+fn stack(scenario: &Scenario) -> Option<String> {
+    let model = &scenario.model;
+    let cache = model.write_cache.filter(|_| model.is_stacked())?;
+    Some(format!(
+        "a flush takes {} and any other request {}: the modelled drive is two null_blk disks behind \
+         device-mapper, whose code every I/O passes as well",
+        show_nanos(cache.flush_latency_ns),
+        show_nanos(model.latency_ns)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::fixture;
+    use diorama_wire::WriteCache;
+
+    fn scenario(sync: Sync, write_cache: Option<WriteCache>) -> Scenario {
+        let mut scenario = fixture::results().scenario;
+        scenario.workloads[2].job.sync = sync;
+        scenario.model.write_cache = write_cache;
+        scenario
+    }
+
+    fn cache(fua: bool, flush_latency_ns: u64) -> Option<WriteCache> {
+        Some(WriteCache {
+            fua,
+            flush_latency_ns,
+        })
+    }
+
+    #[test]
+    fn free_durability_is_said_and_only_of_those_that_ask_for_it() {
+        assert!(of(&scenario(Sync::None, None)).is_empty());
+        insta::assert_snapshot!(of(&scenario(Sync::Dsync, None)).join("\n"));
+        assert!(of(&scenario(Sync::Dsync, cache(false, 10_000))).is_empty());
+        let mut by_call = scenario(Sync::None, None);
+        by_call.workloads[0].job.fdatasync = 8;
+        assert!(of(&by_call)[0].contains(&by_call.workloads[0].name));
+    }
+
+    #[test]
+    fn a_drive_of_two_disks_is_said() {
+        let found = of(&scenario(Sync::RwfDsync, cache(true, 2_000)));
+        insta::assert_snapshot!(found.join("\n"));
+    }
+
+    #[test]
+    fn fios_words_for_durable_writes_are_known() {
+        for jobs in ["[a]\nfsync=1\n", "sync = dsync\n", "end_fsync\n"] {
+            assert!(asks_fio(jobs), "{jobs}");
+        }
+        for jobs in ["[a]\nfsync=0\nsync=none\n", "[sync]\nrw=write\n"] {
+            assert!(!asks_fio(jobs), "{jobs}");
+        }
+    }
+}
