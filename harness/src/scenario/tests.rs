@@ -314,6 +314,11 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:13:15: model.queue_depth: is 0; write a number from 1 to 10240
     s.toml:13:17: model.submit_queues: is 2, but the guest has 1 CPU(s); write at most 1, or [guest] smp = 2
     s.toml:13:13: model.scheduler: `deadline` is not one of the schedulers; known schedulers: none, mq-deadline, kyber, bfq
+    s.toml:13:15: model.write_cache: `writeback` is not one of the write caches; known write caches: none, volatile
+    s.toml:13:7: model.fua: means nothing: a drive without a volatile write cache is never flushed; add write_cache = "volatile", or remove it
+    s.toml:14:17: model.flush_latency: means nothing: a drive without a volatile write cache is never flushed; add write_cache = "volatile", or remove it
+    s.toml:14:17: model.flush_latency: is not a drive's latency; write a time from 1ns to 1s
+    s.toml:14:7: model.fua: is true, but then a durable write would take 10 us where the flush that it spares takes 1 ms: the drive model has one latency for all its writes; write fua = false, or a flush_latency of at most the latency
     s.toml:13:10: guest.memory: 600 MiB do not hold the device's data (128 MiB) and the guest (512 MiB); write at least memory = "640MiB"
     s.toml:13:12: guest.cmdline[1]: `a b` is not one word of a kernel command line; write one word per element, without spaces or quotes
     s.toml:13:14: measure.phase_step: 2 ms would not give 3 repetitions different phases of the 4 ms tick; write a time below 1s that does not divide 4ms, like "731us"
