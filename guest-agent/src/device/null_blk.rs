@@ -10,9 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// MiB of a write cache, the least there is. null_blk writes it back when it is full or flushed, page
-/// by page and in no time of the guest's but that of its instructions: so the less it holds, the less
-/// a single flush can cost besides its latency.
+/// MiB of a write cache, the least there is. It holds blocks that were never written before (others
+/// are written where they are), until it is flushed or full, and copies them then, in no time of the
+/// guest's but that of its instructions: the less it holds, the less a single flush can cost besides
+/// its latency.
 const CACHE_MIB: u32 = 1;
 
 /// null_blk's attribute for the number of polled queues.

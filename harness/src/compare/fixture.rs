@@ -120,7 +120,6 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 name: "nullb0".into(),
                 size: 512 << 20,
                 scheduler: "none".into(),
-                write_cache: None,
                 nr_requests: 1023,
                 logical_block_size: 512,
                 write_cache: "write through".into(),
