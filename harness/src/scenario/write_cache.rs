@@ -20,7 +20,8 @@ pub(super) fn write_cache(
         None => false,
     };
     if !volatile {
-        let fua = raw.fua.as_ref().map(|fua| &fua.at);
+        // That there is no FUA is true of it.
+        let fua = raw.fua.as_ref().filter(|fua| fua.value).map(|fua| &fua.at);
         let flush = raw.flush_latency.as_ref().map(|flush| &flush.at);
         let needless: Vec<&Place> = fua.into_iter().chain(flush).collect();
         for at in &needless {
