@@ -1,6 +1,6 @@
 //! Where one cell's instructions went, and how that differs from another kernel's (pure).
 
-use super::{Layer, Stacks, USER};
+use super::{Layer, Stacks, USER, drive::Mover};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -82,8 +82,12 @@ impl Explanation {
         let mut booked: BTreeMap<(Layer, &str), Pair> = BTreeMap::new();
         let mut called: HashMap<&str, Pair> = HashMap::new();
         for (side, of) in [(Some(subject), 0), (against, 1)] {
-            for stack in side.into_iter().flat_map(|s| &s.stacks.stacks) {
-                let layer = Layer::of(&stack.frames);
+            let Some(Side { stacks, .. }) = side else {
+                continue;
+            };
+            let mover = Mover::of(stacks);
+            for stack in &stacks.stacks {
+                let layer = Layer::of(&stack.frames, &mover);
                 let Some(last) = stack.frames.last() else {
                     continue;
                 };
@@ -124,7 +128,9 @@ impl Explanation {
         }
         let functions = merged.into_iter().map(|(function, (sum, parts))| {
             // Of layers with equal parts the first on an I/O's way.
-            let most = parts.iter().max_by_key(|(n, layer)| (*n, std::cmp::Reverse(*layer)));
+            let most = parts
+                .iter()
+                .max_by_key(|(n, layer)| (*n, std::cmp::Reverse(*layer)));
             FunctionPart {
                 name: function.to_owned(),
                 layer: most.map_or(Layer::Other, |(_, layer)| *layer),
@@ -257,7 +263,10 @@ mod tests {
             ("[unknown]", 3),
             ("do_syscall_64;aio_write;memset", 40),
             ("bio_endio;memset", 10),
-            ("bio_endio;iomap_dio_bio_end_io;queue_work_on;__queue_work", 300),
+            (
+                "bio_endio;iomap_dio_bio_end_io;queue_work_on;__queue_work",
+                300,
+            ),
             ("kthread;worker_thread;schedule;__schedule", 500),
             ("kthread;worker_thread;schedule;__schedule;__schedule", 1),
         ];
@@ -277,23 +286,41 @@ mod tests {
     #[test]
     fn sums_over_layers_and_functions_are_what_was_executed() {
         let e = explained();
-        assert_eq!(e.total(), Pair { subject: 1054, against: 502 });
+        assert_eq!(
+            e.total(),
+            Pair {
+                subject: 1054,
+                against: 502
+            }
+        );
         for pairs in [
             e.layers.iter().map(|l| l.instructions).collect::<Vec<_>>(),
             e.functions.iter().map(|f| f.instructions).collect(),
-            e.layers.iter().flat_map(|l| &l.functions).map(|f| f.instructions).collect(),
+            e.layers
+                .iter()
+                .flat_map(|l| &l.functions)
+                .map(|f| f.instructions)
+                .collect(),
         ] {
             assert_eq!(pairs.iter().map(|p| p.subject).sum::<u64>(), 1054);
             assert_eq!(pairs.iter().map(|p| p.against).sum::<u64>(), 502);
         }
         // What has no name has its line too.
-        assert!(e.functions.iter().any(|f| f.name == "[unknown]" && f.instructions.subject == 3));
+        assert!(
+            e.functions
+                .iter()
+                .any(|f| f.name == "[unknown]" && f.instructions.subject == 3)
+        );
     }
 
     #[test]
     fn the_greatest_difference_per_io_comes_first_whatever_the_number_of_ios() {
         let e = explained();
-        let layers: Vec<_> = e.layers.iter().map(|l| (l.layer, e.difference(l.instructions))).collect();
+        let layers: Vec<_> = e
+            .layers
+            .iter()
+            .map(|l| (l.layer, e.difference(l.instructions)))
+            .collect();
         assert_eq!(layers[0], (Layer::Scheduler, 50.1));
         assert_eq!(layers[1], (Layer::Workqueue, 30.0));
         let user = e.layer(Layer::Agent);
@@ -306,21 +333,49 @@ mod tests {
         let e = explained();
         let function = |name: &str| e.functions.iter().find(|f| f.name == name).unwrap();
         let helper = function("helper");
-        assert_eq!(helper.instructions, Pair { subject: 0, against: 22 });
+        assert_eq!(
+            helper.instructions,
+            Pair {
+                subject: 0,
+                against: 22
+            }
+        );
         assert_eq!(helper.layer, Layer::FileSystem);
         let memset = function("memset");
-        assert_eq!(memset.instructions, Pair { subject: 50, against: 80 });
+        assert_eq!(
+            memset.instructions,
+            Pair {
+                subject: 50,
+                against: 80
+            }
+        );
         assert_eq!(memset.layer, Layer::AsyncIo);
         // Once per chain, however often it is in it.
-        assert_eq!(function("__schedule").with_called, Pair { subject: 501, against: 0 });
-        assert_eq!(function("__queue_work").with_called, Pair { subject: 300, against: 0 });
+        assert_eq!(
+            function("__schedule").with_called,
+            Pair {
+                subject: 501,
+                against: 0
+            }
+        );
+        assert_eq!(
+            function("__queue_work").with_called,
+            Pair {
+                subject: 300,
+                against: 0
+            }
+        );
     }
 
     #[test]
     fn a_kernel_by_itself_has_what_is_most_first() {
         let e = Explanation::new(
             "ext4/read-4k".into(),
-            &side("7.2", 2, &[("[user]", 4), ("schedule", 9), ("bio_endio", 6)]),
+            &side(
+                "7.2",
+                2,
+                &[("[user]", 4), ("schedule", 9), ("bio_endio", 6)],
+            ),
             None,
         );
         let layers: Vec<_> = e.layers.iter().map(|l| l.layer).collect();

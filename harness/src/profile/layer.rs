@@ -8,7 +8,10 @@
 //!
 //! The names are those of Linux 5.4 to 7.2; a name that a kernel does not have does no harm.
 
-use super::{USER, drive};
+use super::{
+    USER,
+    drive::{self, Mover},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -86,13 +89,15 @@ impl Layer {
         }
     }
 
-    /// The layer of a chain, the outermost function first.
+    /// The layer of a chain, the outermost function first; `mover` is that of the chain's profile.
     #[must_use]
-    pub fn of(frames: &[String]) -> Layer {
-        let context = drive::since_interrupt(frames);
-        if context.iter().any(|f| drive::is_mover(f)) {
+    pub fn of(frames: &[String], mover: &Mover<'_>) -> Layer {
+        if mover.moves(frames) {
             return Layer::DriveData;
         }
+        // With the interrupt itself.
+        let context = drive::uninterrupted(frames).len() + 1;
+        let context = &frames[frames.len().saturating_sub(context)..];
         let named = context.iter().rev().find_map(|f| of_function(f));
         named.unwrap_or(Layer::Other)
     }
@@ -114,9 +119,7 @@ fn of_function(frame: &str) -> Option<Layer> {
         beginnings.find_map(|beginning| rules.beginnings.get(beginning))
     };
     let found = rules.names.get(name).or_else(by_name);
-    found
-        .or_else(|| rules.modules.get(module?))
-        .copied()
+    found.or_else(|| rules.modules.get(module?)).copied()
 }
 
 struct Rules {
@@ -212,7 +215,7 @@ const TABLE: [(Layer, &str); 12] = [
          hrtimers_* timerqueue_* enqueue_hrtimer remove_hrtimer lock_hrtimer_base tick_*
          __tick_* update_process_times hpet_* clockevents_* lapic_* apic_* native_apic_* ack_*
          mask_* unmask_* native_eoi* io_apic_* ioapic_* update_wall_time timekeeping_* do_timer
-         calc_load_* update_fast_timekeeper profile_tick handle_percpu_irq note_interrupt
+         calc_load_* update_fast_timekeeper profile_tick native_iret handle_percpu_irq note_interrupt
          add_interrupt_randomness __hrtimer_run_queues i8259* mask_and_ack_8259A* disable_8259A*
          enable_8259A*",
     ),
@@ -243,7 +246,7 @@ const TABLE: [(Layer, &str); 12] = [
          requeue_* yield_task_* propagate_* attach_entity_* detach_entity_* decay_load
          accumulate_sum trigger_load_balance nohz_* cgroup_rstat_updated account_entity_*
          pv_native_safe_halt ret_from_fork* mm_update_next_owner migrate_task_* complete complete_*
-         __cond_resched native_load_tls enter_lazy_tlb choose_new_asid __balance_callbacks*
+         native_load_tls enter_lazy_tlb choose_new_asid __balance_callbacks*
          raw_spin_rq_* mm_cid_* mm_get_cid sched_mm_cid_* rseq_* __rseq_* update_entity_lag
          update_se hrtick_* perf_event_task_tick task_mm_cid_work thread_group_cputime*
          account_process_tick account_system_* account_user_time account_idle_* irqtime_*
@@ -276,7 +279,7 @@ mod tests {
 
     fn of(chain: &str) -> Layer {
         let frames: Vec<String> = chain.split(';').map(str::to_owned).collect();
-        Layer::of(&frames)
+        Layer::of(&frames, &Mover::default())
     }
 
     #[test]
@@ -296,19 +299,42 @@ mod tests {
             Layer::Interrupt
         );
         assert_eq!(of("[user]"), Layer::Agent);
-        assert_eq!(of("entry_SYSCALL_64;do_syscall_64;__x64_sys_getpid"), Layer::SyscallEntry);
+        assert_eq!(
+            of("entry_SYSCALL_64;do_syscall_64;__x64_sys_getpid"),
+            Layer::SyscallEntry
+        );
         assert_eq!(of("[unknown]"), Layer::Other);
     }
 
     #[test]
     fn what_anybody_may_call_belongs_to_its_caller() {
         for helper in [
-            "memset", "memcpy", "_raw_spin_lock_irqsave", "__radix_tree_lookup", "rcu_read_lock",
-            "up_read", "down_read_trylock", "percpu_counter_add_batch", "xas_load", "ktime_get",
-            "strcmp", "__x86_indirect_thunk_rax", "rb_insert_color", "llist_add_batch", "read_tsc",
-            "mutex_lock", "refcount_dec_and_lock", "iov_iter_advance", "iov_iter_extract_pages",
-            "preempt_count_add", "_copy_from_iter", "copy_user_generic_string", "task_work_run",
-            "exit_to_user_mode_prepare", "sched_clock", "rcu_note_context_switch",
+            "memset",
+            "memcpy",
+            "_raw_spin_lock_irqsave",
+            "__radix_tree_lookup",
+            "rcu_read_lock",
+            "up_read",
+            "down_read_trylock",
+            "percpu_counter_add_batch",
+            "xas_load",
+            "ktime_get",
+            "strcmp",
+            "__x86_indirect_thunk_rax",
+            "rb_insert_color",
+            "llist_add_batch",
+            "read_tsc",
+            "mutex_lock",
+            "refcount_dec_and_lock",
+            "iov_iter_advance",
+            "iov_iter_extract_pages",
+            "preempt_count_add",
+            "_copy_from_iter",
+            "copy_user_generic_string",
+            "task_work_run",
+            "exit_to_user_mode_prepare",
+            "sched_clock",
+            "rcu_note_context_switch",
         ] {
             assert_eq!(of_function(helper), None, "{helper}");
             assert_eq!(of(&format!("xfs_ilock [xfs];{helper}")), Layer::FileSystem);
@@ -323,8 +349,14 @@ mod tests {
                       null_queue_rq [null_blk];null_handle_rq [null_blk];copy_to_nullb [null_blk]";
         assert_eq!(of(&format!("{victim};memcpy")), Layer::DriveData);
         for (interrupt, layer) in [
-            ("asm_sysvec_apic_timer_interrupt;rcu_irq_enter", Layer::Interrupt),
-            ("asm_common_interrupt;common_interrupt;hrtimer_interrupt", Layer::Interrupt),
+            (
+                "asm_sysvec_apic_timer_interrupt;rcu_irq_enter",
+                Layer::Interrupt,
+            ),
+            (
+                "asm_common_interrupt;common_interrupt;hrtimer_interrupt",
+                Layer::Interrupt,
+            ),
             ("common_interrupt;do_IRQ;handle_irq", Layer::Interrupt),
             (
                 "asm_common_interrupt;hrtimer_interrupt;__hrtimer_run_queues;\
@@ -352,10 +384,19 @@ mod tests {
         assert_eq!(of(worker), Layer::Workqueue);
         let complete = format!("{worker};iomap_dio_complete_work;iomap_dio_complete");
         assert_eq!(of(&complete), Layer::Iomap);
-        assert_eq!(of(&format!("{complete};aio_complete_rw;aio_complete")), Layer::AsyncIo);
+        assert_eq!(
+            of(&format!("{complete};aio_complete_rw;aio_complete")),
+            Layer::AsyncIo
+        );
         let sleeps = "ret_from_fork;kthread;worker_thread;schedule";
-        assert_eq!(of(&format!("{sleeps};__schedule;dequeue_task_fair")), Layer::Scheduler);
-        assert_eq!(of(&format!("{sleeps};wq_worker_sleeping")), Layer::Workqueue);
+        assert_eq!(
+            of(&format!("{sleeps};__schedule;dequeue_task_fair")),
+            Layer::Scheduler
+        );
+        assert_eq!(
+            of(&format!("{sleeps};wq_worker_sleeping")),
+            Layer::Workqueue
+        );
     }
 
     #[test]
@@ -363,7 +404,10 @@ mod tests {
         assert_eq!(of_function("io_issue_sqe"), Some(Layer::AsyncIo));
         assert_eq!(of_function("io_schedule_timeout"), Some(Layer::Scheduler));
         assert_eq!(of_function("io_apic_modify"), Some(Layer::Interrupt));
-        assert_eq!(of_function("__x64_sys_io_uring_enter"), Some(Layer::AsyncIo));
+        assert_eq!(
+            of_function("__x64_sys_io_uring_enter"),
+            Some(Layer::AsyncIo)
+        );
         assert_eq!(of_function("block_task"), Some(Layer::Scheduler));
         assert_eq!(of_function("asm_exc_page_fault"), Some(Layer::Memory));
     }
@@ -372,7 +416,10 @@ mod tests {
     fn modules_decide_where_names_do_not() {
         assert_eq!(of_function("helper [xfs]"), Some(Layer::FileSystem));
         assert_eq!(of_function("memset [xfs]"), Some(Layer::FileSystem));
-        assert_eq!(of_function("null_queue_rq [null_blk]"), Some(Layer::DriveRequests));
+        assert_eq!(
+            of_function("null_queue_rq [null_blk]"),
+            Some(Layer::DriveRequests)
+        );
         assert_eq!(of_function("hash [crc32c_intel]"), None);
     }
 
