@@ -73,7 +73,6 @@ fn main() -> ! {
         Ok(report) => Message::Report(Box::new(report)),
         Err(failure) => Message::Failed(failure),
     };
-    mark::end();
     debugcon::say(&Progress::Done);
     stop::hand_over(boot.stop_by);
 

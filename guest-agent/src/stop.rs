@@ -3,6 +3,7 @@
 use crate::{
     debugcon,
     fail::{Fail, Result},
+    mark,
     port::{JUMP_TO_ITSELF, Ports},
 };
 use diorama_wire::{PVPANIC_PANICKED, PVPANIC_PORT, Progress, StopBy};
@@ -31,7 +32,7 @@ pub fn check(by: StopBy) -> Result<()> {
 /// Hands the machine over to the host; returns when the host lets it go on.
 pub fn hand_over(by: StopBy) {
     match by {
-        StopBy::None => {}
+        StopBy::None => mark::end(),
         // Checked at the start: a kernel does not change its mind. A failure shows on the host
         // as a machine that does not stop.
         StopBy::Pvpanic => {
@@ -63,6 +64,8 @@ fn stop_exactly(ports: &Ports) {
     unsafe { libc::sigaction(libc::SIGALRM, &action, ptr::null_mut()) };
     // Again and again, in case that one comes before the guest stands still.
     set_timer(STAND_STILL_US);
+    // Right before the stop, so that whoever counts and QEMU's own clock count the same stretch.
+    mark::end();
     ports.out8_and_stand_still(PVPANIC_PORT, PVPANIC_PANICKED);
     set_timer(0);
 }

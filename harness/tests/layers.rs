@@ -7,8 +7,9 @@ use std::{
 };
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "scenario",
+    "profile",
     "plan",
     "compare",
     "report",

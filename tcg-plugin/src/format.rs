@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 1 | [`MAGIC`], whose last byte is the version |
 //! | 1 | instructions executed since the plugin was loaded, all CPUs; exact only if it counted from the start |
+//! | 1 | exceptions among them: instructions that were begun, and not completed |
 //! | 1 | number of windows; for each: 1 if it was profiled, else 0; the count at its opening; at its close |
 //! | 1 | number of nodes; for each: parent, address the call returns to, address of the function |
 //! | 1 | number of slots; for each: node, address of the block, instructions |
@@ -12,7 +13,7 @@ use crate::calls::{Node, Slot};
 use alloc::vec::Vec;
 
 /// "DIOPROF" and the version.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"DIOPROF\x01");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"DIOPROF\x02");
 
 /// A window as the guest marked it. Counts are of executed instructions, all CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Window {
 pub struct Dump {
     /// Instructions executed since the plugin was loaded.
     pub executed: u64,
+    /// Exceptions taken meanwhile, of those whose entries the plugin was told.
+    pub exceptions: u64,
     /// The windows, in order.
     pub windows: Vec<Window>,
     /// The contexts.
@@ -43,7 +46,8 @@ impl Dump {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut words: Vec<u64> = Vec::new();
-        words.extend([MAGIC, self.executed, self.windows.len() as u64]);
+        words.extend([MAGIC, self.executed, self.exceptions]);
+        words.push(self.windows.len() as u64);
         for w in &self.windows {
             words.extend([u64::from(w.profiled), w.open, w.close]);
         }
@@ -70,6 +74,7 @@ impl Dump {
             return None;
         }
         let executed = words.next()?;
+        let exceptions = words.next()?;
         let mut triples = || -> Option<Vec<[u64; 3]>> {
             let n = words.next()?;
             // No more than there are words, whatever the number says.
@@ -111,6 +116,7 @@ impl Dump {
             .collect::<Option<_>>()?;
         words.next().is_none().then_some(Dump {
             executed,
+            exceptions,
             windows,
             nodes,
             slots,
@@ -131,6 +137,7 @@ mod tests {
         };
         Dump {
             executed: 99,
+            exceptions: 7,
             windows: vec![Window {
                 profiled: true,
                 open: 10,
@@ -162,7 +169,7 @@ mod tests {
         }
         let longer = [whole.as_slice(), &[0; 8]].concat();
         assert_eq!(Dump::decode(&longer), None);
-        for (word, value) in [(0, 1), (2, u64::MAX), (6, 1 << 40), (10, 3), (17, 9)] {
+        for (word, value) in [(0, 1), (3, u64::MAX), (7, 1 << 40), (11, 3), (18, 9)] {
             let mut broken = whole.clone();
             broken[word * 8..word * 8 + 8].copy_from_slice(&value.to_le_bytes());
             assert_eq!(Dump::decode(&broken), None, "word {word}");

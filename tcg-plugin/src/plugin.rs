@@ -1,7 +1,8 @@
 //! The part that QEMU loads (include/qemu/qemu-plugin.h of QEMU, API version 3, which 9.1 and
 //! later take).
 //!
-//! Arguments: `out=PATH` of a file that exists, `mark=N`, `profile=all|first|none`, `cpus=N`.
+//! Arguments: `out=PATH` of a file that exists, `mark=N`, `profile=all|first|none`, `cpus=N`,
+//! `exceptions=ADDRESS[:ADDRESS]..`, the entries of exceptions that are to be counted.
 //!
 //! `profile=all` counts and follows calls from the start, and records every window. Otherwise
 //! nothing but marks is looked for until [`COUNT`]; then instructions are counted, and from
@@ -83,6 +84,12 @@ unsafe extern "C" {
         cb: OnBlock,
         flags: c_int,
         data: *mut c_void,
+    );
+    fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+        tb: *mut Tb,
+        op: c_int,
+        entry: Entry,
+        imm: u64,
     );
     fn qemu_plugin_register_vcpu_insn_exec_cb(
         insn: *mut Insn,
@@ -192,6 +199,9 @@ struct Plugin {
     profile: Profile,
     look: Look,
     count: Entry,
+    /// Exceptions taken, and where they enter the kernel.
+    taken: Entry,
+    entries: Vec<u64>,
     calls: Calls,
     windows: Vec<Window>,
     /// Whether windows may be profiled.
@@ -272,6 +282,8 @@ impl Plugin {
         let slots = self.calls.slots().iter().filter(|s| s.insns > 0);
         let dump = Dump {
             executed: self.total(),
+            // SAFETY: the entry is the plugin's own.
+            exceptions: unsafe { qemu_plugin_u64_sum(self.taken) },
             windows: self.windows.clone(),
             nodes: self.calls.nodes().to_vec(),
             slots: slots.copied().collect(),
@@ -324,6 +336,10 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
         if plugin.look == Look::Marks && pc >= USER_END {
             return;
         }
+        if plugin.entries.contains(&pc) {
+            // The CPU gets there by itself, so a block begins there, and nowhere before it.
+            qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD, plugin.taken, 1);
+        }
         let n = qemu_plugin_tb_n_insns(tb);
         let mut end = End::Other;
         let mut after = pc;
@@ -365,6 +381,7 @@ struct Arguments {
     mark: u32,
     profile: Profile,
     cpus: usize,
+    exceptions: Vec<u64>,
 }
 
 /// The arguments, each a C string `name=value`.
@@ -374,6 +391,7 @@ unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Option<Arguments
         mark: 0,
         profile: Profile::None,
         cpus: 1,
+        exceptions: vec![],
     };
     for i in 0..usize::try_from(argc).ok()? {
         // SAFETY: QEMU hands over `argc` C strings.
@@ -387,6 +405,10 @@ unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Option<Arguments
                 found.out = unsafe { open(argument.as_ptr().add(name.len() + 1), 2) };
             }
             "mark" => found.mark = value.parse().ok()?,
+            "exceptions" => {
+                let addresses = value.split(':').map(|a| u64::from_str_radix(a, 16));
+                found.exceptions = addresses.collect::<Result<_, _>>().ok()?;
+            }
             "cpus" => found.cpus = value.parse().ok()?,
             "profile" => {
                 found.profile = match value {
@@ -418,7 +440,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         let Some(arguments) = arguments(argc, argv) else {
             return -1;
         };
-        let count = Entry {
+        let counter = || Entry {
             score: qemu_plugin_scoreboard_new(8),
             offset: 0,
         };
@@ -430,7 +452,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
                 Profile::All => Look::Calls,
                 _ => Look::Marks,
             },
-            count,
+            count: counter(),
+            taken: counter(),
+            entries: arguments.exceptions,
             calls: Calls::new(arguments.cpus),
             windows: vec![],
             may_profile: false,

@@ -12,12 +12,11 @@ cargo xtask VERB [ARGUMENTS]
   repro [SCENARIO] ...  build everything, then `diorama repro` (see `cargo xtask repro --help`)
   test [ARGUMENTS]      provision what the tests need, then run all of them, real guests included
   check                 formatting, lints, licences
-  agree [ARGUMENTS]     our engines and fio's, side by side; arguments are those of `diorama run`
   bench                 the cost benchmarks (boots, cells, parallelism, the agent's own path)
   nightly               what takes too long for `test`: the whole default scenario, twice
 
-Any other verb is one of diorama's own: run, compare, report, plan, kernels, lock, fetch, doctor,
-cache, completions. `cargo xtask VERB --help` explains it.";
+Any other verb is one of diorama's own: run, explain, agree, compare, report, plan, kernels, lock,
+fetch, doctor, cache, completions. `cargo xtask VERB --help` explains it.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
@@ -30,7 +29,6 @@ fn main() -> ExitCode {
         }
         Some("test") => verbs::test(&rest),
         Some("check") => verbs::check(),
-        Some("agree") => verbs::agree(&rest),
         Some("bench") => verbs::bench(&rest),
         Some("nightly") => verbs::nightly(),
         _ => verbs::diorama(&verb, &rest),

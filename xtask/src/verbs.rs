@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Verbs of diorama that boot guests, and so need the agent.
-const NEED_AGENT: [&str; 3] = ["repro", "run", "plan"];
+const NEED_AGENT: [&str; 5] = ["repro", "run", "plan", "explain", "agree"];
 
 type Done = Result<ExitCode, String>;
 
@@ -67,20 +67,6 @@ pub fn check() -> Done {
 pub fn bench(rest: &[OsString]) -> Done {
     let built = Built::new()?;
     run(built.command(&built.diorama).args(["fetch"]))?;
-    cost(&built, rest)
-}
-
-/// The same workloads through our engines and fio's: measured like any scenario, then their
-/// user-space instructions counted one by one.
-pub fn agree(rest: &[OsString]) -> Done {
-    let built = Built::new()?;
-    let mut diorama = built.command(&built.diorama);
-    // Whether the claims hold is for the table to say.
-    run(diorama.args(["run", "agree"]).args(rest))?;
-    cost(&built, &["--agree".into(), "latest".into()])
-}
-
-fn cost(built: &Built, rest: &[OsString]) -> Done {
     let mut bench = cargo(&built.root);
     bench.args([
         "bench",

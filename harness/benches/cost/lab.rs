@@ -2,6 +2,7 @@
 
 use diorama::{
     error::{Error, Result},
+    image,
     lock::WhenGone,
     plan::{CellPlan, KernelPlan, Machine as MachinePlan, Plan},
     provision::{Project, Provision},
@@ -73,7 +74,10 @@ impl Lab {
             progress: &NoProgress,
             tell: &|line| println!("{line}"),
         };
-        let provided = provision.scenario(&scenario, "lock", &agent)?;
+        let mut provided = provision.scenario(&scenario, "lock", &agent)?;
+        let plugin = agent.with_file_name(image::sysroot::PLUGIN);
+        let counted = provided.vmm.counts_with(&plugin);
+        counted.map_err(|why| Error::host(why).hint("run `cargo xtask bench`"))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -93,7 +97,7 @@ impl Lab {
             plan: Plan::new(scenario, provided.kernels, provided.vmm.record.clone()),
             qemu: Qemu {
                 vmm: provided.vmm,
-                plugin: Some(agent.with_file_name(diorama::image::sysroot::PLUGIN)),
+                plugin: Some(plugin),
                 agent: provided.agent,
                 store,
                 vsock,
@@ -135,6 +139,18 @@ impl Lab {
             Booted::Saved(checkpoint) => Ok(checkpoint.handle),
             Booted::NotSaved { why } => Err(Error::host(why)),
         }
+    }
+
+    /// Profiles a cell: instructions of user space in its windows, and the windows' I/Os.
+    pub async fn user(&self, kernel: &KernelPlan, cell: &CellPlan) -> Result<(u64, u64)> {
+        let checkpoint = self.checkpoint(kernel).await?;
+        let quiet = Box::new(|_: &str, _: &str| {});
+        let profiled = self
+            .qemu
+            .explain(kernel, cell, Some(&checkpoint), self.cpu, quiet);
+        let (measured, seen) = profiled.await.map_err(|o| ended(&o))?;
+        let ios = measured.guest.repetitions.iter().map(|r| r.span_ios).sum();
+        Ok((seen.stacks.user(), ios))
     }
 
     /// Restores a cell, lets it go on and marks every phase until it is measured.

@@ -10,7 +10,6 @@
 //! CPU seconds are utime + stime of the QEMU process. They grow with the host's load too (shared
 //! caches and cores), so what is compared is run in turns, and the median stands.
 
-mod agree;
 mod boot;
 mod cell;
 mod instructions;
@@ -36,7 +35,6 @@ const SCENARIO: &str = "harness/benches/cost/scenario.toml";
 
 fn main() -> ExitCode {
     let mut runs = 5;
-    let mut record = None;
     let mut wanted = Vec::new();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -49,11 +47,6 @@ fn main() -> ExitCode {
                 Some(Ok(n)) if n > 0 => runs = n,
                 _ => return usage("--runs takes a number"),
             },
-            // Not a cost: what `cargo xtask agree` adds to a record.
-            "--agree" => match words.next() {
-                Some(dir) => record = Some(dir),
-                None => return usage("--agree takes a run"),
-            },
             part if PARTS.iter().any(|(name, _)| *name == part) => wanted.push(word),
             other => return usage(&format!("there is no part `{other}`")),
         }
@@ -61,15 +54,12 @@ fn main() -> ExitCode {
     let chosen = PARTS
         .iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name));
-    let result = match record {
-        Some(record) => Lab::open(agree::SCENARIO).and_then(|lab| agree::add(&lab, &record)),
-        None => Lab::open(SCENARIO).and_then(|lab| {
-            for (_, part) in chosen {
-                part(&lab, runs)?;
-            }
-            Ok(())
-        }),
-    };
+    let result = Lab::open(SCENARIO).and_then(|lab| {
+        for (_, part) in chosen {
+            part(&lab, runs)?;
+        }
+        Ok(())
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

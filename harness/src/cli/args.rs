@@ -68,6 +68,10 @@ pub enum Verb {
     Repro(ReproArgs),
     /// Measure a scenario and say where the record is; judge nothing
     Run(RunArgs),
+    /// Show where a cell's instructions went, and what differs from another kernel
+    Explain(ExplainArgs),
+    /// Our engines and fio's side by side: do they see the same kernel?
+    Agree(AgreeArgs),
     /// Tables of runs recorded before
     Compare(CompareArgs),
     /// Render a run recorded before
@@ -232,6 +236,10 @@ pub struct ReproArgs {
     /// The scenario.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// Profile the cells that differ from the baseline, and say in the report where their
+    /// instructions went
+    #[arg(long)]
+    pub explain: bool,
     /// How to measure.
     #[command(flatten)]
     pub measure: MeasureArgs,
@@ -243,6 +251,76 @@ pub struct RunArgs {
     /// The scenario.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// How to measure.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// `diorama explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A cell, KERNEL/FILESYSTEM/WORKLOAD; or a run (its directory, its id, or `latest`), for every cell
+    /// of it that differs from the baseline
+    #[arg(value_name = "CELL|RUN", value_hint = ValueHint::DirPath)]
+    pub what: String,
+    /// The kernel it is held against [default: the scenario's baseline]
+    #[arg(long, value_name = "KERNEL")]
+    pub against: Option<String>,
+    /// The form; files are written in every form
+    #[arg(long, short, value_enum, default_value_t = ExplainFormat::Terminal)]
+    pub format: ExplainFormat,
+    /// How many functions to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub functions: usize,
+    /// The scenario of the cell: a file, or the name of one in scenarios/
+    #[arg(long, value_name = "NAME", default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "Selection")]
+    pub scenario: String,
+    /// Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+    #[arg(long = "kernel", value_name = "NAME=PATH[,modules=DIR]", value_parser = parse_kernel)]
+    #[arg(help_heading = "Selection")]
+    pub kernels: Vec<KernelRef>,
+    /// Measure the cell this often
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    pub repetitions: Option<u32>,
+    /// Add a word to the guests' kernel command line (repeatable)
+    #[arg(
+        long,
+        value_name = "WORD",
+        help_heading = "Selection",
+        allow_hyphen_values = true
+    )]
+    pub cmdline: Vec<String>,
+    /// Virtual machines at once [default: one per core, as far as memory allows]
+    #[arg(long, short, value_name = "N", help_heading = "Measuring")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Plain lines instead of progress bars
+    #[arg(long, help_heading = "Measuring")]
+    pub plain: bool,
+    /// What is measured with.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+}
+
+/// What an explanation is shown as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// Aligned tables for a terminal
+    Terminal,
+    /// Tables for a document
+    Markdown,
+    /// All of it, as data
+    Json,
+    /// A line per layer that grew, 72 columns wide
+    Mail,
+}
+
+/// `diorama agree`
+#[derive(Debug, Args)]
+pub struct AgreeArgs {
+    /// Only this kernel, and the baseline (repeatable)
+    #[arg(long = "only-kernel", value_name = "NAME", help_heading = "Selection")]
+    pub only_kernels: Vec<String>,
     /// How to measure.
     #[command(flatten)]
     pub measure: MeasureArgs,

@@ -2,10 +2,12 @@
 //! also `kernels`), [`args`] for its shape.
 
 mod agent;
+mod agree;
 pub mod args;
 mod cache;
 mod context;
 mod doctor;
+mod explain;
 mod fetch;
 mod inspect;
 mod lock;
@@ -20,6 +22,7 @@ mod ui;
 use crate::error::{Error, Exit, Result};
 use args::{Cli, Verb};
 use clap::{CommandFactory as _, Parser as _};
+use repro::{Judge, Then};
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
@@ -41,10 +44,19 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit> {
     let places = &cli.places;
     match &cli.verb {
-        Verb::Repro(args) => repro::repro(&cli, &args.select, &args.measure, repro::Judge::Yes),
-        Verb::Run(args) => repro::repro(&cli, &args.select, &args.measure, repro::Judge::No),
+        Verb::Repro(args) => {
+            let then = if args.explain {
+                Then::Explain
+            } else {
+                Then::End
+            };
+            repro::repro(&cli, &args.select, &args.measure, Judge::Yes, then)
+        }
+        Verb::Run(args) => repro::repro(&cli, &args.select, &args.measure, Judge::No, Then::End),
         Verb::Plan(args) => plan::plan(&cli, args),
         Verb::Fetch(args) => fetch::fetch(places, args),
+        Verb::Explain(args) => explain::explain(&cli, args),
+        Verb::Agree(args) => agree::agree(&cli, args),
         Verb::Compare(args) => inspect::compare(&cli, args),
         Verb::Report(args) => inspect::report(&cli, args),
         Verb::Kernels(args) => lock::kernels(places, args),

@@ -43,8 +43,21 @@ pub fn prepare(
     inputs: &InputArgs,
     ui: &Ui,
 ) -> Result<Prepared> {
+    let scenario = load(context, select, &context.project()?.kernel_names())?;
+    prepare_scenario(context, scenario, inputs, ui)
+}
+
+/// The same for a scenario that is resolved already.
+///
+/// # Errors
+/// When something that every cell needs cannot be had.
+pub fn prepare_scenario(
+    context: &Context,
+    scenario: Scenario,
+    inputs: &InputArgs,
+    ui: &Ui,
+) -> Result<Prepared> {
     let project = context.project()?;
-    let scenario = load(context, select, &project.kernel_names())?;
     let when_gone = WhenGone::locked(inputs.locked);
     let downloads = ui.downloads();
     let tell = |text: &str| ui.line(text);

@@ -1,9 +1,11 @@
 //! `diorama repro` and `run`: from a scenario to a run, its reports and a verdict.
 
 use super::{
+    agree,
     args::{Cli, MeasureArgs, SelectArgs},
     colors,
     context::Context,
+    explain::{self, Explained},
     manifest,
     prepare::{Prepared, prepare},
     print, print_json, replay, signals,
@@ -30,6 +32,24 @@ pub enum Judge {
     No,
 }
 
+/// What a run is followed by, with the same guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    End,
+    /// Cells that differ from their baseline are profiled.
+    Explain,
+    /// Every engine's user-space instructions are counted.
+    CountUser,
+}
+
+/// What was found after a run.
+#[derive(Default)]
+struct After {
+    explained: Option<Explained>,
+    user: Option<agree::User>,
+}
+
 /// Checkpoints are a cache: the ones used longest ago go first. 24 kernels' worth, in bytes.
 const CHECKPOINT_BYTES: u64 = 4 << 30;
 
@@ -44,7 +64,13 @@ const REPORTS: [(Format, &str); 6] = [
 ];
 
 /// Measures a scenario, and judges it if asked to.
-pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge) -> Result<Exit> {
+pub fn repro(
+    cli: &Cli,
+    select: &SelectArgs,
+    measure: &MeasureArgs,
+    judge: Judge,
+    then: Then,
+) -> Result<Exit> {
     let context = Context::new(&cli.places, measure.inputs.offline)?;
     let mut ui = Ui::new(Drawing::of_stderr(measure.plain));
     let prepared = prepare(&context, select, &measure.inputs, &ui)?;
@@ -76,7 +102,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
         (_, true) => Known::Verify,
         _ => Known::Use,
     };
-    let executor = Qemu {
+    let executor = Rc::new(Qemu {
         vmm,
         plugin,
         agent,
@@ -88,18 +114,19 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
         consoles: Some(Consoles::in_run(dir.path())),
-    };
+    });
     let local = tokio::task::LocalSet::new();
-    let finished = local.block_on(
+    let (finished, after) = local.block_on(
         &runtime,
         execute(
             &context,
-            plan,
+            Rc::new(plan),
             (executor, known),
             dir,
             notes,
             measure,
             &slots,
+            then,
             &mut ui,
         ),
     )?;
@@ -115,7 +142,7 @@ pub fn repro(cli: &Cli, select: &SelectArgs, measure: &MeasureArgs, judge: Judge
             error.render()
         ));
     }
-    conclude(cli, measure, judge, &ui, &finished)
+    conclude(cli, measure, judge, &ui, &finished, after)
 }
 
 /// Cells that cannot run are known before any boot: said at once, and why, with the option's name.
@@ -141,14 +168,15 @@ fn say_settled(ui: &Ui, plan: &Plan) {
 #[allow(clippy::too_many_arguments, reason = "one call site")]
 async fn execute(
     context: &Context,
-    plan: Plan,
-    (executor, known): (Qemu, Known),
+    plan: Rc<Plan>,
+    (executor, known): (Rc<Qemu>, Known),
     dir: RunDir,
     notes: Vec<String>,
     measure: &MeasureArgs,
     slots: &Slots,
+    then: Then,
     ui: &mut Ui,
-) -> Result<Finished> {
+) -> Result<(Finished, After)> {
     let stop = signals::listen()?;
     let timings = context.store.root().join("timings.json");
     let options = Options {
@@ -156,7 +184,6 @@ async fn execute(
         checkpoints: !measure.inputs.no_checkpoint,
         expected_s: read_timings(&timings),
     };
-    let plan = Rc::new(plan);
     let cache = CellCache::new(context.store.clone());
     let fail_fast = !measure.keep_going;
     let stopper = stop.clone();
@@ -173,8 +200,8 @@ async fn execute(
         }
     };
     let finished = run::perform(
-        plan,
-        Rc::new(executor),
+        plan.clone(),
+        executor.clone(),
         &cache,
         known,
         &options,
@@ -184,10 +211,27 @@ async fn execute(
         &mut listen,
     )
     .await?;
-    let mut took = options.expected_s;
+    let mut took = options.expected_s.clone();
     took.append(&mut ui.took_s);
     write_timings(&timings, &took);
-    Ok(finished)
+    let mut after = After::default();
+    if finished.stopped == Stop::No {
+        match then {
+            Then::End => {}
+            Then::Explain => {
+                let wanted = explain::wanted(&finished.results, &plan);
+                ui.line(&format!("{} cells differ and are profiled", wanted.len()));
+                let explained =
+                    explain::explain_cells(&plan, &wanted, executor, &cache, &options, &stop, ui);
+                after.explained = Some(explained.await);
+            }
+            Then::CountUser => {
+                let cpu = slots.cpus.first().copied().unwrap_or_default();
+                after.user = Some(agree::count(&plan, &executor, cpu, ui).await?);
+            }
+        }
+    }
+    Ok((finished, after))
 }
 
 /// Writes the reports, prints what was asked for, and finds the exit code.
@@ -197,9 +241,14 @@ fn conclude(
     judge: Judge,
     ui: &Ui,
     finished: &Finished,
+    after: After,
 ) -> Result<Exit> {
     let results = &finished.results;
-    let report = Report::new(results);
+    let mut report = Report::new(results);
+    let explained = after.explained.as_ref();
+    if let Some(explained) = explained {
+        report.why.clone_from(&explained.whys);
+    }
     let style = Style {
         chart: Some("chart.svg".into()),
         ..Style::default()
@@ -222,12 +271,29 @@ fn conclude(
             ui.line(&format!("  {cell}: {}", differences.join("; ")));
         }
     }
+    if let Some(explained) = explained {
+        for (cell, outcome) in &explained.failed {
+            ui.line(&format!("{cell} was not profiled: {}", outcome.why()));
+        }
+        if !explained.whys.is_empty() {
+            explained.write(&finished.dir.join(explain::DIR))?;
+        }
+    }
+    if let Some(user) = &after.user {
+        agree::show(results, user, &finished.dir, colors(cli.color))?;
+    }
     written.map_err(|e| e.while_(format!("writing the reports of run {}", results.run_id)))?;
     ui.line(&format!(
         "record: {} (report.md, chart.svg, chart.png, results.json)",
         finished.dir.display()
     ));
-    let exit = exit(judge, &report, finished);
+    let mut exit = exit(judge, &report, finished);
+    // An alarm or a cell that was not profiled is no success.
+    if exit == Exit::Ok
+        && let Some(explained) = explained
+    {
+        exit = explained.exit();
+    }
     if exit == Exit::Incomplete {
         ui.line("next: see why in report.md; `--only-kernel` and `--workload` repeat a part");
     }

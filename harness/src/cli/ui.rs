@@ -76,6 +76,12 @@ impl Ui {
         }
     }
 
+    /// From now on so many cells are awaited.
+    pub fn expect(&mut self, cells: usize) {
+        self.finished = 0;
+        self.cells = cells;
+    }
+
     /// One line that stays.
     pub fn line(&self, text: &str) {
         say(self.drawing, &self.bars, text);

@@ -50,19 +50,40 @@ const OTHER_ENTRIES: [&str; 16] = [
     "native_iret",
 ];
 
-/// Instructions of the profiled windows that moved data: those of [`MOVERS`] with all that they call,
-/// and, where the loop over a request's segments has been inlined into its caller, the caller's own.
+/// Tells in one profile what moves data.
+#[derive(Clone, Debug, Default)]
+pub struct Mover<'a> {
+    /// Functions that have the loop over a request's segments inlined.
+    loops: BTreeSet<&'a str>,
+}
+
+impl<'a> Mover<'a> {
+    /// For the chains of this profile.
+    #[must_use]
+    pub fn of(stacks: &'a Stacks) -> Mover<'a> {
+        Mover {
+            loops: stacks.stacks.iter().filter_map(looping).collect(),
+        }
+    }
+
+    /// Whether what a chain's last function executed moves data: it is one of [`MOVERS`], or called
+    /// by one, or the loop over a request's segments has been inlined into it.
+    #[must_use]
+    pub fn moves(&self, frames: &[String]) -> bool {
+        let frames = uninterrupted(frames);
+        frames.iter().any(|f| is_mover(f))
+            || frames.last().is_some_and(|f| self.loops.contains(&**f))
+    }
+}
+
+/// Instructions of the profiled windows that moved data.
 #[must_use]
 pub fn instructions(stacks: &Stacks) -> u64 {
-    let loops: BTreeSet<&str> = stacks.stacks.iter().filter_map(looping).collect();
-    let moves = |stack: &&Stack| {
-        let frames = uninterrupted(&stack.frames);
-        frames.iter().any(|f| is_mover(f)) || frames.last().is_some_and(|f| loops.contains(&**f))
-    };
+    let mover = Mover::of(stacks);
     stacks
         .stacks
         .iter()
-        .filter(moves)
+        .filter(|s| mover.moves(&s.frames))
         .map(|s| s.instructions)
         .sum()
 }

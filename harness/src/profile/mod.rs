@@ -2,11 +2,19 @@
 //!
 //! * [`Symbols`] are the guest's own functions;
 //! * [`Stacks`] are chains of them, with the instructions that each executed;
-//! * [`drive`] tells the model device's moving of data from everything else.
+//! * [`drive`] tells the model device's moving of data from everything else;
+//! * [`Layer`] is the part of the I/O path that a chain belongs to;
+//! * [`Explanation`] adds them up for one cell and holds another kernel's against it;
+//! * [`flame`] draws them.
 
 pub mod drive;
+mod explain;
+pub mod flame;
+mod layer;
 mod stacks;
 mod symbols;
 
+pub use explain::{Explanation, FunctionPart, LayerPart, Pair, Side, Total};
+pub use layer::Layer;
 pub use stacks::{Stack, Stacks, USER};
 pub use symbols::{Symbol, Symbols};

@@ -33,6 +33,13 @@ pub struct Stacks {
 }
 
 impl Stacks {
+    /// Instructions of user space.
+    #[must_use]
+    pub fn user(&self) -> u64 {
+        let user = self.stacks.iter().filter(|s| s.frames == [USER]);
+        user.map(|s| s.instructions).sum()
+    }
+
     /// Gives names to what the plugin saw.
     ///
     /// A function that a block of instructions lies in need not be the one that was entered by the

@@ -35,6 +35,31 @@ impl Symbols {
         self.all.is_empty()
     }
 
+    /// Where the CPU enters the kernel by an exception that stops an instruction before its end
+    /// (faults, in the manual's words: not breakpoints, not interrupts); before 5.8 without `asm_exc_`.
+    #[must_use]
+    pub fn fault_entries(&self) -> Vec<u64> {
+        const FAULTS: [&str; 11] = [
+            "divide_error",
+            "bounds",
+            "invalid_op",
+            "device_not_available",
+            "invalid_tss",
+            "segment_not_present",
+            "stack_segment",
+            "general_protection",
+            "page_fault",
+            "coprocessor_error",
+            "alignment_check",
+        ];
+        let is_fault = |symbol: &Symbol| {
+            let name = symbol.name.strip_prefix("asm_exc_").unwrap_or(&symbol.name);
+            symbol.module.is_none() && FAULTS.contains(&name)
+        };
+        let faults = self.all.iter().filter(|(_, symbol)| is_fault(symbol));
+        faults.map(|(address, _)| *address).collect()
+    }
+
     /// The function that holds an address: the nearest below it.
     #[must_use]
     pub fn at(&self, address: u64) -> Option<&Symbol> {
@@ -62,6 +87,19 @@ fn parse(line: &str) -> Option<(u64, Symbol)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn faults_have_their_entries_whatever_they_are_called() {
+        let symbols = Symbols::parse(
+            "ffffffff81000000 T asm_exc_page_fault\nffffffff81000040 T asm_exc_int3\n\
+             ffffffff81000080 T general_protection\nffffffff810000c0 T asm_common_interrupt\n\
+             ffffffffc0000000 t page_fault\t[mine]\n",
+        );
+        assert_eq!(
+            symbols.fault_entries(),
+            [0xffff_ffff_8100_0000, 0xffff_ffff_8100_0080]
+        );
+    }
 
     #[test]
     fn an_address_belongs_to_the_nearest_function_below_it() {

@@ -1,6 +1,6 @@
 //! report.md: a document that stands alone.
 
-use super::{Report, Style, table::Table, tables};
+use super::{Report, Style, explain, table::Table, tables};
 use crate::compare::{Claim, Held};
 
 /// Renders the whole report.
@@ -26,6 +26,14 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         out.push(format!("*{}*", escape(&table.caption)));
         out.push(body(&table));
         out.push(list(&table.footnotes));
+    }
+    for table in explain::of_a_run(&report.why) {
+        out.push(format!("## {}", escape(&table.title)));
+        out.push(format!("*{}*", escape(&table.caption)));
+        out.push(ungrouped(&table));
+    }
+    if !report.why.is_empty() {
+        out.push(list(&explain::checked(&report.why)));
     }
     out.extend(failures(report));
     out.push("## What was measured".into());
@@ -62,7 +70,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-fn list(items: &[String]) -> String {
+pub(super) fn list(items: &[String]) -> String {
     let items = items.iter().map(|i| format!("- {}", escape(i)));
     items.collect::<Vec<_>>().join("\n")
 }
@@ -75,6 +83,21 @@ fn rows(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     ];
     lines.extend(rows.map(|cells| line(&cells.iter().map(|c| escape(c)).collect::<Vec<_>>())));
     lines.join("\n")
+}
+
+/// A table whose groups have no names.
+pub(super) fn ungrouped(table: &Table) -> String {
+    let columns = table.columns.iter().map(String::as_str);
+    let head: Vec<&str> = [table.corner.as_str()].into_iter().chain(columns).collect();
+    let lines = table.groups.iter().flat_map(|g| &g.rows).map(|row| {
+        let entries = row.entries.iter().map(super::table::Entry::marked);
+        [row.label.clone()].into_iter().chain(entries).collect()
+    });
+    rows(&head, lines).replacen(
+        &"---|".repeat(head.len()),
+        &format!("---|{}", "---:|".repeat(table.columns.len())),
+        1,
+    )
 }
 
 pub(super) fn body(table: &Table) -> String {

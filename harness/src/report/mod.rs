@@ -5,6 +5,7 @@ mod agreement;
 mod axis;
 mod chart;
 mod csv;
+mod explain;
 mod json;
 mod junit;
 mod markdown;
@@ -23,6 +24,7 @@ mod tests;
 use crate::error::Result;
 pub use agreement::{agreement_markdown, agreement_text};
 pub use axis::{Axis, AxisKey};
+pub use explain::{Check, Why, explanation_mail, explanation_markdown, explanation_text};
 pub use model::{FailedCell, Kernel, Report};
 
 /// What a report can be rendered as.

@@ -1,6 +1,6 @@
 //! The value that every format renders.
 
-use super::{axis::Axis, method, setup};
+use super::{Why, axis::Axis, method, setup};
 use crate::{
     compare::{self, Claim, Comparison, Failure, Reproduction},
     record::{KernelRecord, Origin, Results},
@@ -33,6 +33,9 @@ pub struct Report {
     pub claims: Vec<(String, Claim)>,
     /// Whether they were reproduced; for a single run whose scenario makes claims.
     pub reproduction: Option<Reproduction>,
+    /// Where the instructions of the cells that differ went; empty unless they were profiled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<Why>,
     /// Cells without figures.
     pub failures: Vec<FailedCell>,
     /// Cells taken from the cache.
@@ -114,6 +117,7 @@ impl Report {
                 .into_iter()
                 .map(|claim| (claim.words(baseline), claim))
                 .collect(),
+            why: vec![],
             failures: failures(&comparison),
             cached: comparison
                 .cells

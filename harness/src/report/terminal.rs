@@ -1,7 +1,7 @@
 //! The terminal: aligned tables; the ratios and the verdict last, where the eye ends up.
 
 use super::{
-    Report, Style,
+    Report, Style, explain,
     table::{Entry, Row, Table, Tone},
     tables,
 };
@@ -21,9 +21,15 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     for table in tables::details(report)
         .into_iter()
         .chain(tables::ratios(report))
+        .chain(explain::of_a_run(&report.why))
     {
         out.line("", "");
         self::table(&mut out, &table, style.width);
+    }
+    if !report.why.is_empty() {
+        for line in explain::checked(&report.why) {
+            out.line(&line, if line.starts_with('!') { LOUD } else { "2" });
+        }
     }
     failures(&mut out, report);
     section(&mut out, "Notes", &report.notes);
@@ -130,7 +136,9 @@ fn table(out: &mut Out, table: &Table, limit: usize) {
     for part in split(columns, limit.saturating_sub(label)) {
         header(out, table, label, &part);
         for group in &table.groups {
-            out.line(&group.name, "");
+            if !group.name.is_empty() {
+                out.line(&group.name, "");
+            }
             for r in &group.rows {
                 row(out, r, label, &part, short);
             }

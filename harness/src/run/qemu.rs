@@ -254,17 +254,26 @@ impl Qemu {
         profiling: Profiling,
         watch: &Watch,
     ) -> Step<(Measured, Option<Seen>)> {
+        let plan = machine_of(kernel)?;
+        // Known since the kernel was measured first.
+        let known = match profiling {
+            Profiling::AllWindows => symbols::known(&self.store, &plan.checkpoint),
+            Profiling::FirstWindow => None,
+        };
+        let exceptions = known.map_or(vec![], |symbols| symbols.fault_entries());
         let vmm = self.vmm.under(self.plugin.as_ref().map(|path| Plugin {
             path: path.clone(),
             profiling,
+            exceptions,
         }));
-        let plan = machine_of(kernel)?;
         let began = Instant::now();
         let job = serde_json::to_vec(&cell.job)
             .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
         let mut watcher = Watcher::new(self.deadlines);
         let name = cell.key.to_string();
         let console;
+        // Where QEMU's own count stood when the plugin's began.
+        let mut icount = None;
         let saved = match from {
             None => None,
             Some(checkpoint) => {
@@ -281,12 +290,14 @@ impl Qemu {
                 let restored = checkpoint.restore_with(&vmm, spec, ram, &job, cpu).await;
                 let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
                 console = self.keep_console(&name, &machine);
+                icount = executed(&machine, profiling).await;
                 go_on(&machine).await?;
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
                 self.check(&plan.spec).await?;
                 let mut machine = self.boot(&vmm, &plan.spec, &job, cpu).await?;
+                icount = executed(&machine, profiling).await.map(|_| 0);
                 console = self.keep_console(&name, &machine);
                 watcher
                     .until(&mut machine, Handover::Ready, true, watch)
@@ -314,12 +325,17 @@ impl Qemu {
             .until(&mut machine, Handover::Done, stops, watch)
             .await?;
         let end = if stops {
+            let now = executed(&machine, profiling).await;
+            icount = icount
+                .zip(now)
+                .and_then(|(then, now)| now.checked_sub(then));
             Some(
                 digest(&machine)
                     .await
                     .map_err(|e| failed("reading the guest's memory", &e))?,
             )
         } else {
+            icount = None;
             None
         };
         watch("report", "");
@@ -340,7 +356,12 @@ impl Qemu {
         }
         let counting = |why: Error| failed("counting instructions", &why);
         let seen = match &vmm.plugin {
-            Some(_) => Some(Seen::new(&profile, symbols).map_err(counting)?),
+            Some(_) => {
+                let mut seen = Seen::new(&profile, symbols).map_err(counting)?;
+                seen.icount = icount;
+                seen.faults_known = vmm.plugin.as_ref().is_some_and(|p| !p.exceptions.is_empty());
+                Some(seen)
+            }
             None => None,
         };
         let instructions = match &seen {
@@ -475,6 +496,16 @@ async fn go_on(machine: &Machine) -> Step<()> {
         Ok(_) => Ok(()),
         Err(e) => Err(failed("continuing the guest", &e)),
     }
+}
+
+/// What QEMU's own instruction counter says of a paused guest (QMP `query-replay`); nothing where
+/// it keeps none, and where nobody wants to know.
+async fn executed(machine: &Machine, profiling: Profiling) -> Option<u64> {
+    if profiling != Profiling::AllWindows {
+        return None;
+    }
+    let answer = machine.qmp.execute("query-replay", json!({})).await.ok()?;
+    (answer["mode"] == "record").then(|| answer["icount"].as_u64())?
 }
 
 async fn digest(machine: &Machine) -> Result<String> {

@@ -14,6 +14,11 @@ pub struct Seen {
     dump: Dump,
     /// Chains of functions with their instructions, of the profiled windows together.
     pub stacks: Stacks,
+    /// The same stretch as [`Seen::executed`] by QEMU's own instruction counter, up to and with the
+    /// instruction that stopped the guest; absent where it keeps none or the guest does not stop.
+    pub icount: Option<u64>,
+    /// Whether the plugin knew where exceptions enter the kernel.
+    pub(super) faults_known: bool,
     named: bool,
 }
 
@@ -46,6 +51,8 @@ impl Seen {
         Ok(Seen {
             dump,
             stacks,
+            icount: None,
+            faults_known: false,
             named: !symbols.is_empty(),
         })
     }
@@ -55,6 +62,13 @@ impl Seen {
     #[must_use]
     pub fn executed(&self) -> u64 {
         self.dump.executed
+    }
+
+    /// Instructions among [`Seen::executed`] that an exception stopped before their end: they are begun
+    /// again, and QEMU counts them once. Absent where the kernel's functions were not known before.
+    #[must_use]
+    pub fn faults(&self) -> Option<u64> {
+        self.faults_known.then_some(self.dump.exceptions)
     }
 
     /// The figures that go into the record.

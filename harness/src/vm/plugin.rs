@@ -35,6 +35,8 @@ pub struct Plugin {
     pub path: PathBuf,
     /// How much it follows.
     pub profiling: Profiling,
+    /// Addresses at which exceptions enter the kernel, to be counted.
+    pub exceptions: Vec<u64>,
 }
 
 impl Plugin {
@@ -46,6 +48,10 @@ impl Plugin {
             own_path(out),
             self.profiling.word()
         ));
+        if !self.exceptions.is_empty() {
+            let addresses: Vec<String> = self.exceptions.iter().map(|a| format!("{a:x}")).collect();
+            value.push(format!(",exceptions={}", addresses.join(":")));
+        }
         ["-plugin".into(), value]
     }
 }
@@ -104,12 +110,14 @@ mod tests {
         let plugin = Plugin {
             path: "/a,b/plugin.so".into(),
             profiling: Profiling::FirstWindow,
+            exceptions: vec![0xffff_ffff_8100_0000, 0x10],
         };
         let [flag, value] = plugin.argv(7, 1);
         assert_eq!(flag, "-plugin");
         assert_eq!(
             value,
-            "/a,,b/plugin.so,out=/proc/self/fd/7,mark=1145655040,profile=first,cpus=1"
+            "/a,,b/plugin.so,out=/proc/self/fd/7,mark=1145655040,profile=first,cpus=1,\
+             exceptions=ffffffff81000000:10"
         );
     }
 }

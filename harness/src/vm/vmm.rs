@@ -99,6 +99,7 @@ impl Vmm {
             let tried = Plugin {
                 path: plugin.to_owned(),
                 profiling: Profiling::FirstWindow,
+                exceptions: vec![],
             };
             tried.try_in(self.command())?;
         }

@@ -1,0 +1,187 @@
+//! Profiling cells: each beside its plain run, whose every digit and byte of memory it must repeat.
+
+use super::{
+    CellCache, Event, Executor, Options, Qemu, Seen, Stop, differences,
+    executor::{Booted, Watch},
+    scheduler,
+};
+use crate::{
+    plan::{CellPlan, KernelPlan, Plan},
+    profile::Side,
+    record::{Measured, Outcome},
+    scenario::CellKey,
+    vm::Checkpoint,
+};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use tokio::sync::watch;
+
+/// A cell that was profiled.
+#[derive(Clone, Debug)]
+pub struct Profiled {
+    /// Which.
+    pub key: CellKey,
+    /// As it is measured without being profiled.
+    pub plain: Measured,
+    /// Whether that run was known before.
+    pub known: bool,
+    /// As it was measured while it was profiled.
+    pub measured: Measured,
+    /// What it executed.
+    pub seen: Seen,
+}
+
+impl Profiled {
+    /// Its profile.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        let repetitions = &self.measured.guest.repetitions;
+        Side {
+            kernel: self.key.kernel.clone(),
+            ios: repetitions.iter().map(|r| r.span_ios).sum(),
+            stacks: self.seen.stacks.clone(),
+        }
+    }
+
+    /// What profiling changed of the digits and of the guest's memory: nothing, or it is an alarm.
+    #[must_use]
+    pub fn perturbed(&self) -> Vec<String> {
+        // The drive's work is that of one window when measured, of all when profiled.
+        let comparable = |measured: &Measured| {
+            let mut measured = measured.clone();
+            if let Some(instructions) = &mut measured.instructions {
+                instructions.drive = None;
+            }
+            measured
+        };
+        differences(&comparable(&self.plain), &comparable(&self.measured))
+    }
+}
+
+/// Profiles cells by [`Qemu::explain`]; what is found is kept until it is taken.
+#[derive(Debug)]
+pub struct Explainer {
+    qemu: Rc<Qemu>,
+    cache: CellCache,
+    found: RefCell<BTreeMap<String, Profiled>>,
+}
+
+impl Explainer {
+    /// With this executor; plain runs come from this cache, and go into it.
+    #[must_use]
+    pub fn new(qemu: Rc<Qemu>, cache: CellCache) -> Explainer {
+        Explainer {
+            qemu,
+            cache,
+            found: RefCell::default(),
+        }
+    }
+
+    /// The plain run, and whether it was known.
+    async fn plain(
+        &self,
+        kernel: &KernelPlan,
+        cell: &CellPlan,
+        from: Option<&Rc<Checkpoint>>,
+        cpu: usize,
+    ) -> Result<(Measured, bool), Outcome> {
+        // One that was altered is measured again, like one that is not there.
+        let known = cell.inputs.and_then(|inputs| self.cache.get(&inputs).ok()?);
+        if let Some(known) = known {
+            return Ok((known, true));
+        }
+        let quiet = Box::new(|_: &str, _: &str| {});
+        match self.qemu.cell(kernel, cell, from, cpu, quiet).await {
+            Outcome::Measured(measured) => {
+                if let Some(inputs) = &cell.inputs {
+                    // A cache that cannot be written costs the next run's time and nothing here.
+                    let _ = self.cache.put(inputs, &measured);
+                }
+                Ok((*measured, false))
+            }
+            failed => Err(failed),
+        }
+    }
+}
+
+impl Executor for Explainer {
+    type Checkpoint = Rc<Checkpoint>;
+
+    async fn checkpoint(
+        &self,
+        kernel: &KernelPlan,
+        cpu: usize,
+        watch: Watch,
+    ) -> Result<Booted<Rc<Checkpoint>>, Outcome> {
+        self.qemu.checkpoint(kernel, cpu, watch).await
+    }
+
+    async fn cell(
+        &self,
+        kernel: &KernelPlan,
+        cell: &CellPlan,
+        from: Option<&Rc<Checkpoint>>,
+        cpu: usize,
+        watch: Watch,
+    ) -> Outcome {
+        let (plain, known) = match self.plain(kernel, cell, from, cpu).await {
+            Ok(plain) => plain,
+            Err(outcome) => return outcome,
+        };
+        match self.qemu.explain(kernel, cell, from, cpu, watch).await {
+            Ok((measured, seen)) => {
+                let outcome = Outcome::Measured(Box::new(measured.clone()));
+                let profiled = Profiled {
+                    key: cell.key.clone(),
+                    plain,
+                    known,
+                    measured,
+                    seen,
+                };
+                let key = cell.key.to_string();
+                self.found.borrow_mut().insert(key, profiled);
+                outcome
+            }
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+/// Profiles cells of a plan (pairs of kernel and cell indices), several at once. Returns them by name,
+/// and every cell that could not be profiled with what came of it.
+pub async fn explain(
+    plan: &Rc<Plan>,
+    cells: Vec<(usize, usize)>,
+    explainer: Explainer,
+    options: &Options,
+    stop: &watch::Sender<Stop>,
+    listen: &mut dyn FnMut(&Event),
+) -> (BTreeMap<String, Profiled>, Vec<(CellKey, Outcome)>) {
+    let explainer = Rc::new(explainer);
+    let mut failed = Vec::new();
+    let (settled, todo): (Vec<_>, Vec<_>) = cells
+        .into_iter()
+        .partition(|(k, c)| plan.kernels[*k].cells[*c].settled.is_some());
+    for (k, c) in settled {
+        let cell = &plan.kernels[k].cells[c];
+        failed.extend(cell.settled.clone().map(|why| (cell.key.clone(), why)));
+    }
+    let sink = |event: Event| {
+        if let Event::CellFinished { result } = &event
+            && result.outcome.measured().is_none()
+        {
+            failed.push((result.key.clone(), result.outcome.clone()));
+        }
+        listen(&event);
+    };
+    let stopped = stop.subscribe();
+    scheduler::run(
+        plan.clone(),
+        todo,
+        explainer.clone(),
+        options,
+        stopped,
+        sink,
+    )
+    .await;
+    (explainer.found.take(), failed)
+}
