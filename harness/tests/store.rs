@@ -2,13 +2,19 @@
 
 mod common;
 
-use common::{Lab, digits, outcomes, running::Running, store, text};
+use common::{
+    Lab, digits, outcomes,
+    running::{PATIENCE, Running},
+    store, text,
+};
 use diorama::{digest::Sha256, store::Store};
 use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// A cache of this test's own. Downloads are shared with the user's: the store never writes into one.
@@ -87,6 +93,17 @@ fn data_of(ram: &Path) -> u64 {
 
 fn notes(results: &Value) -> String {
     results["notes"].to_string()
+}
+
+/// Waits until the guest that runs says that it is in this phase.
+fn await_phase(lab: &Lab, phase: &str) {
+    let began = Instant::now();
+    let said = format!("\"phase\":\"{phase}\"");
+    let events = lab.results().join("latest/events.jsonl");
+    while !fs::read_to_string(&events).is_ok_and(|text| text.contains(&said)) {
+        assert!(began.elapsed() < PATIENCE, "no guest came to {phase}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -174,19 +191,16 @@ fn a_run_survives_what_is_done_to_its_cache_meanwhile() {
     let mut words = select.clone();
     words.push("--verify");
     let mut run = Running::start(&lab, &words);
-    run.until("measured in");
-    // Between two restores of one checkpoint: its memory is altered, and everything that nobody uses
-    // is cleared away.
-    let ram = checkpoint.join("ram.img");
-    flip(&ram, data_of(&ram));
-    let cleared = lab.run(&[
-        "cache",
-        "clear",
-        "--cache",
-        cache.0.path().to_str().expect("UTF-8"),
-    ]);
+    run.until("7.2: ");
+    // The first of two cells was restored and runs. Everything that nobody uses is cleared away, and
+    // the checkpoint's memory altered before the second restore.
+    await_phase(&lab, "measure");
+    let place = cache.0.path().to_str().expect("UTF-8");
+    let cleared = lab.run(&["cache", "clear", "--cache", place]);
     assert_eq!(cleared.status.code(), Some(0), "{}", text(&cleared));
+    let ram = checkpoint.join("ram.img");
     assert!(ram.exists(), "in use");
+    flip(&ram, data_of(&ram));
     let (code, said) = run.end();
     assert_eq!(code, Some(0), "{said}");
 
@@ -204,12 +218,7 @@ fn a_run_survives_what_is_done_to_its_cache_meanwhile() {
     );
 
     // Now nobody uses it.
-    let cleared = lab.run(&[
-        "cache",
-        "clear",
-        "--cache",
-        cache.0.path().to_str().expect("UTF-8"),
-    ]);
+    let cleared = lab.run(&["cache", "clear", "--cache", place]);
     assert_eq!(cleared.status.code(), Some(0), "{}", text(&cleared));
     let entries = fs::read_dir(cache.0.path().join("derived")).expect("kinds");
     for kind in entries {

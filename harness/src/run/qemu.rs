@@ -139,8 +139,11 @@ impl Qemu {
     async fn saved(&self, plan: &MachinePlan, watch: &Watch) -> Option<Checkpoint> {
         let (store, key) = (self.store.clone(), plan.checkpoint);
         let opened = blocking("checking a checkpoint", move || {
-            let found = store.find(CHECKPOINTS, &key)?;
-            found.map(|dir| Checkpoint::open(&dir)).transpose()
+            let Some(dir) = store.find(CHECKPOINTS, &key)? else {
+                return Ok(None);
+            };
+            store.hold(&dir);
+            Checkpoint::open(&dir).map(Some)
         });
         match opened.await {
             Ok(checkpoint) => checkpoint,
@@ -209,7 +212,10 @@ impl Qemu {
             // In place of an older one, or of one in doubt.
             let (store, key) = (self.store.clone(), plan.checkpoint);
             blocking("keeping a checkpoint", move || {
-                store.replace(CHECKPOINTS, &key, |dir| move_files(staging.path(), dir))
+                let kept =
+                    store.replace(CHECKPOINTS, &key, |dir| move_files(staging.path(), dir))?;
+                store.hold(&kept);
+                Ok(())
             })
             .await?;
             Ok(opened)

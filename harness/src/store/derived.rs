@@ -212,7 +212,8 @@ impl Store {
         std::mem::take(&mut *self.notes())
     }
 
-    pub(super) fn hold(&self, entry: &Derived) {
+    /// Keeps a directory in use until [`Store::release`].
+    pub fn hold(&self, entry: &Derived) {
         self.held().insert(entry.path.clone(), entry.clone());
     }
 
