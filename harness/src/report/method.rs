@@ -20,7 +20,8 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
          whole guest until the last of the window's I/Os was reaped."
             .to_owned(),
         "A ratio compares medians on the same file system and workload, and is marked ~, no \
-         difference, when the two ranges overlap or the medians are within 0.5%."
+         difference, when the two ranges overlap or the medians are within 0.5% (or, for a rate by \
+         fio that the drive's bandwidth bounds, within one bandwidth period by the window)."
             .to_owned(),
     ];
     let (first, last) = if lane.is_exact() && results.scenario.smp > 1 {
