@@ -34,11 +34,11 @@ pub(super) struct Refusal {
 }
 
 /// What a job file means: the run of fio, and what it amounts to for those who need its size,
-/// engine and directions.
+/// engine and directions. `sector` is the drive's block in bytes, which direct I/O is aligned to.
 ///
 /// # Errors
 /// Everything in it that can't work here.
-pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
+pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<Refusal>> {
     let file = ini::read(text).map_err(|(line, what)| {
         vec![Refusal {
             line,
@@ -51,6 +51,7 @@ pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
         .filter_map(|job| {
             Check {
                 job,
+                sector: sector.max(512),
                 found: &mut found,
             }
             .summary()
@@ -111,6 +112,8 @@ struct Summary {
 
 struct Check<'a> {
     job: &'a Job,
+    /// The drive's block, in bytes.
+    sector: u32,
     found: &'a mut Vec<Refusal>,
 }
 
@@ -173,8 +176,12 @@ impl Check<'_> {
         self.direct();
         let number = |text: &str| text.parse().ok();
         let region = self.region();
-        let wanted = "a multiple of 512 bytes such as 4k (fio reads 4KiB as 4000 bytes)";
-        let block_size = self.read(&["bs", "blocksize"], 4096, blocks, wanted);
+        let sector = self.sector;
+        let wanted = format!(
+            "a multiple of {sector} bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)"
+        );
+        let blocks = |text: &str| blocks(text, sector);
+        let block_size = self.read(&["bs", "blocksize"], 4096, blocks, &wanted);
         let iodepth = self.read(&["iodepth"], 1, number, "a number");
         let jobs = |text: &str| text.parse().ok().filter(|n| (1..=MAX_JOBS).contains(n));
         let clones = self.read(&["numjobs"], 1, jobs, "a number from 1 to 64");
@@ -407,12 +414,12 @@ impl Check<'_> {
 }
 
 /// The first of `4k,8k` (reads, writes); None unless direct I/O can have each.
-fn blocks(text: &str) -> Option<u32> {
+fn blocks(text: &str, sector: u32) -> Option<u32> {
     let sizes = text.split(',').map(|one| {
         let bytes = ini::bytes(one)?;
         u32::try_from(bytes)
             .ok()
-            .filter(|n| *n > 0 && n.is_multiple_of(512))
+            .filter(|n| *n > 0 && n.is_multiple_of(sector))
     });
     let sizes: Option<Vec<u32>> = sizes.collect();
     sizes?.first().copied()

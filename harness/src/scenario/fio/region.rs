@@ -9,9 +9,6 @@ use super::Check;
 /// to leave alone.
 const WHOLE: u64 = 4096;
 
-/// What direct I/O aligns an offset to, in bytes, at the least.
-const SECTOR: u64 = 512;
-
 /// The part of a file that a job uses, by fio's options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Region {
@@ -88,8 +85,10 @@ impl Check<'_> {
     }
 
     fn offset(&mut self, name: &str) -> Option<u64> {
-        let aligned = |text: &str| super::ini::bytes(text).filter(|n| n.is_multiple_of(SECTOR));
-        self.read(&[name], 0, aligned, "a number of bytes, a multiple of 512")
+        let sector = u64::from(self.sector);
+        let aligned = |text: &str| super::ini::bytes(text).filter(|n| n.is_multiple_of(sector));
+        let wanted = format!("a number of bytes, a multiple of {sector}, the drive's block");
+        self.read(&[name], 0, aligned, &wanted)
     }
 
     /// Refuses a part that begins behind its file's end, or ends where nobody can count.

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
+    super::job_file(text, 512)
+}
+
 const TWO: &str = "
     [global]
     ioengine=libaio
@@ -194,10 +198,10 @@ fn what_fio_would_refuse_or_read_otherwise_is_refused_before_any_boot() {
     9: job `j`, `direct=0`: I/O through the page cache is not what is measured; write direct=1
     9: job `j`, `end_fsync`: fio takes 0 or 1 for it, and no words; write end_fsync=1 or end_fsync=0
     9: job `j`, `hipri`: it is an option of io_uring and pvsync2, not of libaio; leave it out
-    9: job `j`, `bs=4KiB`: it is not a multiple of 512 bytes such as 4k (fio reads 4KiB as 4000 bytes); write a multiple of 512 bytes such as 4k (fio reads 4KiB as 4000 bytes)
+    9: job `j`, `bs=4KiB`: it is not a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes); write a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)
     8: job `j`, `size=50%`: it is not a number of bytes, such as 64m; write a number of bytes, such as 64m
-    9: job `j`, `offset=25%`: it is not a number of bytes, a multiple of 512; write a number of bytes, a multiple of 512
-    9: job `j`, `offset=100`: it is not a number of bytes, a multiple of 512; write a number of bytes, a multiple of 512
+    9: job `j`, `offset=25%`: it is not a number of bytes, a multiple of 512, the drive's block; write a number of bytes, a multiple of 512, the drive's block
+    9: job `j`, `offset=100`: it is not a number of bytes, a multiple of 512, the drive's block; write a number of bytes, a multiple of 512, the drive's block
     8: job `j`, `filesize=1m-4m`: it is not a number of bytes, such as 64m; write a number of bytes, such as 64m
     9: job `j`, `offset`: a clone of the job begins behind the end of its file; write a smaller offset, or a larger filesize
     9: job `j`, `numjobs=0`: it is not a number from 1 to 64; write a number from 1 to 64
@@ -225,4 +229,16 @@ fn what_fio_allocates_in_a_way_of_its_own_it_makes_itself() {
         reader("size=1m\nfilename=f\n")
     );
     assert_eq!(job_file(&both).unwrap().1.files[0].layout, Layout::Append);
+}
+
+#[test]
+fn what_the_drives_block_does_not_divide_is_refused_before_any_boot() {
+    let small = reader("size=16m\noffset=512\n").replace("bs=4k", "bs=512");
+    assert!(job_file(&small).is_ok());
+    let found = super::job_file(&small, 4096).unwrap_err();
+    let said: Vec<&str> = found.iter().map(|r| r.what.as_str()).collect();
+    assert!(
+        said.len() == 2 && said.iter().all(|what| what.contains("multiple of 4096")),
+        "{said:?}"
+    );
 }
