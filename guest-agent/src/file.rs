@@ -10,10 +10,11 @@ use crate::{
 };
 use diorama_wire::{Layout, Sync, Workload};
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
+    io,
     os::{
         fd::AsRawFd,
-        unix::fs::{FileExt, OpenOptionsExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     ptr,
 };
@@ -151,7 +152,7 @@ impl Prepared {
         match unsafe { libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED) } {
             0 => Ok(()),
             e => {
-                let e = std::io::Error::from_raw_os_error(e);
+                let e = io::Error::from_raw_os_error(e);
                 Err(Fail::os("posix_fadvise POSIX_FADV_DONTNEED", &e))
             }
         }
@@ -187,6 +188,47 @@ impl Prepared {
         sync();
         self.audit()?;
         Ok(true)
+    }
+
+    /// Whether the file at its path is still this one, as long as it must be before a run, and as
+    /// long or, if a run extends it, longer after one. Its inode is not reused while it is open.
+    ///
+    /// # Errors
+    /// Says what is there instead, and when.
+    pub fn refuse_replaced(&self, when: &str) -> Result<()> {
+        let path = &self.path;
+        let here = self
+            .file
+            .metadata()
+            .map_err(|e| Fail::os(format_args!("fstat {path}"), &e))?;
+        let there = match fs::symlink_metadata(path) {
+            Ok(there) => there,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(Fail::wrong(format!(
+                    "{when} the file that was laid out is gone from {path}"
+                )));
+            }
+            Err(e) => return Err(Fail::os(format_args!("stat {path}"), &e)),
+        };
+        if (here.dev(), here.ino()) != (there.dev(), there.ino()) {
+            return Err(Fail::wrong(format!(
+                "{when} another file is at {path} than the one that was laid out and checked (inode \
+                 {}, not {}), of {} bytes, not {}",
+                there.ino(),
+                here.ino(),
+                there.len(),
+                self.size
+            )));
+        }
+        let grown = self.layout.grows() && there.len() > self.size;
+        if there.len() == self.size || grown {
+            return Ok(());
+        }
+        Err(Fail::wrong(format!(
+            "{when} {path} is {} bytes long, not {}",
+            there.len(),
+            self.size
+        )))
     }
 
     /// An open file as it is, for tests of what runs over it.
@@ -331,7 +373,7 @@ pub fn cached_pages(file: &File) -> Result<u64> {
         )
     };
     if map == libc::MAP_FAILED {
-        return Err(Fail::os("mmap the file", &std::io::Error::last_os_error()));
+        return Err(Fail::os("mmap the file", &io::Error::last_os_error()));
     }
     // SAFETY: the mapping above, and one byte for each of its pages.
     let returned = unsafe { libc::mincore(map, len, pages.as_mut_ptr()) };
@@ -356,6 +398,46 @@ fn wrong_flag(flags: libc::c_int, dsync: bool) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_file_at_the_path_is_found_and_so_is_another_length() {
+        let dir = std::env::temp_dir().join(format!("diorama-agent-file-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("data");
+        fs::write(&path, [0; 8192]).unwrap();
+        let prepared = |layout| Prepared {
+            file: File::open(&path).unwrap(),
+            extents: 0,
+            path: path.to_str().unwrap().into(),
+            layout,
+            dsync: false,
+            size: 8192,
+            block: 4096,
+        };
+        let (written, append) = (prepared(Layout::Written), prepared(Layout::Append));
+        let said = |file: &Prepared| {
+            file.refuse_replaced("after a run")
+                .map_err(|f| f.to_string())
+        };
+        assert_eq!(said(&written), Ok(()));
+
+        fs::write(&path, [0; 12288]).unwrap();
+        assert!(
+            said(&written)
+                .unwrap_err()
+                .contains("12288 bytes long, not 8192")
+        );
+        assert_eq!(said(&append), Ok(()));
+        fs::write(&path, [0; 4096]).unwrap();
+        assert!(said(&append).unwrap_err().contains("4096 bytes long"));
+
+        // What fio does with a file that it finds too short.
+        fs::remove_file(&path).unwrap();
+        assert!(said(&written).unwrap_err().contains("is gone"));
+        fs::write(&path, [0; 8192]).unwrap();
+        assert!(said(&written).unwrap_err().contains("another file is at"));
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_file_that_is_open_another_way_is_found() {

@@ -259,7 +259,7 @@ impl Provision<'_> {
                     build.prepare(out).map(drop)
                 });
                 let dir = dir.map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
-                (key, dir, format!("local build {}", path.display()), true)
+                (key, dir, format!("local build {}", path.display()), false)
             }
         };
         let ready = kernel::load(&dir)?;

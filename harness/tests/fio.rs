@@ -87,3 +87,107 @@ fn a_job_that_cannot_work_here_is_refused_before_any_boot() {
     let said = text(&lab.run(&["run", path.to_str().expect("UTF-8"), "--plain"]));
     assert!(said.contains("`mine.fio` cannot be read"), "{said}");
 }
+
+/// A scenario of job files by name, written beside each other; returns its path.
+fn scenario(lab: &Lab, name: &str, kernels: &str, jobs: &[(&str, &str)]) -> String {
+    let mut text = format!(
+        "name = \"{name}\"\ntitle = \"{name}\"\nbaseline = \"7.2\"\nkernels = [{kernels}]\n\
+         [measure]\nrepetitions = 2\n[filesystems.ext4]\n"
+    );
+    for (workload, job) in jobs {
+        let file = format!("{name}-{workload}.fio");
+        std::fs::write(lab.results().join(&file), job).expect("the job file, written");
+        text.push_str(&format!("[workloads.{workload}]\nfio = \"{file}\"\n"));
+    }
+    let path = lab.results().join(format!("{name}.toml"));
+    std::fs::write(&path, text).expect("the scenario, written");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// fio's default is a process for each job; offsets and filesize decide how long a file must be;
+/// comments end values. In each case fio must use the file that was audited, or the agent says
+/// WRONG RESULT and the run does not end with 0.
+#[test]
+fn published_kinds_of_job_files_run_over_the_audited_file() {
+    let test = "published_kinds_of_job_files_run_over_the_audited_file";
+    let Some(lab) = Lab::open(test) else { return };
+    let job = |more: &str| {
+        format!(
+            "[j]\nioengine=libaio\ndirect=1\nbs=4k\niodepth=8\nrw=randread\nnumber_ios=1000\n{more}"
+        )
+    };
+    let jobs = [
+        ("process", job("size=16m\n")),
+        ("thread", job("size=16m\nthread\n")),
+        ("offset", job("size=8m\noffset=4m\n")),
+        ("filesize", job("size=8m\nfilesize=16m\n")),
+        ("comment", job("size=16m ; MiB\nfilename=data ; the file\n")),
+        (
+            "clones",
+            job(
+                "size=4m\nrw=randwrite\noverwrite=1\nfilename=data\nnumjobs=3\noffset_increment=4m\n",
+            ),
+        ),
+    ];
+    let jobs: Vec<_> = jobs
+        .iter()
+        .map(|(name, job)| (*name, job.as_str()))
+        .collect();
+    let path = scenario(&lab, "kinds", "\"7.2\"", &jobs);
+    let measured = digits(&lab.measure(&[&path, "--fresh"], 0));
+    assert_eq!(measured.len(), jobs.len());
+    let cell = |workload: &str| {
+        let found = measured
+            .iter()
+            .find(|(name, _)| name.ends_with(&format!("/{workload}")));
+        &found.expect("a cell").1["guest"]
+    };
+    let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+    let blocks = |workload: &str| number(&cell(workload)["evidence"]["verified_blocks"]);
+    assert_eq!((blocks("process"), blocks("thread")), (4096, 4096));
+    assert_eq!((blocks("offset"), blocks("filesize")), (3072, 4096));
+    assert_eq!((blocks("comment"), blocks("clones")), (4096, 0));
+    for (workload, jobs) in [("process", 1), ("offset", 1), ("clones", 3)] {
+        for repetition in cell(workload)["repetitions"]
+            .as_array()
+            .expect("repetitions")
+        {
+            assert_eq!(
+                number(&repetition["ios"]),
+                1000 * jobs,
+                "{workload}: {repetition}"
+            );
+        }
+    }
+    // A process does for an I/O what a thread does.
+    let per_io = |workload: &str, counter: &str| {
+        let first = &cell(workload)["repetitions"][0];
+        number(&first[counter]) as f64 / number(&first["span_ios"]) as f64
+    };
+    for (counter, within) in [("context_switches", 0.05), ("interrupts", 0.05)] {
+        let (process, thread) = (per_io("process", counter), per_io("thread", counter));
+        assert!(
+            (process - thread).abs() < within,
+            "{counter}: {process}, {thread}"
+        );
+    }
+    let (process, thread) = (per_io("process", "user_ns"), per_io("thread", "user_ns"));
+    assert!(
+        process > 500.0 && thread > 500.0,
+        "user time: {process}, {thread}"
+    );
+}
+
+/// A kernel without polled queues must not be compared with one that has them.
+#[test]
+fn polled_completions_of_a_job_file_are_polled_or_unsupported() {
+    let test = "polled_completions_of_a_job_file_are_polled_or_unsupported";
+    let Some(lab) = Lab::open(test) else { return };
+    let job = "[j]\nioengine=io_uring\nhipri\ndirect=1\nbs=4k\niodepth=8\nrw=randread\nsize=4m\nnumber_ios=1000\n";
+    let path = scenario(&lab, "polled", "\"5.10\", \"7.2\"", &[("hipri", job)]);
+    let output = lab.run(&["run", &path, "--plain"]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("no polled completion"), "{said}");
+    assert!(!said.contains("7.2/ext4/hipri: unsupported"), "{said}");
+}

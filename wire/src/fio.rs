@@ -26,8 +26,9 @@ pub struct FioFile {
     /// Bytes that a run of fio begins with; written by the agent, with direct I/O. Not used for
     /// layouts that begin without a file.
     pub size: u64,
-    /// [`Layout::Written`] is written once and stays; [`Layout::Append`] is written anew before
-    /// each run of fio; the others are removed before each, and fio makes them.
+    /// [`Layout::Written`] is written once and stays; [`Layout::Append`] is shortened and
+    /// [`Layout::Unwritten`] allocated anew before each run of fio; [`Layout::Extending`] is removed
+    /// before each, and fio makes it.
     pub layout: Layout,
     /// Whether fio only reads it: then its content is checked at the end.
     pub read_only: bool,

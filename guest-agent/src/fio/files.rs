@@ -6,13 +6,16 @@ use crate::{
     format::MOUNT_POINT,
 };
 use diorama_wire::{Bound, Engine, FioFile, Layout, Rw, Workload};
-use std::{fs, io};
+use std::{collections::BTreeSet, fs, io, os::unix::fs::MetadataExt as _};
 
 /// Blocks that the preparation writes and the end checks: the largest of a sector to a page (512 to
 /// 4096 bytes) of which the file is a whole number.
 fn block(size: u64) -> u32 {
     1 << size.trailing_zeros().clamp(9, 12)
 }
+
+/// mkfs.ext4's own directory.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// All of them.
 pub struct Files(Vec<(FioFile, Option<Prepared>)>);
@@ -50,6 +53,45 @@ impl Files {
                     return Err(Fail::os(format_args!("remove {path}"), &e));
                 }
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a run over other files than those that were laid out: fio removes a file that it finds
+    /// too short, and lays out its own.
+    ///
+    /// # Errors
+    /// Says which, and `when`.
+    pub fn refuse_replaced(&self, when: &str) -> Result<()> {
+        let mut prepared = self.0.iter().filter_map(|(_, prepared)| prepared.as_ref());
+        prepared.try_for_each(|file| file.refuse_replaced(when))
+    }
+
+    /// The files at the paths, by inode.
+    pub fn inodes(&self) -> BTreeSet<u64> {
+        let there = self
+            .0
+            .iter()
+            .filter_map(|(file, _)| fs::metadata(path(file)).ok());
+        there.map(|there| there.ino()).collect()
+    }
+
+    /// Refuses files that nobody laid out or audited. To be called when all is measured, since it
+    /// moves a directory's time of access.
+    ///
+    /// # Errors
+    /// Names the first of them.
+    pub fn refuse_others(&self) -> Result<()> {
+        let reading = |e: io::Error| Fail::os(format_args!("read {MOUNT_POINT}"), &e);
+        for entry in fs::read_dir(MOUNT_POINT).map_err(reading)? {
+            let name = entry.map_err(reading)?.file_name();
+            let known = |file: &FioFile| *name == *file.name;
+            if name != *LOST_AND_FOUND && !self.0.iter().any(|(file, _)| known(file)) {
+                return Err(Fail::wrong(format!(
+                    "fio made {}, a file that was neither laid out nor checked",
+                    name.display()
+                )));
             }
         }
         Ok(())

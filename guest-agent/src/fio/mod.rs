@@ -7,6 +7,7 @@
 
 mod files;
 mod jobs;
+mod open;
 mod output;
 
 use crate::{
@@ -23,12 +24,12 @@ use diorama_wire::{
     Fio, FioJob, FioOverhead, FioReport, Job, Phase, Repetition,
 };
 use files::Files;
+use open::Seen;
 use output::Output;
 use std::{
     fs::{self, File},
     io,
     os::unix::process::ExitStatusExt as _,
-    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -80,6 +81,7 @@ pub fn cell(
     }
 
     debugcon::enter(Phase::Verify, "");
+    files.refuse_others()?;
     let cached_pages_after = files.refuse_cached("after the run")?;
     let verified_blocks = files.verify()?;
     Ok(CellReport {
@@ -152,16 +154,16 @@ impl Bench<'_> {
         };
         self.files.lay_again()?;
         let mut child = start(&text)?;
-        let mut direct = None;
+        let mut seen = Seen::default();
         let output = loop {
-            // The last look counts: a file that fio makes longer is open otherwise for a moment.
-            direct = opens_directly(child.id()).or(direct);
+            seen.look(child.id());
             if let Some(status) = child.try_wait().map_err(waiting)? {
                 break finish(status)?;
             }
             std::thread::sleep(LOOK);
         };
-        match direct {
+        self.files.refuse_replaced("after the warm-up")?;
+        match seen.all_direct(&self.files.inodes()) {
             Some(true) => {}
             Some(false) => return Err(Fail::wrong("fio has its file open without O_DIRECT")),
             None => return Err(Fail::wrong("no look at the running fio saw its files open")),
@@ -172,6 +174,7 @@ impl Bench<'_> {
     /// Runs fio, with the counters around it.
     fn measured(&mut self, text: &str) -> Result<(Around, Output)> {
         self.files.lay_again()?;
+        self.files.refuse_replaced("before a run of fio")?;
         let slow = self.counters.slow(Edge::Before)?;
         let fast = self.counters.fast()?;
         let before = Reading { fast, slow };
@@ -187,7 +190,9 @@ impl Bench<'_> {
             before,
             after: Reading { fast, slow },
         };
-        Ok((around, finish(status?)?))
+        let output = finish(status?)?;
+        self.files.refuse_replaced("after a run of fio")?;
+        Ok((around, output))
     }
 
     fn repetition(
@@ -299,22 +304,4 @@ fn finish(status: ExitStatus) -> Result<Output> {
         return Err(Fail::step(format!("fio ended {how}")).with_output(&(text + &words)));
     }
     output::parse(&text).map_err(|why| Fail::wrong(why).with_output(&words))
-}
-
-/// Whether all files of the file system under test that a process has open now are open
-/// `O_DIRECT`. None when it has none open, or is gone.
-fn opens_directly(pid: u32) -> Option<bool> {
-    let mut all = None;
-    for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
-        let under_test = |to: PathBuf| to.starts_with(MOUNT_POINT) && to.is_file();
-        if !fs::read_link(entry.path()).is_ok_and(under_test) {
-            continue;
-        }
-        let info = format!("/proc/{pid}/fdinfo/{}", entry.file_name().display());
-        let flags = fs::read_to_string(info).ok();
-        if let Some(flags) = flags.and_then(|info| output::open_flags(&info)) {
-            all = Some(all.unwrap_or(true) && flags & libc::O_DIRECT != 0);
-        }
-    }
-    all
 }

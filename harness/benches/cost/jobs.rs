@@ -6,7 +6,7 @@ use std::{process::Command, time::Instant};
 
 /// Measures four cells afresh from checkpoints that are there, with one job and with two, in turns.
 pub fn measure(lab: &Lab, runs: usize) -> Result<()> {
-    let one = |jobs: &str| -> Result<(f64, f64)> {
+    let one = |again: &str, jobs: &str| -> Result<(f64, f64)> {
         let began = Instant::now();
         let before = children_cpu_s();
         let done = Command::new(env!("CARGO_BIN_EXE_diorama"))
@@ -15,7 +15,7 @@ pub fn measure(lab: &Lab, runs: usize) -> Result<()> {
             .args([
                 "run",
                 "smoke",
-                "--verify",
+                again,
                 "--plain",
                 "--jobs",
                 jobs,
@@ -34,12 +34,12 @@ pub fn measure(lab: &Lab, runs: usize) -> Result<()> {
         Ok((began.elapsed().as_secs_f64(), children_cpu_s() - before))
     };
     // Checkpoints, and what --verify compares with.
-    one("1")?;
+    one("--fresh", "1")?;
     let (mut single, mut double, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let mut cpu = [Vec::new(), Vec::new()];
     for _ in 0..runs {
-        let (wall_1, cpu_1) = one("1")?;
-        let (wall_2, cpu_2) = one("2")?;
+        let (wall_1, cpu_1) = one("--verify", "1")?;
+        let (wall_2, cpu_2) = one("--verify", "2")?;
         single.push(wall_1);
         double.push(wall_2);
         ratios.push(wall_1 / wall_2);

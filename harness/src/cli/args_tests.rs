@@ -107,7 +107,8 @@ fn the_help_explains_itself() {
 
     Exit codes:
         0  everything asked for was done; a scenario's expectations, if any, held
-        1  NOT REPRODUCED, or --verify found a difference
+        1  NOT REPRODUCED or UNDECIDED; equal inputs gave other digits; --verify or
+           compare had nothing to compare
         2  bad input: command line, scenario, kernel definition, an unreadable record
         3  something could not be fetched or verified
         4  this host cannot: disk full, memory, permissions, a missing facility

@@ -25,9 +25,7 @@ pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
                         .hint(format!("its kernels are {}", names.join(", "))),
                 );
             }
-            run.scenario.baseline.clone_from(baseline);
-            // Claims about ratios were made about another baseline.
-            run.scenario.expect.retain(|claim| !claim.relative);
+            run.scenario.rebase(baseline);
         }
     }
     let (first, others) = runs.split_first().expect("clap asks for at least one run");
@@ -42,7 +40,17 @@ pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
         };
         print(&report::render(&report, Format::Terminal, &style)?)?;
     }
-    Ok(Exit::Ok)
+    Ok(exit(&report))
+}
+
+/// Equal inputs with other digits are no yes, and neither is a comparison that compares nothing.
+fn exit(report: &Report) -> Exit {
+    let comparison = &report.comparison;
+    let several = comparison.runs.len() > 1;
+    match comparison.alarms.is_empty() && (!several || comparison.answers()) {
+        true => Exit::Ok,
+        false => Exit::NotReproduced,
+    }
 }
 
 /// One run in one form.
@@ -59,16 +67,78 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
         color: to_terminal && colors(cli.color),
         ..Style::default()
     };
-    let bytes = report::render(&Report::new(&results), format, &style)?;
+    let report = Report::new(&results);
+    let bytes = report::render(&report, format, &style)?;
     match &args.output {
         None => print(&bytes)?,
         Some(path) => record::write_atomically(path, &bytes)?,
     }
-    Ok(Exit::Ok)
+    Ok(exit(&report))
 }
 
 fn read_runs(root: &Path, runs: &[String]) -> Result<Vec<Results>> {
     runs.iter()
         .map(|run| record::open(root, run).map(|(_, results)| results))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{compare::fixture, digest::Sha256, record::Outcome};
+
+    fn run(id: &str) -> Results {
+        let mut results = fixture::results();
+        results.run_id = id.into();
+        for (i, cell) in results.cells.iter_mut().enumerate() {
+            cell.inputs = Some(Sha256::of(&i.to_be_bytes()));
+        }
+        results
+    }
+
+    #[test]
+    fn a_comparison_with_an_alarm_or_of_nothing_is_no_yes() {
+        let (a, mut b) = (run("a"), run("b"));
+        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::Ok);
+        let Outcome::Measured(measured) = &mut b.cells[0].outcome else {
+            panic!("the fixture's cells are measured");
+        };
+        measured.guest.repetitions[0].interrupts += 1;
+        let report = Report::of_runs(&a, &[&b]);
+        assert_eq!(exit(&report), Exit::NotReproduced);
+        let style = Style::default();
+        let text = report::render(&report, Format::Terminal, &style).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.contains("! EQUAL INPUTS, OTHER DIGITS: 5.10/ext4/read-4k of a"),
+            "{text}"
+        );
+
+        let mut c = run("c");
+        for cell in &mut c.cells {
+            cell.inputs = None;
+        }
+        c.scenario.model.latency_ns += 1;
+        assert_eq!(exit(&Report::of_runs(&a, &[&c])), Exit::NotReproduced);
+        assert_eq!(exit(&Report::new(&a)), Exit::Ok);
+    }
+
+    #[test]
+    fn two_job_files_of_one_name_are_two_jobs() {
+        let (mut a, mut b) = (run("a"), run("b"));
+        for (run, jobs) in [(&mut a, "[j]\nthread\n"), (&mut b, "[j]\n")] {
+            for cell in &mut run.cells {
+                cell.inputs = None;
+            }
+            for workload in &mut run.scenario.workloads {
+                workload.fio = Some(diorama_wire::Fio {
+                    jobs: jobs.into(),
+                    files: Vec::new(),
+                });
+            }
+        }
+        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::NotReproduced);
+        b.scenario.workloads.clone_from(&a.scenario.workloads);
+        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::Ok);
+    }
 }

@@ -1,16 +1,22 @@
 //! The command that gives a run's digits again, for its record and its report.
 
 use super::args::{InputArgs, QemuChoice, SelectArgs};
-use crate::scenario::{KernelRef, KernelSource};
+use crate::scenario::{KernelRef, KernelSource, is_path};
+use std::path::{self, Path};
 
-/// The command line that measures the same cells with the same inputs again and compares. Choices
-/// that change no digit (jobs, checkpoints, places) are left out.
-pub fn command(select: &SelectArgs, inputs: &InputArgs) -> String {
+/// The command line that measures the same cells with the same inputs again and compares, for a
+/// shell in the repository's top directory, `root`. Choices that change no digit (jobs,
+/// checkpoints, places) are left out.
+pub fn command(select: &SelectArgs, inputs: &InputArgs, root: &Path) -> String {
+    let place = |path: &Path| place(path, root);
     let mut words = vec!["cargo".into(), "xtask".into(), "repro".into()];
-    words.push(select.scenario.clone());
+    words.push(match is_path(&select.scenario) {
+        true => place(Path::new(&select.scenario)),
+        false => select.scenario.clone(),
+    });
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     for kernel in &select.kernels {
-        add("--kernel", definition(kernel));
+        add("--kernel", definition(kernel, place));
     }
     if let Some(baseline) = &select.baseline {
         add("--baseline", baseline.clone());
@@ -33,23 +39,44 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs) -> String {
     match &inputs.qemu {
         QemuChoice::Lock => {}
         QemuChoice::System => add("--qemu", "system".into()),
-        QemuChoice::Path(path) => add("--qemu", path.display().to_string()),
+        QemuChoice::Path(path) => add("--qemu", place(path)),
     }
     words.push("--verify".into());
     let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
     quoted.join(" ")
 }
 
-fn definition(kernel: &KernelRef) -> String {
+fn definition(kernel: &KernelRef, place: impl Fn(&Path) -> String) -> String {
     let name = &kernel.name;
     match &kernel.source {
         KernelSource::Locked => name.clone(),
         KernelSource::Local { path, modules } => {
             let modules = modules.as_ref();
-            let modules = modules.map_or(String::new(), |m| format!(",modules={}", m.display()));
-            format!("{name}={}{modules}", path.display())
+            let modules = modules.map_or(String::new(), |m| format!(",modules={}", place(m)));
+            format!("{name}={}{modules}", place(path))
         }
     }
+}
+
+/// A path that was relative to the caller's directory, for somebody who is elsewhere: below the
+/// repository relative to it, which holds in every clone; absolute otherwise.
+fn place(path: &Path, root: &Path) -> String {
+    let whole = |path: &Path| path::absolute(path).map_or_else(|_| path.to_owned(), plain);
+    let (path, root) = (whole(path), whole(root));
+    match path.strip_prefix(&root) {
+        // A bare name would be a scenario's.
+        Ok(below) => format!("./{}", below.display()),
+        Err(_) => path.display().to_string(),
+    }
+}
+
+/// An absolute path without `..`. A directory before it that is a link may mean another place, so
+/// such a path stays as it is.
+fn plain(path: path::PathBuf) -> path::PathBuf {
+    if !path.components().any(|c| c == path::Component::ParentDir) {
+        return path;
+    }
+    std::fs::canonicalize(&path).unwrap_or(path)
 }
 
 /// A word as a POSIX shell takes it.
@@ -69,10 +96,14 @@ mod tests {
     use clap::Parser as _;
 
     fn replay(line: &[&str]) -> String {
+        replay_in(line, Path::new("/the/clone"))
+    }
+
+    fn replay_in(line: &[&str], root: &Path) -> String {
         let cli = Cli::try_parse_from(["diorama"].iter().chain(line)).unwrap();
         match cli.verb {
-            Verb::Repro(args) => command(&args.select, &args.measure.inputs),
-            Verb::Run(args) => command(&args.select, &args.measure.inputs),
+            Verb::Repro(args) => command(&args.select, &args.measure.inputs, root),
+            Verb::Run(args) => command(&args.select, &args.measure.inputs, root),
             other => panic!("{other:?}"),
         }
     }
@@ -82,11 +113,11 @@ mod tests {
         insta::assert_snapshot!(replay(&["repro"]), @"cargo xtask repro iomap-dio --verify");
         let line = [
             "run",
-            "my smoke.toml",
+            "/the/clone/my smoke.toml",
             "--kernel",
-            "a=b z,modules=m",
+            "a=/b z,modules=/m",
             "--kernel",
-            "c=d",
+            "c=/the/clone/d",
             "--baseline",
             "a",
             "--only-kernel",
@@ -107,10 +138,47 @@ mod tests {
             "--no-checkpoint",
             "--json",
         ];
-        insta::assert_snapshot!(replay(&line), @r"cargo xtask repro 'my smoke.toml' --kernel 'a=b z,modules=m' --kernel c=d --baseline a --only-kernel c --filesystem ext4 --workload write-4k --repetitions 3 --cmdline 'it'\''s=1' --qemu /opt/qemu --verify");
+        insta::assert_snapshot!(replay(&line), @r"cargo xtask repro './my smoke.toml' --kernel 'a=/b z,modules=/m' --kernel c=./d --baseline a --only-kernel c --filesystem ext4 --workload write-4k --repetitions 3 --cmdline 'it'\''s=1' --qemu /opt/qemu --verify");
         // What it says gives itself again.
         let said = replay(&["repro", "smoke", "--cmdline", "-x", "--only-kernel", "7.2"]);
         let words: Vec<&str> = said.split(' ').skip(2).collect();
         assert_eq!(replay(&words), said);
+    }
+
+    #[test]
+    fn paths_hold_where_the_caller_is_not() {
+        let here = std::env::current_dir().unwrap();
+        let line = [
+            "repro",
+            "a/mine.toml",
+            "--kernel",
+            "k=bzImage,modules=../m",
+            "--qemu",
+            "bin/qemu",
+        ];
+        // The caller stood in the clone, or below it: what is in the clone is in every clone.
+        let below = here.parent().unwrap();
+        let name = here.file_name().unwrap().display().to_string();
+        let said = replay_in(&line, below);
+        assert!(said.contains(&format!(" ./{name}/a/mine.toml ")), "{said}");
+        assert!(
+            said.contains(&format!("k=./{name}/bzImage,modules=")),
+            "{said}"
+        );
+        assert!(
+            said.contains(&format!("--qemu ./{name}/bin/qemu ")),
+            "{said}"
+        );
+        assert!(!said.contains("=../m"), "{said}");
+        // Elsewhere: absolute.
+        let said = replay(&line);
+        assert!(
+            said.contains(&format!(" {}/a/mine.toml ", here.display())),
+            "{said}"
+        );
+        assert!(
+            said.contains(&format!("k={}/bzImage", here.display())),
+            "{said}"
+        );
     }
 }

@@ -18,7 +18,9 @@ use crate::{
     plan::Plan,
     record::{Outcome, RunDir, write_atomically},
     report::{self, Format, Report, Style},
-    run::{self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop},
+    run::{
+        self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop, Verification,
+    },
     vm::{Deadlines, vsock::Vsock},
 };
 use std::{collections::BTreeMap, path::Path, rc::Rc, time::Duration};
@@ -94,8 +96,10 @@ pub fn repro(
         .build()
         .map_err(|e| Error::host("starting the async runtime").because(e))?;
     let results_root = context.results();
-    let dir = RunDir::create(&results_root, &plan.scenario.name, jiff::Timestamp::now())?
-        .describe(replay::command(select, &measure.inputs), formatting);
+    let dir = RunDir::create(&results_root, &plan.scenario.name, jiff::Timestamp::now())?.describe(
+        replay::command(select, &measure.inputs, &context.root),
+        formatting,
+    );
     manifest::write(&dir, &plan, context.store.root(), &slots)?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
@@ -265,7 +269,10 @@ fn conclude(
         };
         print(&report::render(&report, Format::Terminal, &style)?)?;
     }
-    if let Some(verification) = &finished.verification {
+    let differ = |v: &Verification| !v.different.is_empty();
+    let shown = finished.verification.as_ref();
+    // Of a fresh run it is said only where it is an alarm.
+    if let Some(verification) = shown.filter(|v| measure.verify || differ(v)) {
         ui.line(&format!("verify: {}", verification.summary()));
         for (cell, differences) in &verification.different {
             ui.line(&format!("  {cell}: {}", differences.join("; ")));
@@ -287,7 +294,7 @@ fn conclude(
         "record: {} (report.md, chart.svg, chart.png, results.json)",
         finished.dir.display()
     ));
-    let mut exit = exit(judge, &report, finished);
+    let mut exit = exit(judge, measure.verify, &report, finished);
     // An alarm or a cell that was not profiled is no success.
     if exit == Exit::Ok
         && let Some(explained) = explained
@@ -311,14 +318,12 @@ fn write_reports(report: &Report, style: &Style, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn exit(judge: Judge, report: &Report, finished: &Finished) -> Exit {
+fn exit(judge: Judge, verify: bool, report: &Report, finished: &Finished) -> Exit {
     if let Some(exit) = signals::exit(finished.stopped) {
         return exit;
     }
-    if finished
-        .verification
-        .as_ref()
-        .is_some_and(|v| !v.different.is_empty())
+    let verification = finished.verification.as_ref();
+    if verification.is_some_and(|v| !v.different.is_empty()) || !report.comparison.alarms.is_empty()
     {
         return Exit::NotReproduced;
     }
@@ -329,6 +334,10 @@ fn exit(judge: Judge, report: &Report, finished: &Finished) -> Exit {
         .any(|c| c.outcome.measured().is_none())
     {
         return Exit::Incomplete;
+    }
+    // Asked whether every digit is as before, with nothing to compare some with.
+    if verify && verification.is_none_or(|v| !v.holds()) {
+        return Exit::NotReproduced;
     }
     match (judge, &report.reproduction) {
         (Judge::No, _) | (_, None | Some(Reproduction::Reproduced)) => Exit::Ok,

@@ -1,13 +1,14 @@
 //! Every cell of one or several runs beside its baseline.
 
 use super::{
-    Failure, Figure, METRICS, Ratio, Verdict, failure, figure,
+    Alarm, Failure, Figure, METRICS, Ratio, Verdict, alarms, failure, figure,
+    resolution::resolution,
     verdict::{judge, judge_failures},
 };
 use crate::{
     digest::Sha256,
     record::{CellResult, Origin, Outcome, Results},
-    scenario::{CellKey, Lane, Metric},
+    scenario::{CellKey, KernelSource, Lane, Metric},
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct Comparison {
     pub cells: Vec<Cell>,
     /// What the reader of a comparison of several runs must know.
     pub notes: Vec<String>,
+    /// Cells with equal inputs and different digits.
+    pub alarms: Vec<Alarm>,
 }
 
 /// A run that is compared.
@@ -52,7 +55,46 @@ pub struct Subject {
     /// Whether everything is compared with it.
     pub baseline: bool,
     /// Whether it is the kernel that the lock names.
-    pub as_locked: bool,
+    pub locked: Locked,
+}
+
+/// Whether a kernel is one that the lock names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Locked {
+    /// It is.
+    Yes,
+    /// Another one of its series, since the lock's is gone.
+    Replaced,
+    /// A build of somebody's own, which no lock names.
+    Local,
+}
+
+impl Locked {
+    /// As reports name it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Locked::Yes => "yes",
+            Locked::Replaced => "NOT THE LOCKED KERNEL",
+            Locked::Local => "local build",
+        }
+    }
+
+    /// What a run says of one of its kernels.
+    #[must_use]
+    pub fn of(run: &Results, kernel: &str) -> Locked {
+        let mut named = run.scenario.kernels.iter();
+        let local = |source: &KernelSource| matches!(source, KernelSource::Local { .. });
+        if named.any(|k| k.name == kernel && local(&k.source)) {
+            return Locked::Local;
+        }
+        let record = run.kernels.iter().find(|k| k.name == kernel);
+        match record.is_none_or(|k| k.as_locked) {
+            true => Locked::Yes,
+            false => Locked::Replaced,
+        }
+    }
 }
 
 /// A cell beside its baseline.
@@ -98,6 +140,15 @@ impl Comparison {
         self.subjects.iter().find(|s| s.baseline)
     }
 
+    /// Whether a comparison of several runs compares anything across them.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.cells.iter().any(|cell| {
+            let mut figures = cell.against.values();
+            self.subjects[cell.subject].run > 0 && figures.any(|a| a.ratio.is_some())
+        })
+    }
+
     /// Lanes of the runs, each once, in order of first appearance.
     #[must_use]
     pub fn lanes(&self) -> Vec<Lane> {
@@ -123,6 +174,7 @@ pub fn compare(runs: &[&Results]) -> Comparison {
         })),
         cells: Vec::new(),
         notes: notes(runs),
+        alarms: alarms(runs),
     };
     for (index, run) in runs.iter().enumerate() {
         let letter = if several {
@@ -131,7 +183,6 @@ pub fn compare(runs: &[&Results]) -> Comparison {
             String::new()
         };
         for kernel in &run.scenario.kernels {
-            let record = run.kernels.iter().find(|k| k.name == kernel.name);
             comparison.subjects.push(Subject {
                 run: index,
                 kernel: kernel.name.clone(),
@@ -141,7 +192,7 @@ pub fn compare(runs: &[&Results]) -> Comparison {
                     kernel.name.clone()
                 },
                 baseline: index == 0 && kernel.name == run.scenario.baseline,
-                as_locked: record.is_none_or(|k| k.as_locked),
+                locked: Locked::of(run, &kernel.name),
             });
         }
         comparison.runs.push(Run {
@@ -161,6 +212,10 @@ pub fn compare(runs: &[&Results]) -> Comparison {
                     .push(beside(runs, run, cell, subject, is_baseline));
             }
         }
+    }
+    if several && !comparison.answers() {
+        let note = "no cell of the other runs can be compared with A's: see the verdicts for why";
+        comparison.notes.push(note.into());
     }
     comparison
 }
@@ -255,23 +310,30 @@ fn all_against(
     figures: &BTreeMap<Metric, Figure>,
     baseline: Option<(&Results, &CellResult)>,
 ) -> BTreeMap<Metric, Against> {
-    let Some((base_run, base)) = baseline else {
+    let Some((base_run, base_cell)) = baseline else {
         return without_ratio(Verdict::Incomparable {
             why: "the baseline has no such cell".into(),
         });
     };
-    if let Some(why) = different(run, cell, base_run, base) {
+    if let Some(why) = different(run, cell, base_run, base_cell) {
         return without_ratio(Verdict::Incomparable { why });
     }
-    if let Some(verdict) = judge_failures(failed, failure(&base.outcome).as_ref()) {
+    if let Some(verdict) = judge_failures(failed, failure(&base_cell.outcome).as_ref()) {
         return without_ratio(verdict);
     }
-    let base_figures = self::figures(&base.outcome);
+    let base_figures = self::figures(&base_cell.outcome);
+    let bound = |run: &Results, cell: &CellResult, metric| {
+        let measured = cell.outcome.measured();
+        measured.map_or(0.0, |m| resolution(run, &cell.key, m, metric))
+    };
     let one = |metric: Metric| match (figures.get(&metric), base_figures.get(&metric)) {
-        (Some(figure), Some(base)) => Against {
-            ratio: Ratio::of(figure, base),
-            verdict: judge(metric, cell.key.lane, figure, base),
-        },
+        (Some(figure), Some(base)) => {
+            let bound = bound(run, cell, metric).max(bound(base_run, base_cell, metric));
+            Against {
+                ratio: Ratio::of(figure, base, bound),
+                verdict: judge(metric, cell.key.lane, bound, figure, base),
+            }
+        }
         (mine, _) => Against {
             ratio: None,
             verdict: Verdict::Incomparable {
@@ -307,9 +369,10 @@ fn different(a: &Results, cell: &CellResult, b: &Results, base: &CellResult) -> 
     }
     let job = |r: &Results, key: &CellKey| {
         let mut specs = r.scenario.workloads.iter();
+        // fio's job file decides as much as what it amounts to.
         specs
             .find(|w| w.name == key.workload)
-            .map(|w| w.job.clone())
+            .map(|w| (w.job.clone(), w.fio.clone()))
     };
     if job(a, &cell.key) != job(b, &base.key) {
         return Some(format!("another job named {}", cell.key.workload));

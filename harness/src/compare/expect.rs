@@ -16,6 +16,8 @@ pub struct Claim {
     pub tested: Vec<Tested>,
     /// Kernels, file systems and workloads that it names and this run does not have.
     pub absent: Vec<String>,
+    /// The baseline that it was made about.
+    pub baseline: String,
     /// Whether it holds as a whole: [`Held::No`] when any cell contradicts it, else
     /// [`Held::Unknown`] when it is about no cell, names what the run does not have, or some
     /// cell gives no answer.
@@ -46,20 +48,39 @@ pub enum Held {
         /// Why not.
         why: String,
     },
+    /// The command line's choices took its ground: it was not tested.
+    LeftOut {
+        /// Which of them.
+        why: String,
+    },
+}
+
+impl Held {
+    /// The word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Held::Yes => "held",
+            Held::No => "NOT HELD",
+            Held::Unknown { .. } => "UNDECIDED",
+            Held::LeftOut { .. } => "left out",
+        }
+    }
 }
 
 /// The verdict over all claims.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Reproduction {
-    /// Every claim holds.
+    /// Every claim that was tested holds, those among them that make the scenario's point.
     Reproduced,
     /// At least one measured cell contradicts a claim.
     NotReproduced {
         /// One per contradiction, then one per missing answer.
         reasons: Vec<String>,
     },
-    /// Nothing measured contradicts a claim, but some answer is missing.
+    /// Nothing measured contradicts a claim, but some answer is missing, or a claim that makes the
+    /// scenario's point was left out.
     Undecided {
         /// One per missing answer.
         reasons: Vec<String>,
@@ -93,8 +114,8 @@ impl Claim {
     /// The claim in words: "write-4k of 5.10, 6.1 on ext4: IOPS relative to 7.2 between 0.6 and
     /// 0.85".
     #[must_use]
-    pub fn words(&self, baseline: &str) -> String {
-        let e = &self.expect;
+    pub fn words(&self) -> String {
+        let (e, baseline) = (&self.expect, &self.baseline);
         let list = |names: &[String], all: &str| match names {
             [] => all.to_owned(),
             some => some.join(", "),
@@ -109,8 +130,12 @@ impl Claim {
         } else {
             "every kernel"
         };
+        let without = match e.without.as_slice() {
+            [] => String::new(),
+            names => format!(" (in this run without {})", names.join(", ")),
+        };
         format!(
-            "{} of {} on {}: {}{relative} {}",
+            "{} of {} on {}: {}{relative} {}{without}",
             list(&e.workloads, "every workload"),
             list(&e.kernels, everyone),
             list(&e.filesystems, "every file system"),
@@ -129,27 +154,49 @@ fn bounds(e: &Expect) -> String {
     }
 }
 
-/// Tests every claim of a run's scenario, in its order. The figures' medians decide.
+/// Tests every claim of a run's scenario, in its order; the figures' medians decide. Those that the
+/// command line left out come last.
 #[must_use]
 pub fn claims(results: &Results) -> Vec<Claim> {
     let comparison = compare(&[results]);
-    let expect = results.scenario.expect.iter();
-    expect.map(|e| test(e, &comparison)).collect()
+    let scenario = &results.scenario;
+    let tested = scenario.expect.iter();
+    let tested = tested.map(|e| test(e, &scenario.baseline, &comparison));
+    let left_out = scenario.left_out.iter().map(|left_out| Claim {
+        expect: left_out.claim.clone(),
+        tested: Vec::new(),
+        absent: Vec::new(),
+        baseline: left_out.baseline.clone(),
+        held: Held::LeftOut {
+            why: left_out.why.clone(),
+        },
+    });
+    tested.chain(left_out).collect()
 }
 
 /// Whether the scenario's claims were reproduced; `None` when it makes none.
 #[must_use]
 pub fn reproduction(results: &Results) -> Option<Reproduction> {
-    conclude(&claims(results), &results.scenario.baseline)
+    conclude(&claims(results))
 }
 
-fn conclude(claims: &[Claim], baseline: &str) -> Option<Reproduction> {
+fn conclude(claims: &[Claim]) -> Option<Reproduction> {
     if claims.is_empty() {
         return None;
     }
     let (mut against, mut missing) = (Vec::new(), Vec::new());
+    // Records of earlier versions mark none.
+    let unmarked = claims.iter().all(|claim| !claim.expect.point);
     for claim in claims {
-        let words = claim.words(baseline);
+        let (words, baseline) = (claim.words(), &claim.baseline);
+        if let Held::LeftOut { why } = &claim.held {
+            if unmarked || claim.expect.point {
+                missing.push(format!(
+                    "left out, and it makes the scenario's point: {words}: {why}"
+                ));
+            }
+            continue;
+        }
         if claim.tested.is_empty() || !claim.absent.is_empty() {
             missing.push(format!("{words}: {}", not_in_run(claim)));
         }
@@ -163,7 +210,9 @@ fn conclude(claims: &[Claim], baseline: &str) -> Option<Reproduction> {
                     t.value.map_or("absent".into(), |v| format!("{v:.4}")),
                     bounds(&claim.expect),
                 )),
-                Held::Unknown { why } => missing.push(format!("{}: {why}", t.key)),
+                Held::Unknown { why } | Held::LeftOut { why } => {
+                    missing.push(format!("{}: {why}", t.key));
+                }
             }
         }
     }
@@ -196,25 +245,22 @@ fn quantity(e: &Expect, baseline: &str) -> String {
     }
 }
 
-fn test(expect: &Expect, comparison: &Comparison) -> Claim {
+fn test(expect: &Expect, baseline: &str, comparison: &Comparison) -> Claim {
     let names =
         |selector: &[String], name: &str| selector.is_empty() || selector.iter().any(|s| s == name);
     let selected = comparison.cells.iter().filter(|cell| {
         names(&expect.kernels, &cell.key.kernel)
             && names(&expect.filesystems, &cell.key.filesystem)
             && names(&expect.workloads, &cell.key.workload)
-            // The baseline relative to itself says nothing, unless the claim names it.
-            && !(expect.relative
-                && expect.kernels.is_empty()
-                && comparison.subjects[cell.subject].baseline)
+            // The baseline relative to itself says nothing.
+            && !(expect.relative && comparison.subjects[cell.subject].baseline)
     });
-    let tested: Vec<Tested> = selected
-        .map(|cell| test_cell(expect, comparison, cell))
-        .collect();
+    let tested: Vec<Tested> = selected.map(|cell| test_cell(expect, cell)).collect();
     let mut claim = Claim {
         expect: expect.clone(),
         tested,
         absent: absent(expect, comparison),
+        baseline: baseline.to_owned(),
         held: Held::Yes,
     };
     claim.held = if claim.tested.iter().any(|t| t.held == Held::No) {
@@ -246,8 +292,8 @@ fn absent(expect: &Expect, comparison: &Comparison) -> Vec<String> {
         .collect()
 }
 
-fn test_cell(expect: &Expect, comparison: &Comparison, cell: &super::Cell) -> Tested {
-    let value = value(expect, comparison, cell);
+fn test_cell(expect: &Expect, cell: &super::Cell) -> Tested {
+    let value = value(expect, cell);
     let held = match (&value, expect.at_least, expect.at_most) {
         (Err(why), ..) => Held::Unknown { why: why.clone() },
         (Ok(_), None, None) => Held::Unknown {
@@ -269,7 +315,7 @@ fn test_cell(expect: &Expect, comparison: &Comparison, cell: &super::Cell) -> Te
     }
 }
 
-fn value(expect: &Expect, comparison: &Comparison, cell: &super::Cell) -> Result<f64, String> {
+fn value(expect: &Expect, cell: &super::Cell) -> Result<f64, String> {
     let not_measured = |f: &Failure| format!("{}: {}", f.word, f.why);
     if let Some(failure) = &cell.failure {
         return Err(not_measured(failure));
@@ -279,9 +325,6 @@ fn value(expect: &Expect, comparison: &Comparison, cell: &super::Cell) -> Result
     let figure = figure.ok_or_else(|| format!("the kernel gives no {title}"))?;
     if !expect.relative {
         return Ok(figure.median);
-    }
-    if comparison.subjects[cell.subject].baseline {
-        return Ok(1.0);
     }
     let against = cell.against.get(&expect.metric);
     let ratio = against.and_then(|a| a.ratio.map(|r| r.value));

@@ -222,6 +222,8 @@ fn scenario() -> Scenario {
         at_least: low,
         at_most: high,
         because: "completions are deferred to a workqueue up to 6.18".into(),
+        point: false,
+        without: Vec::new(),
     };
     let old = ["5.10", "6.1", "6.12", "6.18"];
     Scenario {
@@ -262,6 +264,7 @@ fn scenario() -> Scenario {
             warmup_ios: 0,
             phase_step_ns: 731_000,
         },
+        left_out: Vec::new(),
         expect: vec![
             expect(
                 Metric::Iops,

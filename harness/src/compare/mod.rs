@@ -2,6 +2,7 @@
 //! scenario's expectations held.
 
 pub mod agreement;
+mod alarm;
 mod cells;
 mod expect;
 mod figure;
@@ -9,9 +10,11 @@ mod figure;
 pub(crate) mod fixture;
 mod metric;
 mod outcome;
+mod resolution;
 mod verdict;
 
-pub use cells::{Against, Cell, Comparison, Run, Subject, compare};
+pub use alarm::{Alarm, Place, alarms, differences, memory_compared};
+pub use cells::{Against, Cell, Comparison, Locked, Run, Subject, compare};
 pub use expect::{Claim, Held, Reproduction, Tested, claims, reproduction};
 pub use figure::{Figure, figure};
 pub use metric::{Better, METRICS, MetricFacts};

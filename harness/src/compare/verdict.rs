@@ -18,26 +18,29 @@ pub struct Ratio {
     pub high: f64,
     /// Whether the two figures' ranges overlap, so that the ratio cannot be told from 1.
     pub within_noise: bool,
+    /// The least relative difference of the medians that is called one.
+    pub resolution: f64,
 }
 
 impl Ratio {
     /// `None` when the baseline's range reaches down to 0, where a ratio means nothing.
     #[must_use]
-    pub fn of(figure: &Figure, baseline: &Figure) -> Option<Ratio> {
+    pub fn of(figure: &Figure, baseline: &Figure, resolution: f64) -> Option<Ratio> {
         (baseline.min > 0.0).then(|| Ratio {
             value: figure.median / baseline.median,
             low: figure.min / baseline.max,
             high: figure.max / baseline.min,
             within_noise: figure.overlaps(baseline),
+            resolution,
         })
     }
 
     /// Whether no difference is claimed, which reports mark `~`: the ranges overlap, or the medians
-    /// are closer than [`RESOLUTION`].
+    /// are closer than the resolution.
     #[must_use]
     pub fn is_no_difference(&self) -> bool {
         // Relative to the larger of the two, as in `judge`.
-        self.within_noise || (self.value - 1.0).abs() < RESOLUTION * self.value.max(1.0)
+        self.within_noise || (self.value - 1.0).abs() < self.resolution * self.value.max(1.0)
     }
 }
 
@@ -101,10 +104,16 @@ impl Verdict {
 ///
 /// The rules, in this order: a lane in which equal inputs do not give equal digits needs
 /// interleaved repeats and a confidence interval, which ranges are not; one repetition has no
-/// range; overlapping ranges are no difference; a difference below [`RESOLUTION`] has no known
-/// cause, nor has one of a few events over a whole span ([`super::MetricFacts::floor`]); everything else is a difference, in the direction the metric calls better or worse.
+/// range; overlapping ranges are no difference; a difference below `resolution` ([`RESOLUTION`], or
+/// more for a figure that is known to wander) has no known cause, nor has one of a few events over a whole span ([`super::MetricFacts::floor`]); everything else is a difference, in the direction the metric calls better or worse.
 #[must_use]
-pub fn judge(metric: Metric, lane: Lane, figure: &Figure, baseline: &Figure) -> Verdict {
+pub fn judge(
+    metric: Metric,
+    lane: Lane,
+    resolution: f64,
+    figure: &Figure,
+    baseline: &Figure,
+) -> Verdict {
     let inconclusive = |why: &str| Verdict::Inconclusive { why: why.into() };
     if !lane.is_exact() {
         return inconclusive(
@@ -119,8 +128,11 @@ pub fn judge(metric: Metric, lane: Lane, figure: &Figure, baseline: &Figure) -> 
     }
     // Relative to the larger of the two: symmetric, and a baseline of 0 needs no special case.
     let difference = figure.median - baseline.median;
-    if difference.abs() < RESOLUTION * figure.median.max(baseline.median) {
-        return inconclusive("the difference is below the resolution of 0.5%");
+    if difference.abs() < resolution * figure.median.max(baseline.median) {
+        let percent = 100.0 * resolution;
+        return inconclusive(&format!(
+            "the difference is below the resolution of {percent:.1}%"
+        ));
     }
     if difference.abs() < metric.facts().floor {
         return inconclusive("the difference is a few events, not one per I/O");
@@ -169,7 +181,7 @@ mod tests {
     }
 
     fn exact(metric: Metric, figure: &Figure, baseline: &Figure) -> &'static str {
-        judge(metric, Lane::EXACT, figure, baseline).word()
+        judge(metric, Lane::EXACT, RESOLUTION, figure, baseline).word()
     }
 
     #[test]
@@ -188,7 +200,10 @@ mod tests {
             for spread in [0.0, 0.0005, 0.01, 0.3] {
                 let x = figure(a * (1.0 - spread), a, a * (1.0 + spread));
                 let y = figure(b * (1.0 - spread), b, b * (1.0 + spread));
-                let (xy, yx) = (Ratio::of(&x, &y).unwrap(), Ratio::of(&y, &x).unwrap());
+                let (xy, yx) = (
+                    Ratio::of(&x, &y, RESOLUTION).unwrap(),
+                    Ratio::of(&y, &x, RESOLUTION).unwrap(),
+                );
                 assert!((xy.value * yx.value - 1.0).abs() < 1e-12);
                 assert!(xy.low <= xy.value && xy.value <= xy.high);
                 assert_eq!(xy.within_noise, yx.within_noise);
@@ -212,7 +227,7 @@ mod tests {
                 let one = figure(1.0, 1.0, 1.0);
                 let word = exact(Metric::Iops, &x, &one);
                 let claimed = word == "regressed" || word == "improved";
-                let ratio = Ratio::of(&x, &one).unwrap();
+                let ratio = Ratio::of(&x, &one, RESOLUTION).unwrap();
                 assert_eq!(ratio.is_no_difference(), !claimed, "{value} {spread}");
             }
         }
@@ -222,13 +237,23 @@ mod tests {
     fn touching_ranges_are_no_difference() {
         let (a, b) = (figure(90.0, 95.0, 99.0), figure(99.0, 100.0, 101.0));
         assert_eq!(exact(Metric::Iops, &a, &b), "same");
-        assert!(Ratio::of(&a, &b).unwrap().within_noise);
+        assert!(Ratio::of(&a, &b, RESOLUTION).unwrap().within_noise);
     }
 
     #[test]
     fn a_tiny_difference_outside_the_ranges_is_inconclusive() {
         let (a, b) = (figure(99.7, 99.7, 99.7), figure(100.0, 100.0, 100.0));
         assert_eq!(exact(Metric::Iops, &a, &b), "inconclusive");
+    }
+
+    #[test]
+    fn what_wanders_by_a_percent_is_no_improvement() {
+        let (a, b) = (figure(100.6, 100.7, 100.8), figure(99.9, 100.0, 100.1));
+        assert_eq!(exact(Metric::Iops, &a, &b), "improved");
+        let wider = judge(Metric::Iops, Lane::EXACT, 0.04, &a, &b);
+        insta::assert_snapshot!(wider.why().unwrap(), @"the difference is below the resolution of 4.0%");
+        assert!(Ratio::of(&a, &b, 0.04).unwrap().is_no_difference());
+        assert!(!Ratio::of(&a, &b, RESOLUTION).unwrap().is_no_difference());
     }
 
     #[test]
@@ -245,7 +270,10 @@ mod tests {
             device: Device::Vfio,
             clock: Clock::Wall,
         };
-        assert_eq!(judge(Metric::Iops, wall, &a, &b).word(), "inconclusive");
+        assert_eq!(
+            judge(Metric::Iops, wall, RESOLUTION, &a, &b).word(),
+            "inconclusive"
+        );
         a.n = 1;
         assert_eq!(exact(Metric::Iops, &a, &b), "inconclusive");
     }
@@ -253,7 +281,7 @@ mod tests {
     #[test]
     fn a_baseline_of_zero_has_no_ratio_but_a_verdict() {
         let (two, zero) = (figure(1.9, 2.0, 2.0), figure(0.0, 0.0, 0.0));
-        assert_eq!(Ratio::of(&two, &zero), None);
+        assert_eq!(Ratio::of(&two, &zero, RESOLUTION), None);
         assert_eq!(
             exact(Metric::ContextSwitchesPerIo, &two, &zero),
             "regressed"

@@ -62,7 +62,8 @@ pub struct KernelRecord {
     pub image: Option<Sha256>,
     /// sha256 of the initramfs it was booted with.
     pub initramfs: Option<Sha256>,
-    /// Whether this is the kernel the lock names (local builds: true).
+    /// Whether this is the kernel the lock names. A local build is not (records of earlier versions
+    /// say that it is; the scenario tells).
     pub as_locked: bool,
 }
 

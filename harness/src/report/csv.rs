@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::{
-    compare::{Against, METRICS},
+    compare::{Against, Locked, METRICS},
     error::{Error, Result},
     record::Origin,
 };
@@ -85,7 +85,11 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
                     verdict(subject.baseline, against),
                     why.unwrap_or(""),
                     &(cell.origin == Origin::Cached).to_string(),
-                    if subject.as_locked { "yes" } else { "NO" },
+                    match subject.locked {
+                        Locked::Yes => "yes",
+                        Locked::Replaced => "NO",
+                        Locked::Local => "local",
+                    },
                     &cell.inputs.map_or(String::new(), |d| d.to_string()),
                 ])
                 .map_err(failed)?;

@@ -3,7 +3,7 @@
 
 use super::Report;
 use crate::{
-    compare::{Blame, Held},
+    compare::{Blame, Held, Locked},
     error::{Error, Result},
 };
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
@@ -54,6 +54,14 @@ fn cells(report: &Report) -> TestSuite {
         case.add_property(("lane", cell.key.lane.to_string().as_str()));
         suite.add_test_case(case);
     }
+    for alarm in &report.comparison.alarms {
+        let status = failing(NonSuccessKind::Failure, "other digits", &alarm.words());
+        let name = format!(
+            "{} of {}: equal digits",
+            alarm.other.key, alarm.other.run_id
+        );
+        suite.add_test_case(case("cells", &name, status));
+    }
     suite
 }
 
@@ -68,6 +76,11 @@ fn claims(report: &Report) -> TestSuite {
                 let why = values.collect::<Vec<_>>().join(", ");
                 failing(NonSuccessKind::Failure, "not held", &why)
             }
+            Held::LeftOut { why } => {
+                let mut status = TestCaseStatus::skipped();
+                status.set_message(format!("left out: {why}"));
+                status
+            }
             Held::Unknown { why } => failing(NonSuccessKind::Error, "undecided", why),
         };
         suite.add_test_case(case("claims", words, status));
@@ -79,11 +92,11 @@ fn kernels(report: &Report) -> TestSuite {
     let mut suite = TestSuite::new("kernels");
     for kernel in &report.kernels {
         let status = match &kernel.record {
-            Some(record) if record.as_locked => TestCaseStatus::success(),
+            Some(_) if kernel.locked == Locked::Yes => TestCaseStatus::success(),
             // Not a failed test: whoever wants that says --locked. But never silently green.
             Some(record) => {
                 let mut status = TestCaseStatus::skipped();
-                status.set_message(format!("NOT THE LOCKED KERNEL: {}", record.origin));
+                status.set_message(format!("{}: {}", kernel.locked.word(), record.origin));
                 status
             }
             None => failing(

@@ -141,7 +141,7 @@ fn verdict(report: &Report) -> Vec<String> {
                 claim.expect.because.clone(),
                 claim.tested.len().to_string(),
                 values(claim),
-                held(&claim.held).into(),
+                held(&claim.held),
             ]
         }),
     ));
@@ -158,11 +158,13 @@ fn values(claim: &Claim) -> String {
     }
 }
 
-pub(super) fn held(held: &Held) -> &'static str {
+/// What became of a claim, and why it was left out, if it was.
+pub(super) fn held(held: &Held) -> String {
     match held {
-        Held::Yes => "yes",
-        Held::No => "NO",
-        Held::Unknown { .. } => "UNDECIDED",
+        Held::Yes => "yes".into(),
+        Held::No => "NO".into(),
+        Held::Unknown { .. } => held.word().into(),
+        Held::LeftOut { why } => format!("{}: {why}", held.word()),
     }
 }
 
@@ -213,12 +215,7 @@ fn kernels(report: &Report) -> String {
                     label,
                     r.release.clone().unwrap_or_else(|| "unknown".into()),
                     r.origin.clone(),
-                    if r.as_locked {
-                        "yes"
-                    } else {
-                        "NOT THE LOCKED KERNEL"
-                    }
-                    .into(),
+                    k.locked.word().into(),
                     hash(r.image),
                     hash(r.initramfs),
                 ],

@@ -10,6 +10,13 @@ const PATH_LENGTH: &str = "What is compared is path length: instructions, contex
 pub(super) fn sentences(results: &Results) -> Vec<String> {
     let lane = results.scenario.lane;
     let repetitions = results.scenario.measure.repetitions;
+    let wider = match results.scenario.needs_fio() {
+        true => {
+            " (or, for a rate by fio that the drive's bandwidth bounds, within one bandwidth period by the \
+             window)"
+        }
+        false => "",
+    };
     let common = [
         format!(
             "After an uncounted warm-up every cell is measured {repetitions} times, each repetition \
@@ -19,9 +26,10 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
         "Rates count the I/Os reaped in a repetition's window; costs per I/O are counters of the \
          whole guest until the last of the window's I/Os was reaped."
             .to_owned(),
-        "A ratio compares medians on the same file system and workload, and is marked ~, no \
-         difference, when the two ranges overlap or the medians are within 0.5%."
-            .to_owned(),
+        format!(
+            "A ratio compares medians on the same file system and workload, and is marked ~, no \
+             difference, when the two ranges overlap or the medians are within 0.5%{wider}."
+        ),
     ];
     let (first, last) = if lane.is_exact() && results.scenario.smp > 1 {
         (

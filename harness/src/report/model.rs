@@ -2,7 +2,7 @@
 
 use super::{Why, axis::Axis, method, setup};
 use crate::{
-    compare::{self, Claim, Comparison, Failure, Reproduction},
+    compare::{self, Alarm, Claim, Comparison, Failure, Locked, Reproduction},
     record::{KernelRecord, Origin, Results},
     scenario::{CellKey, Lane},
 };
@@ -55,6 +55,8 @@ pub struct Kernel {
     pub label: String,
     /// Whether everything is compared with it.
     pub baseline: bool,
+    /// Whether it is the one that the lock names.
+    pub locked: Locked,
     /// What it was; absent when the run has no record of it.
     pub record: Option<KernelRecord>,
 }
@@ -115,7 +117,7 @@ impl Report {
             reproduction: single.then(|| compare::reproduction(first)).flatten(),
             claims: claims
                 .into_iter()
-                .map(|claim| (claim.words(baseline), claim))
+                .map(|claim| (claim.words(), claim))
                 .collect(),
             why: vec![],
             failures: failures(&comparison),
@@ -140,13 +142,15 @@ impl Report {
         baseline.map_or("the baseline", |s| s.label.as_str())
     }
 
-    /// What must not be overlooked: kernels that are not the locked ones, and cells that failed.
+    /// What must not be overlooked: digits that differ under equal inputs, kernels that are not the
+    /// locked ones, and cells that failed.
     pub(super) fn alarms(&self) -> Vec<String> {
         let replaced = self.replaced().map(|k| {
             let origin = k.record.as_ref().map_or("unknown", |r| r.origin.as_str());
             format!("{} is NOT THE LOCKED KERNEL: {origin}", k.label)
         });
-        let mut alarms: Vec<String> = replaced.collect();
+        let differ = self.comparison.alarms.iter().map(Alarm::words);
+        let mut alarms: Vec<String> = differ.chain(replaced).collect();
         if !self.failures.is_empty() {
             alarms.push(format!(
                 "{} of {} cells WERE NOT MEASURED",
@@ -159,9 +163,7 @@ impl Report {
 
     /// Kernels that are not those that the lock names.
     pub(super) fn replaced(&self) -> impl Iterator<Item = &Kernel> {
-        self.kernels
-            .iter()
-            .filter(|k| k.record.as_ref().is_some_and(|r| !r.as_locked))
+        self.kernels.iter().filter(|k| k.locked == Locked::Replaced)
     }
 
     /// Where the figures came from, for footnotes.
@@ -180,6 +182,7 @@ fn kernels(runs: &[&Results], comparison: &Comparison) -> Vec<Kernel> {
     let of = |s: &compare::Subject| Kernel {
         label: s.label.clone(),
         baseline: s.baseline,
+        locked: s.locked,
         record: runs[s.run]
             .kernels
             .iter()

@@ -1,6 +1,7 @@
 //! Org: tables as Emacs writes them and as the original report's mail showed them.
 
 use super::{Report, Style, markdown::held, table::Table, tables};
+use crate::compare::Locked;
 
 /// Renders the whole report.
 pub(super) fn render(report: &Report, style: &Style) -> String {
@@ -84,10 +85,9 @@ fn kernels(report: &Report) -> Vec<String> {
                 r.origin,
                 r.image.map_or("unknown".into(), |d| d.to_string()),
                 r.initramfs.map_or("unknown".into(), |d| d.to_string()),
-                if r.as_locked {
-                    ""
-                } else {
-                    ", NOT THE LOCKED KERNEL"
+                match k.locked {
+                    Locked::Yes => String::new(),
+                    other => format!(", {}", other.word()),
                 }
             ),
         })

@@ -5,7 +5,7 @@ use super::{
     table::{Entry, Group, Row, Table, Tone, number, thousands},
 };
 use crate::{
-    compare::{Cell, Figure, RESOLUTION, Subject, Verdict},
+    compare::{Cell, Figure, Locked, RESOLUTION, Subject, Verdict},
     scenario::{Clock, Lane, Metric},
 };
 
@@ -52,8 +52,9 @@ pub(super) fn relative(report: &Report, metric: Metric) -> Table {
     let mut footnotes = Vec::new();
     if any(&groups, |e| e.mark.is_some()) {
         footnotes.push(format!(
-            "~ no difference: the two ranges overlap, or the medians are within {}%.",
-            100.0 * RESOLUTION
+            "~ no difference: the two ranges overlap, or the medians are within {}%{}.",
+            100.0 * RESOLUTION,
+            wider(report, metric)
         ));
     }
     footnotes.extend(kernel_footnotes(report));
@@ -71,6 +72,19 @@ pub(super) fn relative(report: &Report, metric: Metric) -> Table {
         columns: report.comparison.workloads.clone(),
         groups,
         footnotes,
+    }
+}
+
+/// What to add where a figure is known to wander by more than the resolution.
+fn wider(report: &Report, metric: Metric) -> String {
+    let cells = report.comparison.cells.iter();
+    let ratios = cells.filter_map(|cell| cell.against.get(&metric)?.ratio);
+    let widest = ratios.map(|r| r.resolution).fold(RESOLUTION, f64::max);
+    if widest > RESOLUTION {
+        let percent = 100.0 * widest;
+        format!(" (up to {percent:.1}% where fio's rate is bound by the drive's bandwidth)")
+    } else {
+        String::new()
     }
 }
 
@@ -216,10 +230,9 @@ fn rows(
 }
 
 fn label(subject: &Subject) -> String {
-    if subject.as_locked {
-        subject.label.clone()
-    } else {
-        format!("{} !", subject.label)
+    match subject.locked {
+        Locked::Replaced => format!("{} !", subject.label),
+        Locked::Yes | Locked::Local => subject.label.clone(),
     }
 }
 

@@ -265,14 +265,17 @@ fn verdict(out: &mut Out, report: &Report) {
     out.line("", "");
     out.line(&format!("Claims ({})", report.lane), "1");
     for (words, claim) in &report.claims {
-        let (mark, tone) = match &claim.held {
-            Held::Yes => ("held", "32"),
-            Held::No => ("NOT HELD", LOUD),
-            Held::Unknown { .. } => ("UNDECIDED", LOUD),
+        let tone = match &claim.held {
+            Held::Yes => "32",
+            Held::No | Held::Unknown { .. } | Held::LeftOut { .. } => LOUD,
+        };
+        let why = match &claim.held {
+            Held::LeftOut { why } => format!(": {why}"),
+            _ => String::new(),
         };
         out.put("  ", "");
-        out.put(mark, tone);
-        out.line(&format!(": {words}"), "");
+        out.put(claim.held.word(), tone);
+        out.line(&format!(": {words}{why}"), "");
     }
     let tone = match reproduction {
         Reproduction::Reproduced => "1;32",

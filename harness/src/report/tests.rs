@@ -210,7 +210,7 @@ fn a_replaced_kernel_and_failing_cells_are_loud_in_every_format() {
         let text = plain(&report, format).to_lowercase();
         let replaced = match format {
             Format::Csv => "true,no,",
-            Format::Json => "\"as_locked\": false",
+            Format::Json => "\"locked\": \"replaced\"",
             _ => "not the locked kernel",
         };
         assert!(text.contains(replaced), "{format:?}");
@@ -345,4 +345,78 @@ fn a_run_without_a_measured_cell_still_renders_everywhere() {
         );
     }
     assert!(plain(&report, Format::Terminal).contains("40 of 40 cells WERE NOT MEASURED"));
+}
+
+#[test]
+fn a_build_of_ones_own_is_called_so_in_every_format() {
+    let mut results = fixture::results();
+    results.scenario.kernels[0].source = crate::scenario::KernelSource::Local {
+        path: "bzImage".into(),
+        modules: None,
+    };
+    results.kernels[0].origin = "local build bzImage".into();
+    // Records of earlier versions say `as_locked` of it.
+    for as_locked in [true, false] {
+        results.kernels[0].as_locked = as_locked;
+        let report = Report::new(&results);
+        assert!(report.alarms().is_empty(), "{:?}", report.alarms());
+        for (format, word) in [
+            (Format::Markdown, "| local build bzImage | local build |"),
+            (Format::Org, ", local build"),
+            (Format::Csv, ",false,local,"),
+            (Format::Json, "\"locked\": \"local\""),
+            (Format::Junit, "local build: local build bzImage"),
+        ] {
+            let text = plain(&report, format);
+            assert!(text.contains(word), "{format:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn claims_that_were_left_out_are_in_every_format_that_has_claims() {
+    let mut results = fixture::results();
+    results.scenario.rebase("6.1");
+    let report = Report::new(&results);
+    for format in [
+        Format::Terminal,
+        Format::Markdown,
+        Format::Org,
+        Format::Junit,
+    ] {
+        let text = plain(&report, format);
+        assert!(
+            text.contains("left out: the baseline is 6.1, not 7.2")
+                || text.contains(": the baseline is 6.1, not 7.2") && text.contains("left out"),
+            "{format:?}: {text}"
+        );
+    }
+    let json = plain(&report, Format::Json);
+    assert!(json.contains("\"left-out\""), "{json}");
+}
+
+#[test]
+fn other_digits_under_equal_inputs_are_loud_in_every_format() {
+    let (mut a, mut b) = (fixture::results(), fixture::results());
+    let digest = crate::digest::Sha256::of(b"the same");
+    (a.cells[0].inputs, b.cells[0].inputs) = (Some(digest), Some(digest));
+    for cell in a.cells.iter_mut().chain(&mut b.cells).skip(1) {
+        if cell.inputs != Some(digest) {
+            cell.inputs = None;
+        }
+    }
+    b.cells[0].outcome = crate::record::Outcome::WrongResult { why: "torn".into() };
+    let report = Report::of_runs(&a, &[&b]);
+    assert_eq!(report.comparison.alarms.len(), 1);
+    for format in [
+        Format::Terminal,
+        Format::Markdown,
+        Format::Org,
+        Format::Json,
+        Format::Junit,
+    ] {
+        let text = plain(&report, format);
+        let found = text.contains("EQUAL INPUTS, OTHER DIGITS") || text.contains("\"alarms\": [\n");
+        assert!(found, "{format:?}: {text}");
+    }
 }

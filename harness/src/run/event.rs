@@ -79,7 +79,7 @@ pub enum Event {
         /// The result.
         result: Box<CellResult>,
     },
-    /// `--verify` compared a cell with what was known.
+    /// A cell that was measured again was compared with what was known (`--verify`, `--fresh`).
     CellVerified {
         /// The cell.
         cell: String,

@@ -25,7 +25,7 @@ pub use hosts::{Slots, slots};
 pub use qemu::{CHECKPOINTS, Qemu};
 pub use scheduler::{Options, Stop};
 pub use seen::Seen;
-pub use verify::{Verification, differences};
+pub use verify::Verification;
 
 use crate::{
     error::{Error, Result},
@@ -53,7 +53,7 @@ pub struct Finished {
     pub results: Results,
     /// The run directory.
     pub dir: PathBuf,
-    /// What `--verify` found.
+    /// What was found where cells were measured again (`--verify`, `--fresh`).
     pub verification: Option<Verification>,
     /// Whether and how the run was told to stop.
     pub stopped: Stop,
@@ -132,7 +132,7 @@ pub async fn perform<E: Executor>(
     }
     recorder.save();
 
-    let mut verification = (known == Known::Verify).then(Verification::default);
+    let mut verification = (known != Known::Use).then(Verification::default);
     let sink = |event: Event| {
         if let Event::CellFinished { result } = &event {
             let at = recorder.position(result);
@@ -142,12 +142,20 @@ pub async fn perform<E: Executor>(
                     .as_mut()
                     .map(|v| v.add(&result.key, before.get(&at), measured));
                 // What was known stays when it differs: both are evidence, and the record has one.
-                let keep = verified.as_ref().is_none_or(Vec::is_empty);
+                let keep = known == Known::Replace || verified.as_ref().is_none_or(Vec::is_empty);
                 if keep && let Err(error) = cache.put(inputs, measured) {
                     recorder.uncached += 1;
                     recorder.note(format!("a cell could not be cached: {}", error.render()));
                 }
-                if let Some(differences) = verified {
+                // A cell that nothing is known of was not verified.
+                if let Some(differences) = verified.filter(|_| before.contains_key(&at)) {
+                    if !differences.is_empty() {
+                        let differences = differences.join("; ");
+                        recorder.note(format!(
+                            "{}: EQUAL INPUTS, OTHER DIGITS than were measured before: {differences}",
+                            result.key
+                        ));
+                    }
                     recorder.tell(Event::CellVerified {
                         cell: result.key.to_string(),
                         differences,

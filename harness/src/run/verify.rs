@@ -1,16 +1,18 @@
 //! `--verify`: what was measured now against what was known, digit by digit (pure).
 
-use crate::{record::Measured, scenario::CellKey};
-use serde_json::Value;
-
-/// Differences named per cell; more are counted only.
-const NAMED: usize = 8;
+use crate::{
+    compare::{differences, memory_compared},
+    record::Measured,
+    scenario::CellKey,
+};
 
 /// What `--verify` found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
     /// Cells that were known and are identical now.
     pub identical: usize,
+    /// Those of them whose guests' memory was compared, too.
+    pub memory: usize,
     /// Cells that were known and differ now, with what differs.
     pub different: Vec<(CellKey, Vec<String>)>,
     /// Cells that were not known before.
@@ -27,77 +29,95 @@ impl Verification {
         let differences = differences(before, now);
         if differences.is_empty() {
             self.identical += 1;
+            self.memory += usize::from(memory_compared(before, now));
         } else {
             self.different.push((key.clone(), differences.clone()));
         }
         differences
     }
 
-    /// One line: "40 of 40 cells identical".
+    /// Whether every cell that was measured was known before and is identical now. Nothing
+    /// compared is no answer, and so no yes.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.identical > 0 && self.different.is_empty() && self.new == 0
+    }
+
+    /// One line: "40 of 40 cells identical, digit by digit and in the guest's memory".
     #[must_use]
     pub fn summary(&self) -> String {
         let compared = self.identical + self.different.len();
-        let mut text = format!(
-            "{} of {compared} cells identical, digit by digit and in the guest's memory",
-            self.identical
-        );
+        let mut text = match compared {
+            0 => "NOTHING TO COMPARE WITH".to_owned(),
+            _ => format!("{} of {compared} cells identical", self.identical),
+        };
+        if self.identical > 0 {
+            text.push_str(&match self.memory {
+                all if all == self.identical => {
+                    ", digit by digit and in the guest's memory".to_owned()
+                }
+                0 => ", digit by digit; no guest's memory was compared, as none of these guests \
+                      stopped itself"
+                    .to_owned(),
+                some => format!(
+                    ", digit by digit; in the guest's memory {some} of them, as the other guests \
+                     did not stop themselves"
+                ),
+            });
+        }
         if self.new > 0 {
+            let cells = match self.new {
+                1 => "1 cell".to_owned(),
+                n => format!("{n} cells"),
+            };
             text.push_str(&format!(
-                "; {} more had not been measured before: run again with --verify to compare them",
-                self.new
+                "; {cells} had not been measured before: run again with --verify to compare"
             ));
         }
         text
     }
 }
 
-/// Everything the guest reported, its instructions, and its memory's digests; not the host's own times. Each
-/// difference names its place: `repetitions[2].ios: 5103 was 5102`.
-#[must_use]
-pub fn differences(before: &Measured, now: &Measured) -> Vec<String> {
-    let mut found = Vec::new();
-    let value = |m: &Measured| {
-        serde_json::json!({
-            "guest": m.guest, "instructions": m.instructions, "memory": m.memory,
-        })
-    };
-    compare("", &value(before), &value(now), &mut found);
-    if found.len() > NAMED {
-        let more = found.len() - NAMED;
-        found.truncate(NAMED);
-        found.push(format!("and {more} more"));
-    }
-    found
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::fixture;
 
-fn compare(path: &str, before: &Value, now: &Value, found: &mut Vec<String>) {
-    match (before, now) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for key in keys {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                let null = Value::Null;
-                compare(
-                    &path,
-                    a.get(key).unwrap_or(&null),
-                    b.get(key).unwrap_or(&null),
-                    found,
-                );
-            }
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (i, (a, b)) in a.iter().zip(b).enumerate() {
-                compare(&format!("{path}[{i}]"), a, b, found);
-            }
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            found.push(format!("{path}: {} entries, were {}", b.len(), a.len()));
-        }
-        (a, b) if a != b => found.push(format!("{path}: {b}, was {a}")),
-        _ => {}
+    fn key() -> CellKey {
+        fixture::results().cells[0].key.clone()
+    }
+
+    fn cell(memory: Option<&str>) -> Measured {
+        let mut cell = fixture::measured(50_000.0, 4096);
+        cell.memory.end = memory.map(str::to_owned);
+        cell
+    }
+
+    #[test]
+    fn nothing_compared_is_never_a_yes() {
+        let mut verification = Verification::default();
+        assert!(!verification.holds());
+        insta::assert_snapshot!(verification.summary(), @"NOTHING TO COMPARE WITH");
+        verification.add(&key(), None, &cell(None));
+        assert!(!verification.holds());
+        insta::assert_snapshot!(verification.summary(), @"NOTHING TO COMPARE WITH; 1 cell had not been measured before: run again with --verify to compare");
+        verification.add(&key(), Some(&cell(None)), &cell(None));
+        assert!(!verification.holds(), "one of two is not all");
+    }
+
+    #[test]
+    fn what_was_compared_is_said() {
+        let mut verification = Verification::default();
+        verification.add(&key(), Some(&cell(None)), &cell(None));
+        assert!(verification.holds());
+        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit; no guest's memory was compared, as none of these guests stopped itself");
+        verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
+        insta::assert_snapshot!(verification.summary(), @"2 of 2 cells identical, digit by digit; in the guest's memory 1 of them, as the other guests did not stop themselves");
+        let mut verification = Verification::default();
+        verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
+        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit and in the guest's memory");
+        let differences = verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("b")));
+        assert_eq!(differences.len(), 1);
+        assert!(!verification.holds());
     }
 }

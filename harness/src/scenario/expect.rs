@@ -27,8 +27,13 @@ pub(super) struct Names {
     pub(super) workloads: Vec<String>,
 }
 
-/// The claims, with their selectors checked.
-pub(super) fn expect(raw: &[RawExpect], names: &Names, problems: &mut Problems) -> Vec<Expect> {
+/// The claims, with their selectors checked. `baseline` is the scenario's own.
+pub(super) fn expect(
+    raw: &[RawExpect],
+    baseline: Option<&str>,
+    names: &Names,
+    problems: &mut Problems,
+) -> Vec<Expect> {
     let mut claims = Vec::new();
     for raw in raw {
         let kernels = selector(&raw.kernels, "kernels", &names.kernels, problems);
@@ -47,6 +52,19 @@ pub(super) fn expect(raw: &[RawExpect], names: &Names, problems: &mut Problems) 
             }
         };
         let bounds = bounds(raw, problems);
+        if matches!(bounds, Some((true, ..)))
+            && let Some(own) = raw
+                .kernels
+                .iter()
+                .find(|k| Some(k.value.as_str()) == baseline)
+        {
+            let what = format!(
+                "bounds the ratio of `{}`, the baseline, to itself",
+                own.value
+            );
+            let next = "name other kernels, or bound its value: value_at_least, value_at_most";
+            problems.add(&own.at, what, next);
+        }
         if let (Some(metric), Some((relative, at_least, at_most))) = (metric, bounds) {
             claims.push(Expect {
                 metric,
@@ -61,8 +79,13 @@ pub(super) fn expect(raw: &[RawExpect], names: &Names, problems: &mut Problems) 
                     .as_ref()
                     .map(|b| b.value.clone())
                     .unwrap_or_default(),
+                point: raw.point.as_ref().is_some_and(|point| point.value),
+                without: Vec::new(),
             });
         }
+    }
+    if claims.iter().all(|claim| !claim.point) {
+        claims.iter_mut().for_each(|claim| claim.point = true);
     }
     claims
 }

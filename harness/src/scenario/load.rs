@@ -10,12 +10,10 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When there is no such file; names the scenarios that there are.
 pub fn locate(argument: &str, root: &Path) -> Result<PathBuf> {
-    let path = Path::new(argument);
-    let bare = !argument.contains('/') && path.extension().is_none_or(|e| e != "toml");
-    let file = if bare {
-        root.join("scenarios").join(format!("{argument}.toml"))
+    let file = if is_path(argument) {
+        PathBuf::from(argument)
     } else {
-        path.to_path_buf()
+        root.join("scenarios").join(format!("{argument}.toml"))
     };
     if file.is_file() {
         return Ok(file);
@@ -27,6 +25,13 @@ pub fn locate(argument: &str, root: &Path) -> Result<PathBuf> {
         file.display()
     ));
     Err(error.hint(next_step(argument, "scenarios", &names)))
+}
+
+/// Whether an argument of the command line is a file's path, and not a scenario's name.
+#[must_use]
+pub fn is_path(argument: &str) -> bool {
+    let extension = Path::new(argument).extension();
+    argument.contains('/') || extension.is_some_and(|e| e == "toml")
 }
 
 /// Names of the scenarios below `root`, sorted; empty when the directory cannot be read.

@@ -22,7 +22,7 @@ mod write_cache;
 
 pub use expect::METRICS;
 pub use fio::words::jobs as in_fios_words;
-pub use load::{available, load, locate};
+pub use load::{available, is_path, load, locate};
 pub use overrides::{Overrides, parse_kernel};
 pub use resolve::resolve;
 
@@ -61,9 +61,41 @@ pub struct Scenario {
     pub measure: diorama_wire::Measure,
     /// What a reproduction must show; empty when the scenario only measures.
     pub expect: Vec<Expect>,
+    /// Claims of the scenario that the command line's choices took the ground from: this run does
+    /// not test them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A claim that a run does not test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// As the scenario makes it.
+    pub claim: Expect,
+    /// The baseline that it was made about.
+    pub baseline: String,
+    /// Why it is not tested.
+    pub why: String,
 }
 
 impl Scenario {
+    /// Compares with another kernel. Claims about ratios were made about the one before, and are
+    /// left out.
+    pub fn rebase(&mut self, baseline: &str) {
+        if self.baseline == baseline {
+            return;
+        }
+        let why = format!("the baseline is {baseline}, not {}", self.baseline);
+        for claim in self.expect.extract_if(.., |claim| claim.relative) {
+            self.left_out.push(LeftOut {
+                claim,
+                baseline: self.baseline.clone(),
+                why: why.clone(),
+            });
+        }
+        baseline.clone_into(&mut self.baseline);
+    }
+
     /// Whether any of its workloads is run by fio.
     #[must_use]
     pub fn needs_fio(&self) -> bool {
@@ -270,6 +302,13 @@ pub struct Expect {
     pub at_most: Option<f64>,
     /// Why, in words; shown with the verdict.
     pub because: String,
+    /// Whether it makes the scenario's point: without it nothing is reproduced. Where no claim is
+    /// marked so, all are.
+    #[serde(default)]
+    pub point: bool,
+    /// Names that the command line left out of what it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ pub(super) struct RawExpect {
     pub(super) filesystems: Vec<At<String>>,
     pub(super) workloads: Vec<At<String>>,
     pub(super) because: Option<At<String>>,
+    pub(super) point: Option<At<bool>>,
 }
 
 /// Reads the text; what is wrong with it goes into `problems`. None when it is not TOML.
@@ -248,6 +249,7 @@ fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {
         "filesystems",
         "workloads",
         "because",
+        "point",
     ];
     let read = |(at, value): (Place, &Spanned<DeValue<'_>>)| {
         let table = top.table(&at, value, "a table: [[expect]]")?;
@@ -263,6 +265,7 @@ fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {
             filesystems: section.texts("filesystems"),
             workloads: section.texts("workloads"),
             because: section.text("because"),
+            point: section.flag("point"),
         })
     };
     top.elements("expect")

@@ -4,8 +4,8 @@ use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, required};
 use super::suggest::next_step;
 use super::{
-    Clock, Device, KernelRef, KernelSource, Lane, Overrides, Scenario, expect, filesystems,
-    machine,
+    Clock, Device, KernelRef, KernelSource, Lane, LeftOut, Overrides, Scenario, expect,
+    filesystems, machine,
     parse::{self, RawKernel, RawScenario},
     workload,
 };
@@ -81,7 +81,8 @@ fn build(
     let memory_mib = machine::memory(raw.memory.as_ref(), model.as_ref(), &workloads, problems);
     let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
     let written = written(raw, overrides);
-    let claims = expect::expect(&raw.expect, &written, problems);
+    let own = raw.baseline.as_ref().map(|b| b.value.as_str());
+    let claims = expect::expect(&raw.expect, own, &written, problems);
     check_selection(overrides, &written, problems);
     let mut scenario = Scenario {
         name: name?.value.clone(),
@@ -98,8 +99,13 @@ fn build(
         cmdline,
         measure: measure?,
         expect: claims,
+        left_out: Vec::new(),
     };
-    select(&mut scenario, raw, overrides);
+    if let Some(own) = own {
+        let chosen = std::mem::replace(&mut scenario.baseline, own.to_owned());
+        scenario.rebase(&chosen);
+    }
+    select(&mut scenario, overrides);
     Some(scenario)
 }
 
@@ -338,13 +344,10 @@ fn check_selection(overrides: &Overrides, names: &expect::Names, problems: &mut 
 }
 
 /// Leaves what the command line asked for: cells that are not selected are not part of the
-/// scenario any more, nor are claims that are about none of the cells that remain.
-fn select(scenario: &mut Scenario, raw: &RawScenario, overrides: &Overrides) {
+/// scenario any more. Claims that are about none of the cells that remain are left out, and said to
+/// be.
+fn select(scenario: &mut Scenario, overrides: &Overrides) {
     let baseline = scenario.baseline.clone();
-    let original = raw.baseline.as_ref().map(|b| b.value.as_str());
-    if original != Some(baseline.as_str()) {
-        scenario.expect.retain(|claim| !claim.relative);
-    }
     let (kernels, filesystems, workloads) = (
         &overrides.only_kernels,
         &overrides.only_filesystems,
@@ -352,20 +355,59 @@ fn select(scenario: &mut Scenario, raw: &RawScenario, overrides: &Overrides) {
     );
     let keeps = |wanted: &[String], name: &String| wanted.is_empty() || wanted.contains(name);
     let keeps_kernel = |name: &String| keeps(kernels, name) || *name == baseline;
-    scenario.kernels.retain(|k| keeps_kernel(&k.name));
-    scenario.filesystems.retain(|f| keeps(filesystems, &f.name));
-    scenario.workloads.retain(|w| keeps(workloads, &w.name));
-    scenario.expect.retain_mut(|claim| {
-        narrow(&mut claim.kernels, keeps_kernel)
-            && narrow(&mut claim.filesystems, |name| keeps(filesystems, name))
-            && narrow(&mut claim.workloads, |name| keeps(workloads, name))
-    });
+    let gone = [
+        (part(&mut scenario.kernels, |k| &k.name, keeps_kernel)),
+        (part(
+            &mut scenario.filesystems,
+            |f| &f.name,
+            |name| keeps(filesystems, name),
+        )),
+        (part(
+            &mut scenario.workloads,
+            |w| &w.name,
+            |name| keeps(workloads, name),
+        )),
+    ];
+    for mut claim in std::mem::take(&mut scenario.expect) {
+        let as_made = claim.clone();
+        let selectors = [
+            &mut claim.kernels,
+            &mut claim.filesystems,
+            &mut claim.workloads,
+        ];
+        let (mut empty, mut without) = (false, Vec::new());
+        for (selector, gone) in selectors.into_iter().zip(&gone) {
+            let meant = |name: &&String| selector.is_empty() || selector.contains(name);
+            without.extend(gone.iter().filter(meant).cloned());
+            let all = selector.is_empty();
+            selector.retain(|name| !gone.contains(name));
+            empty |= !all && selector.is_empty();
+        }
+        // A ratio to the baseline needs a kernel besides it.
+        let alone = claim.relative && scenario.kernels.len() < 2;
+        if empty || alone {
+            let why = match without.as_slice() {
+                [] => "no kernel besides the baseline is measured".to_owned(),
+                names => format!("the command line left out {}", names.join(", ")),
+            };
+            scenario.left_out.push(LeftOut {
+                claim: as_made,
+                baseline: baseline.clone(),
+                why,
+            });
+        } else {
+            claim.without = without;
+            scenario.expect.push(claim);
+        }
+    }
 }
 
-/// Drops what is not kept from a selector; false when that leaves nothing of it, which would
-/// otherwise mean "all".
-fn narrow(selector: &mut Vec<String>, keeps: impl Fn(&String) -> bool) -> bool {
-    let all = selector.is_empty();
-    selector.retain(keeps);
-    all || !selector.is_empty()
+/// Keeps some parts; the names of the others.
+fn part<T>(
+    parts: &mut Vec<T>,
+    name: impl Fn(&T) -> &String,
+    keeps: impl Fn(&String) -> bool,
+) -> Vec<String> {
+    let gone = parts.extract_if(.., |part| !keeps(name(part)));
+    gone.map(|part| name(&part).clone()).collect()
 }

@@ -545,3 +545,115 @@ fn a_local_kernel_that_is_not_there_is_refused() {
       next: name a scenario's file, or one of those in scenarios/
     ");
 }
+
+fn mine() -> KernelRef {
+    parse_kernel("mine=/x/bzImage").expect("a kernel")
+}
+
+#[test]
+fn what_the_command_line_takes_from_claims_is_said() {
+    // The README's first example: a kernel that no claim names.
+    let overrides = Overrides {
+        kernels: vec![mine()],
+        only_kernels: strings(&["mine"]),
+        ..Overrides::default()
+    };
+    let s = read(IOMAP_DIO, &overrides).expect("a scenario");
+    assert_eq!(
+        s.expect.len() + s.left_out.len(),
+        7,
+        "none is dropped in silence"
+    );
+    let point = |claim: &Expect| claim.point && claim.relative;
+    assert!(
+        s.left_out.iter().any(|l| point(&l.claim)),
+        "{:?}",
+        s.left_out
+    );
+    assert_eq!(
+        s.left_out[0].why,
+        "the command line left out 5.10, 6.1, 6.12, 6.18"
+    );
+
+    // Another baseline, and workloads that the point is not about.
+    let overrides = Overrides {
+        kernels: vec![mine(), parse_kernel("old=/y/bzImage").expect("a kernel")],
+        baseline: Some("old".into()),
+        only_kernels: strings(&["mine"]),
+        only_filesystems: strings(&["xfs"]),
+        only_workloads: strings(&["read-4k"]),
+        ..Overrides::default()
+    };
+    let s = read(IOMAP_DIO, &overrides).expect("a scenario");
+    assert_eq!(s.left_out[0].why, "the baseline is old, not 7.2");
+    assert_eq!((s.expect.len(), s.left_out.len()), (1, 6));
+    assert!(!s.expect[0].point);
+    let mut without = s.expect[0].without.clone();
+    without.sort();
+    assert_eq!(
+        without,
+        ["5.10", "6.1", "6.12", "6.18", "7.2", "ext4", "read-16k"]
+    );
+
+    let part = Overrides {
+        only_kernels: strings(&["6.12"]),
+        ..Overrides::default()
+    };
+    let s = read(IOMAP_DIO, &part).expect("a scenario");
+    assert!(s.left_out.is_empty());
+    assert_eq!(s.expect[0].kernels, ["6.12"]);
+    assert_eq!(s.expect[0].without, ["5.10", "6.1", "6.18"]);
+    assert!(
+        read(IOMAP_DIO, &Overrides::default())
+            .expect("a scenario")
+            .expect[0]
+            .without
+            .is_empty()
+    );
+}
+
+#[test]
+fn every_scenario_with_claims_says_which_make_its_point() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(dir).expect("the scenarios") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a scenario");
+        let marked = text.lines().filter(|line| *line == "point = true").count();
+        assert_eq!(
+            marked > 0,
+            text.contains("[[expect]]"),
+            "{}",
+            path.display()
+        );
+        assert!(!text.contains("the baseline here"), "{}", path.display());
+        seen += marked;
+    }
+    assert!(seen >= 6);
+}
+
+#[test]
+fn a_ratio_of_the_baseline_to_itself_is_refused_and_unmarked_claims_are_all_the_point() {
+    let claim = |kernel: &str| {
+        format!(
+            "{SMOKE}\n[[expect]]\nmetric = \"iops\"\nratio_at_least = 0.9\nkernels = [\"{kernel}\"]\n"
+        )
+    };
+    let said = bad(&claim("7.2"));
+    assert!(
+        said.contains("bounds the ratio of `7.2`, the baseline, to itself"),
+        "{said}"
+    );
+    let s = good(&claim("6.12"));
+    assert!(s.expect.iter().all(|claim| claim.point));
+    let marked = good(&format!("{}point = true\n", claim("6.12")));
+    let points: Vec<bool> = marked.expect.iter().map(|claim| claim.point).collect();
+    assert_eq!(
+        points.iter().filter(|point| **point).count(),
+        1,
+        "{points:?}"
+    );
+}

@@ -112,3 +112,61 @@ fn a_scenario_without_claims_has_no_answer() {
     results.scenario.expect.clear();
     assert_eq!(reproduction(&results), None);
 }
+
+/// As the command line leaves claims out.
+fn leave_out(results: &mut Results, at: usize) {
+    let claim = results.scenario.expect.remove(at);
+    results.scenario.left_out.push(crate::scenario::LeftOut {
+        claim,
+        baseline: "7.2".into(),
+        why: "the command line left out 5.10".into(),
+    });
+}
+
+#[test]
+fn nothing_is_reproduced_without_the_claims_that_make_the_point() {
+    let mut results = fixture::results();
+    results.scenario.expect[0].point = true;
+    leave_out(&mut results, 0);
+    insta::assert_snapshot!(judged(&results), @r"
+    UNDECIDED
+    - left out, and it makes the scenario's point: write-4k of 5.10, 6.1, 6.12, 6.18 on every file system: IOPS relative to 7.2 between 0.6 and 0.85: the command line left out 5.10
+    ");
+    let last = claims(&results).pop().unwrap();
+    assert_eq!(last.held.word(), "left out");
+
+    let mut results = fixture::results();
+    results.scenario.expect[0].point = true;
+    leave_out(&mut results, 1);
+    assert_eq!(judged(&results), "REPRODUCED", "the point was shown");
+}
+
+#[test]
+fn where_no_claim_is_marked_every_one_makes_the_point() {
+    let mut results = fixture::results();
+    leave_out(&mut results, 1);
+    assert!(judged(&results).starts_with("UNDECIDED"));
+    while !results.scenario.expect.is_empty() {
+        leave_out(&mut results, 0);
+    }
+    assert!(judged(&results).starts_with("UNDECIDED"), "all left out");
+}
+
+#[test]
+fn another_baseline_leaves_the_claims_about_ratios_out_and_says_so() {
+    let mut results = fixture::results();
+    results.scenario.rebase("6.1");
+    assert!(results.scenario.expect.iter().all(|claim| !claim.relative));
+    let said = judged(&results);
+    assert!(said.starts_with("UNDECIDED"), "{said}");
+    assert!(said.contains("relative to 7.2"), "{said}");
+    assert!(said.contains("the baseline is 6.1, not 7.2"), "{said}");
+}
+
+#[test]
+fn the_baseline_relative_to_itself_is_no_answer() {
+    let mut results = fixture::results();
+    results.scenario.expect.truncate(1);
+    results.scenario.expect[0].kernels = vec!["7.2".into()];
+    assert!(judged(&results).starts_with("UNDECIDED"));
+}

@@ -5,6 +5,7 @@ use super::{
     lines::{dot, hollow},
     pale, whisker,
 };
+use crate::compare::Locked;
 use crate::report::{
     Report,
     svg::{Anchor, Font, Svg, text_width},
@@ -48,7 +49,7 @@ pub(super) fn subjects(
     let kernel = |(position, index): (usize, &usize)| {
         let subject = &report.comparison.subjects[*index];
         let mut item = Item::plain(swatch(position), &subject.label);
-        if !subject.as_locked {
+        if subject.locked == Locked::Replaced {
             item.text = format!("{} ! not the locked kernel", subject.label);
             item.font = LOUD;
         }

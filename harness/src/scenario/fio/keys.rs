@@ -48,7 +48,7 @@ pub(in crate::scenario) fn from_file(
             return None;
         }
     };
-    let (workload, fio) = match job_file(text) {
+    let (workload, fio) = match job_file(text, model.map_or(512, |m| m.block_size)) {
         Ok(both) => both,
         Err(found) => {
             for refusal in found {

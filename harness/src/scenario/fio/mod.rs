@@ -5,9 +5,10 @@
 mod ini;
 pub(super) mod keys;
 mod options;
+mod region;
 pub(super) mod words;
 
-use diorama_wire::{Bound, Engine, FW_CFG_JOB_SIZE, Fio, FioFile, Layout, Rw, Workload};
+use diorama_wire::{Bound, Engine, FW_CFG_JOB_SIZE, Fio, FioFile, IoUring, Layout, Rw, Workload};
 use ini::Job;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,8 @@ const MAX_JSON: usize = FW_CFG_JOB_SIZE - 2048;
 const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 /// The most jobs, clones included.
 const MAX_JOBS: u64 = 64;
+/// fio's own default on Linux.
+const DEFAULT_ENGINE: &str = "psync";
 
 /// Something that is wrong with a job file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +34,11 @@ pub(super) struct Refusal {
 }
 
 /// What a job file means: the run of fio, and what it amounts to for those who need its size,
-/// engine and directions.
+/// engine and directions. `sector` is the drive's block in bytes, which direct I/O is aligned to.
 ///
 /// # Errors
 /// Everything in it that can't work here.
-pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
+pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<Refusal>> {
     let file = ini::read(text).map_err(|(line, what)| {
         vec![Refusal {
             line,
@@ -48,6 +51,7 @@ pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
         .filter_map(|job| {
             Check {
                 job,
+                sector: sector.max(512),
                 found: &mut found,
             }
             .summary()
@@ -100,11 +104,16 @@ struct Summary {
     iodepth: u32,
     bound: Bound,
     clones: u64,
+    io_uring: IoUring,
+    /// Writes between two calls of fdatasync(2); 0 is never.
+    fdatasync: u32,
     files: Vec<FioFile>,
 }
 
 struct Check<'a> {
     job: &'a Job,
+    /// The drive's block, in bytes.
+    sector: u32,
     found: &'a mut Vec<Refusal>,
 }
 
@@ -145,8 +154,8 @@ impl Check<'_> {
         let before = self.found.len();
         let job = self.job;
         let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-        if !job.name.chars().all(fits) || job.name.starts_with('.') {
-            let next = "use letters, digits, `.`, `_`, `+` and `-`";
+        if !job.name.chars().all(fits) || job.name.starts_with('.') || job.name.len() > 64 {
+            let next = "use up to 64 letters, digits, `.`, `_`, `+` and `-`";
             self.refuse(1, &job.name, "its name becomes a file's name", next);
         }
         for setting in &job.settings {
@@ -161,42 +170,108 @@ impl Check<'_> {
                 self.refuse(setting.line, &option, why, "write the value itself");
             }
         }
+        self.switches();
         let engine = self.engine();
         let rw = self.direction();
         self.direct();
         let number = |text: &str| text.parse().ok();
-        let size = self.size();
-        let block_size = self.read(&["bs", "blocksize"], 4096, first_bytes, "a size");
+        let region = self.region();
+        let sector = self.sector;
+        let wanted = format!(
+            "a multiple of {sector} bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)"
+        );
+        let blocks = |text: &str| blocks(text, sector);
+        let block_size = self.read(&["bs", "blocksize"], 4096, blocks, &wanted);
         let iodepth = self.read(&["iodepth"], 1, number, "a number");
-        let clones = self.read(&["numjobs"], 1, |t| t.parse().ok(), "a number");
+        let jobs = |text: &str| text.parse().ok().filter(|n| (1..=MAX_JOBS).contains(n));
+        let clones = self.read(&["numjobs"], 1, jobs, "a number from 1 to 64");
+        let fdatasync = self.read(&["fdatasync"], 0, number, "a number");
         let bound = self.bound();
+        let layout = self.layout(rw.unwrap_or(Rw::Read));
         let names = self.file_names(clones.unwrap_or(1));
+        let lengths = region
+            .zip(clones)
+            .and_then(|(region, clones)| self.lengths(&region, clones));
         if self.found.len() > before {
             return None;
         }
-        let (rw, size) = (rw?, size?);
-        let file = |name: String| FioFile {
+        let (rw, layout) = (rw?, layout?);
+        let file = |(name, size)| FioFile {
             name,
             size,
-            layout: self.layout(rw),
+            layout,
             read_only: !rw.writes(),
         };
+        // Clones of a job that names its file share it.
+        let names = names.iter().cycle().cloned();
         Some(Summary {
+            io_uring: self.io_uring(),
+            fdatasync: fdatasync?,
             engine: engine?,
             rw,
             block_size: block_size?,
             iodepth: iodepth?,
             bound: bound?,
             clones: clones?,
-            files: names.into_iter().map(file).collect(),
+            files: names.zip(lengths?).map(file).collect(),
         })
     }
 
+    /// Every switch is on or off, and an engine's own options are its own, as fio will have it.
+    fn switches(&mut self) {
+        let engine = self.job.value(&["ioengine"]).unwrap_or(DEFAULT_ENGINE);
+        for setting in &self.job.settings {
+            let key = setting.key.as_str();
+            let option = match &setting.value {
+                Some(value) => format!("{key}={value}"),
+                None => key.to_owned(),
+            };
+            let switch = options::SWITCHES.iter().find(|(name, _)| *name == key);
+            let bad = switch.is_some_and(|(_, alone)| match &setting.value {
+                Some(value) => ini::switch(value).is_none(),
+                None => !alone,
+            });
+            if bad {
+                let why = "fio takes 0 or 1 for it, and no words";
+                self.refuse(
+                    setting.line,
+                    &option,
+                    why,
+                    format!("write {key}=1 or {key}=0"),
+                );
+            }
+            if let Some(engines) = options::engines_of(key)
+                && !engines.contains(&engine)
+                && !setting.global
+            {
+                let why = format!(
+                    "it is an option of {}, not of {engine}",
+                    engines.join(" and ")
+                );
+                self.refuse(setting.line, &option, &why, "leave it out");
+            }
+        }
+    }
+
+    /// The options of io_uring that the device and a reader of the report must know. pvsync2 has the
+    /// first, too.
+    fn io_uring(&self) -> IoUring {
+        let engine = self.job.value(&["ioengine"]).unwrap_or(DEFAULT_ENGINE);
+        let on = |key| {
+            let known = options::engines_of(key).is_some_and(|of| of.contains(&engine));
+            known && self.job.on(&[key])
+        };
+        IoUring {
+            fixedbufs: on("fixedbufs"),
+            registerfiles: on("registerfiles"),
+            hipri: on("hipri"),
+        }
+    }
+
     fn engine(&mut self) -> Option<Engine> {
-        // fio's own default on Linux.
         let (line, name) = match self.job.get(&["ioengine"]) {
             Some(setting) => (setting.line, setting.value().to_owned()),
-            None => (1, "psync".to_owned()),
+            None => (1, DEFAULT_ENGINE.to_owned()),
         };
         match name.as_str() {
             "libaio" => Some(Engine::Libaio),
@@ -237,8 +312,11 @@ impl Check<'_> {
     }
 
     fn direct(&mut self) {
-        let setting = self.job.get(&["direct"]);
-        if setting.is_none_or(|s| s.value() == "0") {
+        // `buffered` is the same switch the other way round.
+        let setting = self.job.get(&["direct", "buffered"]);
+        let on = setting
+            .is_some_and(|s| ini::switch(s.value()).is_none_or(|on| on == (s.key == "direct")));
+        if !on {
             let line = setting.map_or(1, |s| s.line);
             self.refuse(
                 line,
@@ -247,29 +325,6 @@ impl Check<'_> {
                 "write direct=1",
             );
         }
-    }
-
-    fn size(&mut self) -> Option<u64> {
-        let names = ["size", "filesize"];
-        if self.job.get(&names).is_none() {
-            self.refuse(
-                1,
-                "size",
-                "it is missing",
-                "write the size of the job's file: size=64m",
-            );
-            return None;
-        }
-        let size = self.read(&names, 0, ini::bytes, "a number of bytes")?;
-        if size == 0 {
-            self.refuse(
-                1,
-                "size=0",
-                "there is nothing to read or write",
-                "write size=64m",
-            );
-        }
-        Some(size)
     }
 
     /// A run must end by itself.
@@ -333,23 +388,52 @@ impl Check<'_> {
         vec![value.to_owned()]
     }
 
-    /// As fio would find the file: one that it reads or overwrites must be there.
-    fn layout(&self, rw: Rw) -> Layout {
+    /// As fio would find the file: one that it reads or overwrites must be there. What it allocates
+    /// in a way of its own it makes itself.
+    fn layout(&mut self, rw: Rw) -> Option<Layout> {
         if self.job.on(&["file_append"]) {
-            Layout::Append
-        } else if rw.reads() || self.job.on(&["overwrite"]) {
-            Layout::Written
-        } else if self.job.value(&["fallocate"]) == Some("none") {
-            Layout::Extending
-        } else {
-            Layout::Unwritten
+            return Some(Layout::Append);
+        }
+        if rw.reads() || self.job.on(&["overwrite"]) {
+            return Some(Layout::Written);
+        }
+        let Some(setting) = self.job.get(&["fallocate"]) else {
+            return Some(Layout::Unwritten); // fio's default, native
+        };
+        match setting.value() {
+            "native" | "posix" | "1" => Some(Layout::Unwritten),
+            "none" | "0" | "keep" | "truncate" => Some(Layout::Extending),
+            other => {
+                let next = "write native, posix, keep, truncate or none";
+                let option = format!("fallocate={other}");
+                self.refuse(setting.line, &option, "fio has no such way", next);
+                None
+            }
         }
     }
 }
 
-/// The first of `4k,8k` (reads, writes).
-fn first_bytes(text: &str) -> Option<u32> {
-    ini::bytes(text.split(',').next()?)?.try_into().ok()
+/// The first of `4k,8k` (reads, writes); None unless direct I/O can have each.
+fn blocks(text: &str, sector: u32) -> Option<u32> {
+    let sizes = text.split(',').map(|one| {
+        let bytes = ini::bytes(one)?;
+        u32::try_from(bytes)
+            .ok()
+            .filter(|n| *n > 0 && n.is_multiple_of(sector))
+    });
+    let sizes: Option<Vec<u32>> = sizes.collect();
+    sizes?.first().copied()
+}
+
+/// Which of several layouts a file has that several jobs use: that of the neediest. One that jobs
+/// append to is written, and shortened again.
+fn need(layout: Layout) -> u8 {
+    match layout {
+        Layout::Extending => 0,
+        Layout::Unwritten => 1,
+        Layout::Written => 2,
+        Layout::Append => 3,
+    }
 }
 
 /// Every file once: as large as any job wants it, written if any job needs that.
@@ -359,8 +443,8 @@ fn files(jobs: &[Summary]) -> Vec<FioFile> {
         let known = files.entry(&file.name).or_insert_with(|| file.clone());
         known.size = known.size.max(file.size);
         known.read_only &= file.read_only;
-        if file.layout == Layout::Written {
-            known.layout = Layout::Written;
+        if need(file.layout) > need(known.layout) {
+            known.layout = file.layout;
         }
     }
     files.into_values().collect()
@@ -381,16 +465,34 @@ fn amounts_to(first: &Summary, jobs: &[Summary], fio: &Fio) -> Workload {
         (false, true, true) => Rw::Randwrite,
     };
     let appended = |file: &&FioFile| file.layout == Layout::Append;
-    let grown: u64 = fio.files.iter().filter(appended).map(|f| f.size).sum();
-    let size: u64 = fio.files.iter().map(|f| f.size).sum();
-    Workload::new(
-        first.engine,
-        rw,
-        first.block_size,
-        first.iodepth,
-        size + grown,
-        first.bound,
-    )
+    let sum = |sum: u64, file: &FioFile| sum.saturating_add(file.size);
+    let grown = fio.files.iter().filter(appended).fold(0, sum);
+    let size = fio.files.iter().fold(0, sum);
+    let any = |on: fn(&IoUring) -> bool| jobs.iter().any(|job| on(&job.io_uring));
+    let writing: BTreeSet<u32> = (jobs.iter().filter(|job| job.rw.writes()))
+        .map(|job| job.fdatasync)
+        .collect();
+    Workload {
+        // One number for all that write, or none that could be counted by.
+        fdatasync: writing
+            .first()
+            .copied()
+            .filter(|_| writing.len() == 1)
+            .unwrap_or(0),
+        io_uring: IoUring {
+            fixedbufs: any(|o| o.fixedbufs),
+            registerfiles: any(|o| o.registerfiles),
+            hipri: any(|o| o.hipri),
+        },
+        ..Workload::new(
+            first.engine,
+            rw,
+            first.block_size,
+            first.iodepth,
+            size.saturating_add(grown),
+            first.bound,
+        )
+    }
 }
 
 #[cfg(test)]

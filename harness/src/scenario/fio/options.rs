@@ -12,6 +12,7 @@ pub(super) const ALLOWED: &[&str] = &[
     "bssplit",
     "buffer_compress_percentage",
     "buffer_pattern",
+    "buffered",
     "clat_percentiles",
     "clocksource",
     "cpus_allowed",
@@ -95,6 +96,55 @@ pub(super) const ALLOWED: &[&str] = &[
     "userspace_reap",
     "zero_buffers",
 ];
+
+/// Those that are on or off, and whether they may stand alone, without a value. fio wants a number.
+pub(super) const SWITCHES: &[(&str, bool)] = &[
+    ("allrandrepeat", false),
+    ("buffered", false),
+    ("clat_percentiles", false),
+    ("direct", false),
+    ("disk_util", false),
+    ("end_fsync", false),
+    ("file_append", false),
+    ("fixedbufs", true),
+    ("fsync_on_close", false),
+    ("group_reporting", true),
+    ("hipri", true),
+    ("invalidate", false),
+    ("lat_percentiles", false),
+    ("norandommap", true),
+    ("overwrite", false),
+    ("randrepeat", false),
+    ("refill_buffers", true),
+    ("registerfiles", true),
+    ("scramble_buffers", false),
+    ("slat_percentiles", false),
+    ("softrandommap", false),
+    ("sqthread_poll", true),
+    ("thread", true),
+    ("time_based", true),
+    ("userspace_reap", true),
+    ("zero_buffers", true),
+];
+
+/// Options that belong to engines: others do not know them.
+const OF_ENGINES: &[(&str, &[&str])] = &[
+    ("fixedbufs", &["io_uring"]),
+    ("force_async", &["io_uring"]),
+    ("hipri", &["io_uring", "pvsync2"]),
+    ("nonvectored", &["io_uring"]),
+    ("registerfiles", &["io_uring"]),
+    ("sqthread_poll", &["io_uring"]),
+    ("sqthread_poll_cpu", &["io_uring"]),
+    ("uncached", &["io_uring", "pvsync2"]),
+    ("userspace_reap", &["libaio"]),
+];
+
+/// The engines that know an option; `None` for an option of every engine.
+pub(super) fn engines_of(key: &str) -> Option<&'static [&'static str]> {
+    let found = OF_ENGINES.iter().find(|(name, _)| *name == key);
+    found.map(|(_, engines)| *engines)
+}
 
 /// Engines that do the I/O that is measured here, and need nothing besides the kernel.
 pub(super) const ENGINES: &[&str] = &[
@@ -188,6 +238,14 @@ mod tests {
         assert!(why("ss").contains("known end"));
         assert!(why("iodeth").contains("`iodepth`"));
         assert!(why("qwertyuiop").contains("not among"));
+    }
+
+    #[test]
+    fn switches_and_engines_options_are_options() {
+        let engines = OF_ENGINES.iter().map(|(name, _)| name);
+        for key in SWITCHES.iter().map(|(name, _)| name).chain(engines) {
+            assert!(ALLOWED.contains(key), "{key}");
+        }
     }
 
     #[test]
