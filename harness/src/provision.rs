@@ -152,6 +152,7 @@ impl Provision<'_> {
     /// When something that every cell needs cannot be had; a single kernel that cannot be used is
     /// an outcome of its cells instead.
     pub fn scenario(&self, scenario: &Scenario, qemu: &str, agent: &Path) -> Result<Provisioned> {
+        self.local_kernels(scenario)?;
         let mut notes = Vec::new();
         let vmm = self.vmm(qemu, &mut notes)?;
         let (tools, provided) = self.tool_set(GUEST_TOOLS)?;
@@ -236,6 +237,44 @@ impl Provision<'_> {
         Ok((key, dir))
     }
 
+    /// Unpacks the scenario's local kernels, before anything is downloaded for it. All that cannot
+    /// be used are named at once.
+    ///
+    /// # Errors
+    /// When there are some.
+    pub fn local_kernels(&self, scenario: &Scenario) -> Result<()> {
+        let mut refused = Vec::new();
+        for kernel in &scenario.kernels {
+            if let KernelSource::Local { path, modules } = &kernel.source
+                && let Err(error) = self.local(&kernel.name, path, modules.as_deref())
+            {
+                refused.push(error);
+            }
+        }
+        match refused.len() {
+            0 => Ok(()),
+            1 => Err(refused.remove(0)),
+            n => Err(Error::listing(
+                format!("{n} kernels cannot be used"),
+                &refused,
+            )),
+        }
+    }
+
+    /// A local kernel, unpacked: its key and its directory.
+    fn local(&self, name: &str, image: &Path, modules: Option<&Path>) -> Result<(Sha256, PathBuf)> {
+        let prepare = || {
+            let build = LocalBuild::read(image, modules)?;
+            let key = Sha256::of_value(&(RECIPE, build.key()));
+            let dir = self.store.derive("kernel", &key, |out| {
+                (self.tell)(&format!("{name}: unpacking {}", image.display()));
+                build.prepare(out).map(drop)
+            })?;
+            Ok((key, dir))
+        };
+        prepare().map_err(|e: Error| e.while_(format!("preparing kernel `{name}`")))
+    }
+
     fn kernel(
         &self,
         kernel: &KernelRef,
@@ -251,14 +290,7 @@ impl Provision<'_> {
                 (key, dir, describe(&provided.entry), provided.as_locked)
             }
             KernelSource::Local { path, modules } => {
-                let build = LocalBuild::read(path, modules.as_deref())
-                    .map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
-                let key = Sha256::of_value(&(RECIPE, build.key()));
-                let dir = self.store.derive("kernel", &key, |out| {
-                    (self.tell)(&format!("{name}: unpacking {}", path.display()));
-                    build.prepare(out).map(drop)
-                });
-                let dir = dir.map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
+                let (key, dir) = self.local(name, path, modules.as_deref())?;
                 (key, dir, format!("local build {}", path.display()), true)
             }
         };
@@ -295,6 +327,7 @@ impl Provision<'_> {
         Ok(Prepared {
             record,
             version,
+            blind: ready.config.is_none() && ready.module_set.modules.is_empty(),
             machine,
             modules: ready.modules,
             unsupported,

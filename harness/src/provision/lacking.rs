@@ -36,6 +36,7 @@ pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Uns
         let engine = workload.job.engine;
         let needs = Needs {
             engines: vec![engine],
+            fio: workload.fio.is_some(),
             ..common.clone()
         };
         check(Part::Workload(workload.name.clone()), needs);
