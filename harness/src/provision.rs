@@ -21,6 +21,7 @@ use crate::{
 };
 use diorama_wire::{FsKind, StopBy};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -152,7 +153,7 @@ impl Provision<'_> {
     /// When something that every cell needs cannot be had; a single kernel that cannot be used is
     /// an outcome of its cells instead.
     pub fn scenario(&self, scenario: &Scenario, qemu: &str, agent: &Path) -> Result<Provisioned> {
-        self.local_kernels(scenario)?;
+        let locals = self.local_kernels(scenario)?;
         let mut notes = Vec::new();
         let vmm = self.vmm(qemu, &mut notes)?;
         let (tools, provided) = self.tool_set(GUEST_TOOLS)?;
@@ -174,6 +175,7 @@ impl Provision<'_> {
         })?;
         let inputs = Inputs {
             scenario,
+            locals,
             fio,
             tools: &tools,
             tools_key: tree_key(&provided.entry.files),
@@ -242,17 +244,19 @@ impl Provision<'_> {
     ///
     /// # Errors
     /// When there are some.
-    pub fn local_kernels(&self, scenario: &Scenario) -> Result<()> {
-        let mut refused = Vec::new();
+    fn local_kernels(&self, scenario: &Scenario) -> Result<Locals> {
+        let (mut ready, mut refused) = (Locals::new(), Vec::new());
         for kernel in &scenario.kernels {
-            if let KernelSource::Local { path, modules } = &kernel.source
-                && let Err(error) = self.local(&kernel.name, path, modules.as_deref())
-            {
-                refused.push(error);
+            let KernelSource::Local { path, modules } = &kernel.source else {
+                continue;
+            };
+            match self.local(&kernel.name, path, modules.as_deref()) {
+                Ok(local) => drop(ready.insert(kernel.name.clone(), local)),
+                Err(error) => refused.push(error),
             }
         }
         match refused.len() {
-            0 => Ok(()),
+            0 => Ok(ready),
             1 => Err(refused.remove(0)),
             n => Err(Error::listing(
                 format!("{n} kernels cannot be used"),
@@ -289,8 +293,11 @@ impl Provision<'_> {
                 let (key, dir) = self.package(name, &provided.entry)?;
                 (key, dir, describe(&provided.entry), provided.as_locked)
             }
-            KernelSource::Local { path, modules } => {
-                let (key, dir) = self.local(name, path, modules.as_deref())?;
+            KernelSource::Local { path, .. } => {
+                let local = inputs.locals.get(name).ok_or_else(|| {
+                    Error::internal(format!("the local kernel `{name}` was not prepared"))
+                })?;
+                let (key, dir) = local.clone();
                 (key, dir, format!("local build {}", path.display()), true)
             }
         };
@@ -385,8 +392,12 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
     }
 }
 
+/// Keys and directories of unpacked local kernels, by name.
+type Locals = BTreeMap<String, (Sha256, PathBuf)>;
+
 struct Inputs<'a> {
     scenario: &'a Scenario,
+    locals: Locals,
     tools: &'a Path,
     tools_key: Sha256,
     fio: Option<FioSet>,

@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 12] = [
     &["vm"],
     &["kernel"],
     &["store"],
-    &["digest", "profile", "units"],
+    &["digest", "pages", "profile", "units"],
     &["error"],
 ];
 
