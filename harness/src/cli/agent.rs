@@ -57,7 +57,6 @@ pub fn build(
     for note in provided.note.into_iter().chain(context.store.take_notes()) {
         tell(&note);
     }
-    fetch_crates(context)?;
     let agent = product(context, &sysroot::agent(&tree)?)?;
     let plugin = product(context, &sysroot::plugin())?;
     if plugin != agent.with_file_name(sysroot::PLUGIN) {
@@ -70,7 +69,7 @@ pub fn build(
     Ok(agent)
 }
 
-/// Downloads the crates that the products are built from, as `diorama fetch` does ahead of time.
+/// Downloads the crates that the products are built from, ahead of time.
 ///
 /// # Errors
 /// When cargo cannot be started, or cannot have them.
@@ -102,20 +101,26 @@ fn product(context: &Context, product: &Product) -> Result<PathBuf> {
         target_dir: None,
         offline: context.offline,
     };
-    let mut command = how.command(product)?;
-    let child = ends_with_us(&mut command)
-        .spawn()
-        .map_err(|e| no_cargo(&doing, e))?;
-    let output = child
-        .wait_with_output()
-        .map_err(|e| Error::host(doing.clone()).because(e))?;
-    if !output.status.success() {
-        return Err(
-            Error::host(format!("{doing}: cargo gave {}", output.status))
-                .hint("its own words are above"),
-        );
+    loop {
+        let before = build::registries();
+        let mut command = how.command(product)?;
+        let child = ends_with_us(&mut command)
+            .spawn()
+            .map_err(|e| no_cargo(&doing, e))?;
+        let output = child
+            .wait_with_output()
+            .map_err(|e| Error::host(doing.clone()).because(e))?;
+        if !output.status.success() {
+            return Err(
+                Error::host(format!("{doing}: cargo gave {}", output.status))
+                    .hint("its own words are above"),
+            );
+        }
+        // Crates that came from a place not known before have its name in the product's bytes.
+        if build::registries() == before {
+            return build::artifact(product, &output.stdout);
+        }
     }
-    build::artifact(product, &output.stdout)
 }
 
 fn no_cargo(doing: &str, error: std::io::Error) -> Error {

@@ -61,7 +61,8 @@ pub fn fetch(workspace: &Path, offline: bool) -> Command {
 
 impl Build<'_> {
     /// The command that builds a product. On its standard output it says what it made, for
-    /// [`artifact`]. To be called after [`fetch`] has run: it looks at where the crates are.
+    /// [`artifact`]. It looks at where crates are ([`registries`]): when the build adds a place, it
+    /// is to be done again.
     ///
     /// # Errors
     /// When a path is not UTF-8.
@@ -159,17 +160,26 @@ fn compiler_flags(codegen: &[&str], workspace: &Path, cargo_home: &Path) -> Resu
     remap(cargo_home, "/cargo")?;
     // The name of a registry's directory is a hash of its address: a mirror has another. The last
     // prefix that fits wins.
-    let sources = cargo_home.join("registry/src");
-    let mut registries: Vec<PathBuf> = fs::read_dir(&sources)
+    for registry in registries_in(cargo_home) {
+        remap(&registry, "/crates")?;
+    }
+    Ok(flags)
+}
+
+/// Directories of unpacked crates, one for each registry or mirror that cargo has used.
+#[must_use]
+pub fn registries() -> Vec<PathBuf> {
+    registries_in(&cargo_home())
+}
+
+fn registries_in(cargo_home: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(cargo_home.join("registry/src"))
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
-    registries.sort();
-    for registry in registries {
-        remap(&registry, "/crates")?;
-    }
-    Ok(flags)
+    found.sort();
+    found
 }
 
 /// A path as an argument that is text.
