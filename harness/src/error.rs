@@ -86,6 +86,19 @@ impl Error {
         Error::new(Exit::Internal, what)
     }
 
+    /// Several errors of one kind, one below the other; it exits as the first does.
+    #[must_use]
+    pub fn listing(what: impl Into<String>, errors: &[Error]) -> Error {
+        let mut text = what.into();
+        for error in errors {
+            let rendered = error.render();
+            let one = rendered.strip_prefix("error: ").unwrap_or(&rendered);
+            text.push_str(&format!("\n- {one}"));
+        }
+        let exit = errors.first().map_or(Exit::Internal, Error::exit);
+        Error::new(exit, text)
+    }
+
     /// A failed system call on a file: `doing` names the verb ("writing"), `path` the file.
     /// A full disk is the host's fault and says so.
     #[must_use]
@@ -177,6 +190,26 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_errors_keep_their_causes_and_next_steps() {
+        let one = |name: &str| {
+            Error::input(format!("{name} is no kernel"))
+                .hint("give a bzImage")
+                .while_(format!("preparing kernel `{name}`"))
+        };
+        let all = Error::listing("2 kernels cannot be used", &[one("a"), one("b")]);
+        assert_eq!(all.exit(), Exit::Input);
+        insta::assert_snapshot!(all.render(), @r"
+        error: 2 kernels cannot be used
+        - preparing kernel `a`
+          because: a is no kernel
+          next: give a bzImage
+        - preparing kernel `b`
+          because: b is no kernel
+          next: give a bzImage
+        ");
+    }
 
     #[test]
     fn a_rendered_error_names_what_why_and_the_next_step() {

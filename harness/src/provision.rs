@@ -21,6 +21,7 @@ use crate::{
 };
 use diorama_wire::{FsKind, StopBy};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -152,6 +153,7 @@ impl Provision<'_> {
     /// When something that every cell needs cannot be had; a single kernel that cannot be used is
     /// an outcome of its cells instead.
     pub fn scenario(&self, scenario: &Scenario, qemu: &str, agent: &Path) -> Result<Provisioned> {
+        let locals = self.local_kernels(scenario)?;
         let mut notes = Vec::new();
         let vmm = self.vmm(qemu, &mut notes)?;
         let (tools, provided) = self.tool_set(GUEST_TOOLS)?;
@@ -173,6 +175,7 @@ impl Provision<'_> {
         })?;
         let inputs = Inputs {
             scenario,
+            locals,
             fio,
             tools: &tools,
             tools_key: tree_key(&provided.entry.files),
@@ -236,6 +239,46 @@ impl Provision<'_> {
         Ok((key, dir))
     }
 
+    /// Unpacks the scenario's local kernels, before anything is downloaded for it. All that cannot
+    /// be used are named at once.
+    ///
+    /// # Errors
+    /// When there are some.
+    fn local_kernels(&self, scenario: &Scenario) -> Result<Locals> {
+        let (mut ready, mut refused) = (Locals::new(), Vec::new());
+        for kernel in &scenario.kernels {
+            let KernelSource::Local { path, modules } = &kernel.source else {
+                continue;
+            };
+            match self.local(&kernel.name, path, modules.as_deref()) {
+                Ok(local) => drop(ready.insert(kernel.name.clone(), local)),
+                Err(error) => refused.push(error),
+            }
+        }
+        match refused.len() {
+            0 => Ok(ready),
+            1 => Err(refused.remove(0)),
+            n => Err(Error::listing(
+                format!("{n} kernels cannot be used"),
+                &refused,
+            )),
+        }
+    }
+
+    /// A local kernel, unpacked: its key and its directory.
+    fn local(&self, name: &str, image: &Path, modules: Option<&Path>) -> Result<(Sha256, PathBuf)> {
+        let prepare = || {
+            let build = LocalBuild::read(image, modules)?;
+            let key = Sha256::of_value(&(RECIPE, build.key()));
+            let dir = self.store.derive("kernel", &key, |out| {
+                (self.tell)(&format!("{name}: unpacking {}", image.display()));
+                build.prepare(out).map(drop)
+            })?;
+            Ok((key, dir))
+        };
+        prepare().map_err(|e: Error| e.while_(format!("preparing kernel `{name}`")))
+    }
+
     fn kernel(
         &self,
         kernel: &KernelRef,
@@ -250,15 +293,11 @@ impl Provision<'_> {
                 let (key, dir) = self.package(name, &provided.entry)?;
                 (key, dir, describe(&provided.entry), provided.as_locked)
             }
-            KernelSource::Local { path, modules } => {
-                let build = LocalBuild::read(path, modules.as_deref())
-                    .map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
-                let key = Sha256::of_value(&(RECIPE, build.key()));
-                let dir = self.store.derive("kernel", &key, |out| {
-                    (self.tell)(&format!("{name}: unpacking {}", path.display()));
-                    build.prepare(out).map(drop)
-                });
-                let dir = dir.map_err(|e| e.while_(format!("preparing kernel `{name}`")))?;
+            KernelSource::Local { path, .. } => {
+                let local = inputs.locals.get(name).ok_or_else(|| {
+                    Error::internal(format!("the local kernel `{name}` was not prepared"))
+                })?;
+                let (key, dir) = local.clone();
                 (key, dir, format!("local build {}", path.display()), false)
             }
         };
@@ -295,6 +334,7 @@ impl Provision<'_> {
         Ok(Prepared {
             record,
             version,
+            blind: ready.config.is_none() && ready.module_set.modules.is_empty(),
             machine,
             modules: ready.modules,
             unsupported,
@@ -352,8 +392,12 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
     }
 }
 
+/// Keys and directories of unpacked local kernels, by name.
+type Locals = BTreeMap<String, (Sha256, PathBuf)>;
+
 struct Inputs<'a> {
     scenario: &'a Scenario,
+    locals: Locals,
     tools: &'a Path,
     tools_key: Sha256,
     fio: Option<FioSet>,

@@ -8,9 +8,11 @@ mod meaning;
 use common::{Lab, Tree};
 use diorama::{
     image::{
-        Needs, needs,
+        Needs,
+        build::{self, Build},
+        needs,
         strip::strip,
-        sysroot::{agent_build, agent_fetch, agent_path},
+        sysroot,
     },
     kernel,
 };
@@ -32,6 +34,7 @@ fn real_kernels_keep_every_relocation() {
         let needs = Needs {
             filesystems: vec![FsKind::Ext4, FsKind::Xfs],
             engines: vec![Engine::Libaio],
+            fio: true,
             smp: 1,
         };
         let plan = needs::plan(&needs, &kernel);
@@ -47,7 +50,7 @@ fn real_kernels_keep_every_relocation() {
     }
 }
 
-/// Two workspaces, two target directories and two copies of the sysroot give one program.
+/// Two workspaces, two target directories and two copies of the sysroot give one agent and one plugin.
 #[test]
 fn the_agent_is_the_same_wherever_it_is_built() {
     let Some(lab) = Lab::open("the_agent_is_the_same_wherever_it_is_built") else {
@@ -62,16 +65,28 @@ fn the_agent_is_the_same_wherever_it_is_built() {
         for part in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
             fs::copy(lab.root().join(part), copy.join(part)).expect("a file");
         }
-        for part in ["wire", "guest-agent", "harness", "xtask"] {
+        for part in ["wire", "guest-agent", "tcg-plugin", "harness", "xtask"] {
             copy_tree(&lab.root().join(part), &copy.join(part));
         }
         let sysroot = place.join("sysroot");
         copy_tree(&tree.join("usr/lib"), &sysroot.join("usr/lib"));
         let target = place.join("target");
-        assert!(agent_fetch(&copy).status().expect("cargo").success());
-        let mut build = agent_build(&sysroot, &copy, &target).expect("a sysroot");
-        assert!(build.status().expect("cargo").success());
-        agents.push(fs::read(agent_path(&target)).expect("the agent"));
+        assert!((build::fetch(&copy, false).status().expect("cargo")).success());
+        let build = Build {
+            workspace: &copy,
+            target_dir: Some(&target),
+            offline: true,
+        };
+        let agent = sysroot::agent(&sysroot).expect("a sysroot");
+        let files = [agent, sysroot::plugin()].map(|product| {
+            let mut command = build.command(&product).expect("a command");
+            let output = command.output().expect("cargo");
+            assert!(output.status.success(), "{}", common::text(&output));
+            let path = build::artifact(&product, &output.stdout).expect("its place");
+            assert!(path.starts_with(&target), "{}", path.display());
+            fs::read(path).expect("what was built")
+        });
+        agents.push(files);
     }
     assert!(agents[0] == agents[1], "the two builds differ");
 }

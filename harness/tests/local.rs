@@ -137,5 +137,76 @@ fn a_module_that_is_missing_is_named_with_its_option_and_nothing_boots() {
     }
 }
 
+/// Nothing is known of a bare bzImage but what its guest finds missing: whichever way the guest's words
+/// take, it is unsupported, with the option and what to do.
+#[test]
+fn a_bare_image_whose_modules_are_missing_is_unsupported_and_asks_for_them() {
+    let test = "a_bare_image_whose_modules_are_missing";
+    let Some(lab) = Lab::open(test) else { return };
+    let (image, _) = stock(&lab, "6.12");
+    // Alone, without the configuration that lies beside it.
+    let bare = lab.results().join("bare/bzImage");
+    fs::create_dir_all(bare.parent().expect("a parent")).expect("a directory");
+    fs::copy(&image, &bare).expect("a copy");
+    let kernel = format!("mine={}", bare.display());
+    let select = [
+        "smoke",
+        "--kernel",
+        &kernel,
+        "--baseline",
+        "mine",
+        "--only-kernel",
+        "mine",
+    ];
+    for fresh in [false, true] {
+        let mut words = select.to_vec();
+        words.extend(fresh.then_some("--fresh"));
+        let results = lab.measure(&words, INCOMPLETE);
+        let cells = results["cells"].as_array().expect("cells");
+        assert_eq!(cells.len(), 2);
+        for cell in cells {
+            let outcome = &cell["outcome"];
+            assert_eq!(outcome["is"], "unsupported", "{outcome}");
+            let options = outcome["config"].as_array().expect("options");
+            assert!(!options.is_empty(), "{outcome}");
+            let why = outcome["why"].as_str().expect("words");
+            assert!(why.contains("mine=IMAGE,modules=DIR"), "{why}");
+        }
+    }
+}
+
+/// Every kernel that cannot be used, in one message, before anything is downloaded or boots.
+#[test]
+fn bad_kernels_are_named_at_once() {
+    let Some(lab) = Lab::open("bad_kernels_are_named_at_once") else {
+        return;
+    };
+    let (image, _) = stock(&lab, "6.12");
+    let (text, empty) = (lab.results().join("text"), lab.results().join("empty"));
+    fs::write(&text, "words").expect("a file");
+    fs::create_dir(&empty).expect("a directory");
+    let kernels = [
+        format!("a={}", text.display()),
+        format!("b={},modules={}", image.display(), empty.display()),
+        format!("c={}", lab.results().join("none").display()),
+    ];
+    let mut words = vec!["plan", "smoke"];
+    for kernel in &kernels {
+        words.extend(["--kernel", kernel]);
+    }
+    let output = lab.run(&words);
+    let said = common::text(&output);
+    for words in [
+        "3 kernels cannot be used",
+        "preparing kernel `a`",
+        "preparing kernel `b`",
+        "no kernel modules are in or below",
+        "preparing kernel `c`",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(output.status.code(), Some(2));
+}
+
 /// `Exit::Incomplete`: some cell has no figures.
 const INCOMPLETE: i32 = 5;

@@ -1,5 +1,6 @@
-//! Building the harness and the agent.
+//! Building the harness, and having it build the agent.
 
+use serde_json::Value;
 use std::{
     env,
     path::{Path, PathBuf},
@@ -17,8 +18,9 @@ pub struct Built {
 }
 
 impl Built {
-    /// Builds both. The agent is linked against the locked C library, so the harness, which can
-    /// fetch that, comes first and drives the agent's build.
+    /// Builds both, for tests and benchmarks, which do not build the agent by themselves. It is
+    /// linked against the locked C library, so the harness, which can fetch that, comes first and
+    /// drives the agent's build, as it does for every verb of its own.
     pub fn new() -> Result<Built, String> {
         let root = root()?;
         let diorama = harness(&root)?;
@@ -59,9 +61,10 @@ pub fn root() -> Result<PathBuf, String> {
         .ok_or_else(|| "xtask has no parent".into())
 }
 
-/// Builds the harness and returns the path of its executable.
+/// Builds the harness and returns the path of its executable, wherever the user's cargo puts it.
 pub fn harness(root: &Path) -> Result<PathBuf, String> {
-    run(cargo(root).args([
+    let mut command = cargo(root);
+    command.args([
         "build",
         "--quiet",
         "--locked",
@@ -69,9 +72,26 @@ pub fn harness(root: &Path) -> Result<PathBuf, String> {
         "diorama",
         "--bin",
         "diorama",
-    ]))?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("debug/diorama"))
+    ]);
+    command.arg("--message-format=json-render-diagnostics");
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| format!("starting {command:?}: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", output.status));
+    }
+    executable(&output.stdout).ok_or_else(|| format!("{command:?} did not say where diorama is"))
+}
+
+/// The executable that cargo names in its messages, one JSON object a line.
+fn executable(messages: &[u8]) -> Option<PathBuf> {
+    messages
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
 }
 
 /// cargo, in the workspace.
@@ -90,5 +110,23 @@ pub fn run(command: &mut Command) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{command:?}: {status}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_says_where_the_harness_is() {
+        let messages = br#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"diorama"},"executable":"/elsewhere/x86/debug/diorama"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(
+            executable(messages),
+            Some("/elsewhere/x86/debug/diorama".into())
+        );
+        assert_eq!(executable(b"not JSON\n"), None);
     }
 }

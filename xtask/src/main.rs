@@ -3,6 +3,7 @@
 
 mod build;
 mod verbs;
+mod workflows;
 
 use std::{env, process::ExitCode};
 
@@ -11,7 +12,7 @@ cargo xtask VERB [ARGUMENTS]
 
   repro [SCENARIO] ...  build everything, then `diorama repro` (see `cargo xtask repro --help`)
   test [ARGUMENTS]      provision what the tests need, then run all of them, real guests included
-  check                 formatting, lints, licences
+  check                 formatting, lints, workflows
   bench                 the cost benchmarks (boots, cells, parallelism, the agent's own path)
   nightly               what takes too long for `test`: the whole default scenario, twice
 

@@ -1,30 +1,22 @@
 //! One function per verb.
 
-use crate::build::{Built, cargo, harness, root, run};
+use crate::{
+    build::{Built, cargo, harness, root, run},
+    workflows,
+};
 use std::{
     ffi::{OsStr, OsString},
     os::unix::process::CommandExt as _,
     process::{Command, ExitCode},
 };
 
-/// Verbs of diorama that boot guests, and so need the agent.
-const NEED_AGENT: [&str; 5] = ["repro", "run", "plan", "explain", "agree"];
-
 type Done = Result<ExitCode, String>;
 
 /// Hands over to diorama: this process becomes it, so signals and exit codes are its own.
 pub fn diorama(verb: &OsStr, rest: &[OsString]) -> Done {
-    let asks_help = rest.iter().any(|a| a == "--help" || a == "-h");
-    let needs_agent = NEED_AGENT.iter().any(|v| *v == verb) && !asks_help;
-    let mut command = if needs_agent {
-        let built = Built::new()?;
-        built.command(&built.diorama)
-    } else {
-        let root = root()?;
-        let mut command = Command::new(harness(&root)?);
-        command.env("DIORAMA_ROOT", root);
-        command
-    };
+    let root = root()?;
+    let mut command = Command::new(harness(&root)?);
+    command.env("DIORAMA_ROOT", root);
     let error = command.arg(verb).args(rest).exec();
     Err(format!("starting diorama: {error}"))
 }
@@ -56,10 +48,7 @@ pub fn check() -> Done {
         "-D",
         "warnings",
     ]))?;
-    match cargo(&root).args(["deny", "--version"]).output() {
-        Ok(output) if output.status.success() => run(cargo(&root).args(["deny", "check"]))?,
-        _ => println!("skipped: licences (cargo-deny is not installed: cargo install cargo-deny)"),
-    }
+    workflows::check(&root)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@
 
 mod files;
 mod jobs;
+mod needs;
 mod open;
 mod output;
 
@@ -282,7 +283,7 @@ fn start(text: &str) -> Result<Child> {
         .stdout(words)
         .stderr(errors)
         .spawn()
-        .map_err(|e| Fail::os(format_args!("run {FIO_DIR}/fio"), &e))
+        .map_err(|e| needs::explain(Fail::os(format_args!("run {FIO_DIR}/fio"), &e)))
 }
 
 fn waiting(e: io::Error) -> Box<Fail> {
@@ -301,7 +302,8 @@ fn finish(status: ExitStatus) -> Result<Output> {
             }
             _ => format!("with {status}"),
         };
-        return Err(Fail::step(format!("fio ended {how}")).with_output(&(text + &words)));
+        let failed = Fail::step(format!("fio ended {how}")).with_output(&(text + &words));
+        return Err(needs::explain(failed));
     }
     output::parse(&text).map_err(|why| Fail::wrong(why).with_output(&words))
 }

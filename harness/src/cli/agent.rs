@@ -1,15 +1,18 @@
-//! `diorama agent`: builds the guest agent out of a checkout, linked against the locked C library,
-//! and beside it the plugin that counts what guests execute.
+//! `diorama agent`: builds the guest agent out of a checkout, linked against the locked C library, and
+//! beside it the plugin that counts what guests execute. Every verb that needs them builds them here.
 
 use super::{
-    args::Places,
+    args::{AgentArgs, Places},
     context::Context,
     print,
     ui::{Drawing, Ui},
 };
 use crate::{
     error::{Error, Exit, Result},
-    image,
+    image::{
+        build::{self, Build, Product},
+        sysroot,
+    },
     lock::WhenGone,
     provision::{AGENT_SYSROOT, Provision},
     store::FetchProgress,
@@ -21,18 +24,17 @@ use std::{
 };
 
 /// Builds the agent and prints its path.
-pub fn agent(places: &Places) -> Result<Exit> {
-    let context = Context::new(places, false)?;
+pub fn agent(places: &Places, args: &AgentArgs) -> Result<Exit> {
+    let context = Context::new(places, args.offline)?;
     let ui = Ui::new(Drawing::of_stderr(false));
     let downloads = ui.downloads();
-    let path = build(&context, WhenGone::Reresolve, &downloads, &|text| {
-        ui.line(text);
-    })?;
+    let when_gone = WhenGone::locked(args.locked);
+    let path = build(&context, when_gone, &downloads, &|text| ui.line(text))?;
     print(format!("{}\n", path.display()).as_bytes())?;
     Ok(Exit::Ok)
 }
 
-/// Builds it and returns the executable's path.
+/// Builds both and returns the agent's path; the plugin is [`sysroot::PLUGIN`] beside it.
 ///
 /// # Errors
 /// When the sysroot cannot be had or the build fails.
@@ -51,48 +53,90 @@ pub fn build(
         progress,
         tell,
     };
-    let (sysroot, provided) = provision.tool_set(AGENT_SYSROOT)?;
+    let (tree, provided) = provision.tool_set(AGENT_SYSROOT)?;
     for note in provided.note.into_iter().chain(context.store.take_notes()) {
         tell(&note);
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| context.root.join("target"), PathBuf::from);
-    let target = target.join("guest");
-    let root = &context.root;
-    cargo(
-        "the guest agent",
-        image::sysroot::agent_build(&sysroot, root, &target)?,
-    )?;
-    cargo(
-        "the TCG plugin",
-        image::sysroot::plugin_build(root, &target)?,
-    )?;
-    Ok(image::sysroot::agent_path(&target))
+    let agent = product(context, &sysroot::agent(&tree)?)?;
+    let plugin = product(context, &sysroot::plugin())?;
+    if plugin != agent.with_file_name(sysroot::PLUGIN) {
+        return Err(Error::internal(format!(
+            "cargo put the plugin at {}, and not beside the agent at {}",
+            plugin.display(),
+            agent.display()
+        )));
+    }
+    Ok(agent)
 }
 
-/// Runs a build that must succeed.
-fn cargo(what: &str, mut command: Command) -> Result<()> {
+/// Downloads the crates that the products are built from, ahead of time.
+///
+/// # Errors
+/// When cargo cannot be started, or cannot have them.
+pub fn fetch_crates(context: &Context) -> Result<()> {
+    let doing = "fetching the crates of the guest agent";
+    let mut command = build::fetch(&context.root, context.offline);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(std::io::stderr()));
+    let status = ends_with_us(&mut command)
+        .status()
+        .map_err(|e| no_cargo(doing, e))?;
+    if status.success() {
+        return Ok(());
+    }
+    let next = if context.offline {
+        "run `cargo xtask fetch` while there is a network"
+    } else {
+        "cargo's own words are above; it needs a network once, or a mirror in its configuration"
+    };
+    Err(Error::fetch(format!("{doing}: cargo gave {status}")).hint(next))
+}
+
+/// Builds one product of the workspace; cargo says where it is.
+fn product(context: &Context, product: &Product) -> Result<PathBuf> {
+    let doing = format!("building {}", product.package);
+    let how = Build {
+        workspace: &context.root,
+        target_dir: None,
+        offline: context.offline,
+    };
+    loop {
+        let before = build::registries();
+        let mut command = how.command(product)?;
+        let child = ends_with_us(&mut command)
+            .spawn()
+            .map_err(|e| no_cargo(&doing, e))?;
+        let output = child
+            .wait_with_output()
+            .map_err(|e| Error::host(doing.clone()).because(e))?;
+        if !output.status.success() {
+            return Err(
+                Error::host(format!("{doing}: cargo gave {}", output.status))
+                    .hint("its own words are above"),
+            );
+        }
+        // Crates that came from a place not known before have its name in the product's bytes.
+        if build::registries() == before {
+            return build::artifact(product, &output.stdout);
+        }
+    }
+}
+
+fn no_cargo(doing: &str, error: std::io::Error) -> Error {
+    Error::host(format!("{doing}: starting cargo"))
+        .because(error)
+        .hint("install Rust (https://rustup.rs), or name a built agent with --agent PATH")
+}
+
+/// A build that nobody waits for any more ends: a signal may end this process alone.
+fn ends_with_us(command: &mut Command) -> &mut Command {
     // SAFETY: the closure runs between fork and exec and makes one system call; it neither allocates
     // nor takes locks.
     unsafe {
-        // A build that nobody waits for any more ends: a signal may end this process alone.
         command.pre_exec(|| {
             let signal = Some(rustix::process::Signal::TERM);
             rustix::process::set_parent_process_death_signal(signal).map_err(Into::into)
-        });
+        })
     }
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(std::io::stderr()))
-        .status()
-        .map_err(|e| {
-            Error::host(format!("starting cargo to build {what}"))
-                .because(e)
-                .hint("install Rust (https://rustup.rs), or name a built agent with --agent PATH")
-        })?;
-    if !status.success() {
-        return Err(Error::host(format!("building {what}: cargo gave {status}"))
-            .hint("its own words are above"));
-    }
-    Ok(())
 }

@@ -90,7 +90,7 @@ pub enum Verb {
     Cache(CacheArgs),
     /// Build the guest agent out of the checkout, and print its path
     #[command(hide = true)]
-    Agent,
+    Agent(AgentArgs),
     /// Print a shell's completions
     Completions(CompletionsArgs),
 }
@@ -399,6 +399,17 @@ pub struct FetchArgs {
     /// Plain lines instead of progress bars
     #[arg(long)]
     pub plain: bool,
+}
+
+/// `diorama agent`
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Fail when a locked file is gone, instead of taking what the archive has now
+    #[arg(long)]
+    pub locked: bool,
+    /// Download nothing
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// `diorama doctor`

@@ -20,6 +20,8 @@ pub struct Context {
     pub store: Store,
     /// Mirrors and proxies.
     pub sources: Sources,
+    /// Whether nothing may be downloaded.
+    pub offline: bool,
     results: PathBuf,
 }
 
@@ -40,6 +42,7 @@ impl Context {
             root,
             store: Context::store(places)?,
             sources,
+            offline,
             results,
         })
     }

@@ -1,6 +1,7 @@
-//! `diorama fetch`: what a scenario needs, ahead of time.
+//! `diorama fetch`: what a scenario needs, ahead of time, the agent's crates included.
 
 use super::{
+    agent,
     args::{FetchArgs, Places},
     context::Context,
     ui::{Drawing, Ui},
@@ -34,6 +35,7 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
         tell: &tell,
     };
     let notes = provision.fetch(&scenario)?;
+    agent::fetch_crates(&context)?;
     for note in notes {
         ui.line(&format!("note: {note}"));
     }

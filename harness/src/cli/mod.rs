@@ -63,7 +63,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Lock(args) => lock::lock(places, args),
         Verb::Doctor(args) => doctor::doctor(places, args),
         Verb::Cache(args) => cache::cache(places, args),
-        Verb::Agent => agent::agent(places),
+        Verb::Agent(args) => agent::agent(places, args),
         Verb::Completions(args) => {
             clap_complete::generate(
                 args.shell,

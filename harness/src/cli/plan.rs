@@ -18,6 +18,7 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct PlannedCell {
     cell: String,
+    kernel: String,
     inputs: Option<Sha256>,
     state: &'static str,
     why: String,
@@ -35,6 +36,7 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
         .cells()
         .map(|(_, cell)| PlannedCell {
             cell: cell.key.to_string(),
+            kernel: cell.key.kernel.clone(),
             inputs: cell.inputs,
             state: match (
                 &cell.settled,

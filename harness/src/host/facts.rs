@@ -1,5 +1,6 @@
 //! What the host is, for a run's manifest. Nothing here is an input of a digit.
 
+use super::room::{self, meminfo_bytes};
 use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
@@ -13,12 +14,11 @@ pub struct HostFacts {
     pub distribution: Option<String>,
     /// `model name` of /proc/cpuinfo.
     pub cpu: Option<String>,
-    /// Cores that this process may run on.
+    /// Cores that this process may keep busy ([`room::cores`]).
     pub cores: usize,
     /// RAM in bytes (MemTotal of /proc/meminfo).
     pub memory: Option<u64>,
-    /// RAM in bytes that can be had without swapping: MemAvailable, or what the control group
-    /// leaves where that is less.
+    /// RAM in bytes that can be had without swapping ([`room::memory`]).
     pub memory_available: Option<u64>,
     /// Free space where cache and results are.
     pub disks: Vec<DiskFacts>,
@@ -53,12 +53,9 @@ impl HostFacts {
                 .into_owned(),
             distribution: distribution(&os_release),
             cpu: cpu_model(&read("/proc/cpuinfo")),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: room::cores(),
             memory: meminfo_bytes(&meminfo, "MemTotal"),
-            memory_available: available(
-                meminfo_bytes(&meminfo, "MemAvailable"),
-                cgroup_headroom(Path::new("/sys/fs/cgroup"), &read("/proc/self/cgroup")),
-            ),
+            memory_available: room::memory(),
             disks: directories
                 .iter()
                 .map(|(role, path)| DiskFacts {
@@ -96,43 +93,6 @@ fn cpu_model(cpuinfo: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {
-    let value = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
-}
-
-fn available(meminfo: Option<u64>, cgroup: Option<u64>) -> Option<u64> {
-    match (meminfo, cgroup) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// What the control groups of this process leave (Documentation/admin-guide/cgroup-v2.rst); page
-/// cache that can be dropped counts as free. None when there is no limit, or only version 1's.
-fn cgroup_headroom(mount: &Path, self_cgroup: &str) -> Option<u64> {
-    let own = self_cgroup
-        .lines()
-        .find_map(|line| line.strip_prefix("0::/"))?;
-    let dir = mount.join(own);
-    let groups = dir.ancestors().take_while(|group| group.starts_with(mount));
-    let headroom = |group: &Path| {
-        let read = |file: &str| fs::read_to_string(group.join(file)).ok();
-        let number = |file: &str| read(file)?.trim().parse::<u64>().ok();
-        let most = number("memory.max")?;
-        let stat = read("memory.stat").unwrap_or_default();
-        let cache = stat
-            .lines()
-            .find_map(|line| line.strip_prefix("inactive_file "));
-        let cache = cache.and_then(|n| n.parse().ok()).unwrap_or(0);
-        Some(most.saturating_sub(number("memory.current")?.saturating_sub(cache)))
-    };
-    groups.filter_map(headroom).min()
-}
-
 fn load(loadavg: &str) -> Option<f64> {
     loadavg.split_whitespace().next()?.parse().ok()
 }
@@ -154,30 +114,6 @@ mod tests {
         assert_eq!(meminfo_bytes(meminfo, "MemAvailable"), Some(4000 << 10));
         assert_eq!(meminfo_bytes(meminfo, "Mem"), None);
         assert_eq!(load("0.42 0.30 0.10 1/200 4242\n"), Some(0.42));
-    }
-
-    #[test]
-    fn the_tightest_control_group_bounds_memory() {
-        let root = tempfile::tempdir().expect("a directory");
-        let inner = root.path().join("a/b");
-        fs::create_dir_all(&inner).expect("a directory");
-        let write = |file: &str, text: &str| {
-            fs::write(root.path().join(file), text).expect("a file");
-        };
-        write("a/memory.max", "1000\n");
-        write("a/memory.current", "700\n");
-        write("a/memory.stat", "anon 500\ninactive_file 200\n");
-        write("a/b/memory.max", "max\n");
-        write("a/b/memory.current", "100\n");
-        assert_eq!(cgroup_headroom(root.path(), "0::/a/b\n"), Some(500));
-        assert_eq!(
-            cgroup_headroom(root.path(), "0::/\n"),
-            None,
-            "no limit at the root"
-        );
-        assert_eq!(cgroup_headroom(root.path(), "1:memory:/x\n"), None);
-        assert_eq!(available(Some(800), Some(500)), Some(500));
-        assert_eq!(available(Some(800), None), Some(800));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The initramfs of a kernel: agent, modules and mkfs in one small, uncompressed, reproducible
 //! archive. Equal inputs give equal bytes on any machine.
 
+pub mod build;
 pub mod cpio; // pure
 mod drive; // pure
 pub mod fio;

@@ -13,6 +13,8 @@ pub struct Needs {
     pub filesystems: Vec<FsKind>,
     /// Engines that will run.
     pub engines: Vec<Engine>,
+    /// Whether fio runs, and not only the agent's own engines.
+    pub fio: bool,
     /// CPUs of the guest.
     pub smp: u32,
     /// The model device, which may need more than null_blk.
@@ -53,51 +55,77 @@ const MODEL: [Driver; 2] = [
     (
         "configfs",
         "CONFIG_CONFIGFS_FS",
-        "the model device is set up through configfs",
+        "through which the model device is set up",
     ),
     ("null_blk", "CONFIG_BLK_DEV_NULL_BLK", "the model device"),
 ];
-const EXT4: Driver = ("ext4", "CONFIG_EXT4_FS", "cells on ext4");
-const XFS: Driver = ("xfs", "CONFIG_XFS_FS", "cells on XFS");
+const EXT4: Driver = ("ext4", "CONFIG_EXT4_FS", "for cells on ext4");
+const XFS: Driver = ("xfs", "CONFIG_XFS_FS", "for cells on XFS");
 /// The transport's module depends on vsock itself.
 const VSOCK: [Driver; 2] = [
     (
         "virtio_pci",
         "CONFIG_VIRTIO_PCI",
-        "the device that carries results",
+        "for the device that carries results",
     ),
     (
         "vmw_vsock_virtio_transport",
         "CONFIG_VIRTIO_VSOCKETS",
-        "the socket that carries results",
+        "for the socket that carries results",
     ),
 ];
 
-/// Options without a module of their own. Hot-plug goes through ACPI: QEMU's q35 machine does not
-/// offer the port's own (`CONFIG_HOTPLUG_PCI_PCIE`) since 6.1.
-const OPTIONS: [(&str, &str); 9] = [
-    ("CONFIG_BLK_DEV_INITRD", "the agent arrives in an initramfs"),
-    ("CONFIG_BINFMT_ELF", "the agent is an ELF program"),
-    ("CONFIG_DEVTMPFS", "device nodes"),
-    ("CONFIG_PROC_FS", "the agent reads /proc"),
-    ("CONFIG_SYSFS", "the agent reads /sys"),
-    ("CONFIG_PCI", "the device that carries results"),
+/// Options without a module of their own, and what the kernel lacks without them. Hot-plug goes
+/// through ACPI: QEMU's q35 machine does not offer the port's own (`CONFIG_HOTPLUG_PCI_PCIE`) since
+/// 6.1.
+const OPTIONS: [(&str, &str); 8] = [
+    (
+        "CONFIG_BLK_DEV_INITRD",
+        "an initramfs, in which the agent arrives",
+    ),
+    (
+        "CONFIG_BINFMT_ELF",
+        "ELF programs, of which the agent is one",
+    ),
+    ("CONFIG_DEVTMPFS", "devtmpfs, for device nodes"),
+    ("CONFIG_PROC_FS", "/proc, where the agent reads"),
+    ("CONFIG_SYSFS", "/sys, where the agent reads"),
+    ("CONFIG_PCI", "PCI, for the device that carries results"),
     (
         "CONFIG_HOTPLUG_PCI_ACPI",
-        "the device that carries results is plugged in after the measurement",
+        "PCI hot-plug, for the device that carries results (it is plugged in after the measurement)",
     ),
     (
-        "CONFIG_SERIAL_8250_CONSOLE",
-        "the console that shows what went wrong",
+        "CONFIG_HIGH_RES_TIMERS",
+        "high-resolution timers, for the model device's latency",
     ),
-    ("CONFIG_HIGH_RES_TIMERS", "the model device's latency"),
+];
+
+/// The agent's progress goes out by an I/O port; only where user space may use none, the serial
+/// console takes its place. What the kernel prints is otherwise missed by nobody but a reader who
+/// looks for the reason of a panic.
+const CONSOLE: (&str, &str) = (
+    "CONFIG_SERIAL_8250_CONSOLE",
+    "a serial console, by which the agent speaks where CONFIG_X86_IOPL_IOPERM is missing too",
+);
+
+/// What fio needs besides its engine: the agent starts it in a directory of its own (Rust's
+/// `spawn` makes a pair of sockets for that), and fio shares memory between its jobs and times them
+/// by a descriptor.
+const FIO: [(&str, &str); 3] = [
+    ("CONFIG_UNIX", "Unix sockets, with which fio is started"),
+    (
+        "CONFIG_SYSVIPC",
+        "System V shared memory, which fio's jobs share",
+    ),
+    ("CONFIG_TIMERFD", "timerfd, by which fio keeps time"),
 ];
 
 /// The option that provides an engine's system calls, and what it is for.
 fn engine(engine: Engine) -> Option<(&'static str, &'static str)> {
     match engine {
-        Engine::Libaio => Some(("CONFIG_AIO", "the libaio engine")),
-        Engine::IoUring => Some(("CONFIG_IO_URING", "the io_uring engine")),
+        Engine::Libaio => Some(("CONFIG_AIO", "Linux AIO, for the libaio engine")),
+        Engine::IoUring => Some(("CONFIG_IO_URING", "io_uring, for the engine of that name")),
         Engine::Psync => None,
     }
 }
@@ -155,10 +183,15 @@ fn choose(
                 continue;
             }
             Presence::ModuleLost => {
-                format!("{option}=m, but the module {name} was not found: {why}")
+                let lost = if set.modules.is_empty() {
+                    "no modules were given: add modules=DIR".to_owned()
+                } else {
+                    format!("the module {name} was not found")
+                };
+                format!("{name}, {why} ({option}=m, but {lost})")
             }
-            Presence::Absent => format!("{name}: {why}"),
-            Presence::Unknown => format!("no sign of {name} in the kernel: {why}"),
+            Presence::Absent => format!("{name}, {why}"),
+            Presence::Unknown => format!("{name}, {why} (there is no sign of it in the image)"),
         };
         missing.push(Missing {
             what: lacks,
@@ -195,9 +228,14 @@ fn missing_options(config: &Config, needs: &Needs, plan: &Plan) -> Vec<Missing> 
     let loads = !(plan.early.is_empty() && plan.late.is_empty());
     OPTIONS
         .into_iter()
+        .chain((!plan.can_stop_itself).then_some(CONSOLE))
         .chain(needs.engines.iter().copied().filter_map(engine))
-        .chain((needs.smp > 1).then_some(("CONFIG_SMP", "a guest with several CPUs")))
-        .chain(loads.then_some(("CONFIG_MODULES", "some of what is needed is a module")))
+        .chain(FIO.into_iter().filter(|_| needs.fio))
+        .chain((needs.smp > 1).then_some(("CONFIG_SMP", "SMP, for a guest with several CPUs")))
+        .chain(loads.then_some((
+            "CONFIG_MODULES",
+            "module loading, and some of what is needed is a module",
+        )))
         .filter(|(option, _)| config.get(option) != Setting::Yes)
         .map(|(option, why)| Missing {
             what: why.to_owned(),
@@ -329,6 +367,7 @@ pub(super) mod tests {
         let needs = Needs {
             filesystems: ALL.to_vec(),
             engines: Engine::ALL.to_vec(),
+            fio: true,
             smp: 2,
             ..Needs::default()
         };
@@ -340,13 +379,16 @@ pub(super) mod tests {
             .map(|m| format!("{} {} ({})", m.options.join(","), m.what, m.certain))
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
-        CONFIG_BLK_DEV_NULL_BLK null_blk: the model device (true)
-        CONFIG_XFS_FS CONFIG_XFS_FS=m, but the module xfs was not found: cells on XFS (true)
-        CONFIG_VIRTIO_VSOCKETS vmw_vsock_virtio_transport: the socket that carries results (true)
-        CONFIG_HOTPLUG_PCI_ACPI the device that carries results is plugged in after the measurement (true)
-        CONFIG_AIO the libaio engine (true)
-        CONFIG_IO_URING the io_uring engine (true)
-        CONFIG_SMP a guest with several CPUs (true)
+        CONFIG_BLK_DEV_NULL_BLK null_blk, the model device (true)
+        CONFIG_XFS_FS xfs, for cells on XFS (CONFIG_XFS_FS=m, but no modules were given: add modules=DIR) (true)
+        CONFIG_VIRTIO_VSOCKETS vmw_vsock_virtio_transport, for the socket that carries results (true)
+        CONFIG_HOTPLUG_PCI_ACPI PCI hot-plug, for the device that carries results (it is plugged in after the measurement) (true)
+        CONFIG_AIO Linux AIO, for the libaio engine (true)
+        CONFIG_IO_URING io_uring, for the engine of that name (true)
+        CONFIG_UNIX Unix sockets, with which fio is started (true)
+        CONFIG_SYSVIPC System V shared memory, which fio's jobs share (true)
+        CONFIG_TIMERFD timerfd, by which fio keeps time (true)
+        CONFIG_SMP SMP, for a guest with several CPUs (true)
         ");
     }
 
@@ -362,14 +404,56 @@ pub(super) mod tests {
             smp: 1,
             ..Needs::default()
         };
-        for option in ["CONFIG_AIO", "CONFIG_IO_URING", "CONFIG_SMP"] {
+        for option in ["CONFIG_AIO", "CONFIG_IO_URING", "CONFIG_SMP", "CONFIG_UNIX"] {
             assert!(!lacks(&psync, option), "{option}");
+        }
+        let fio = Needs {
+            fio: true,
+            ..psync.clone()
+        };
+        for option in ["CONFIG_UNIX", "CONFIG_SYSVIPC", "CONFIG_TIMERFD"] {
+            assert!(lacks(&fio, option), "{option}");
         }
         let libaio = Needs {
             engines: vec![Engine::Libaio],
             ..psync
         };
         assert!(lacks(&libaio, "CONFIG_AIO") && !lacks(&libaio, "CONFIG_IO_URING"));
+    }
+
+    /// With a configuration or without one: a guest that may use I/O ports needs no console.
+    #[test]
+    fn a_serial_console_is_needed_only_where_there_are_no_ports() {
+        let option = "CONFIG_SERIAL_8250_CONSOLE";
+        let lacks = |config: &str| {
+            let plan = plan(&Needs::default(), &kernel(&[], Some(config)));
+            plan.missing.iter().any(|m| m.options == [option])
+        };
+        assert!(!lacks("CONFIG_X86_IOPL_IOPERM=y\n"));
+        assert!(lacks("CONFIG_X=y\n"));
+        assert!(!lacks("CONFIG_SERIAL_8250_CONSOLE=y\n"));
+    }
+
+    /// Every option that local kernels are told to have is in the configurations offered for them.
+    #[test]
+    fn the_offered_configurations_have_all_that_is_needed() {
+        let kernels = concat!(env!("CARGO_MANIFEST_DIR"), "/../kernels");
+        for file in ["local-minimal.config", "local.config"] {
+            let path = format!("{kernels}/{file}");
+            let config = Config::parse(&std::fs::read_to_string(&path).expect("a configuration"));
+            let all = MODEL.iter().chain(&VSOCK).chain([&EXT4, &XFS]).map(|d| d.1);
+            let options = OPTIONS.iter().chain(&FIO).map(|(option, _)| *option);
+            let engines = Engine::ALL.iter().filter_map(|e| Some(engine(*e)?.0));
+            let more = [
+                "CONFIG_SMP",
+                "CONFIG_X86_IOPL_IOPERM",
+                "CONFIG_PVH",
+                "CONFIG_IKCONFIG",
+            ];
+            for option in all.chain(options).chain(engines).chain(more) {
+                assert_eq!(config.get(option), Setting::Yes, "{file}: {option}");
+            }
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl LocalBuild {
         near.extend(up.ancestors().take(4).map(|dir| dir.join(".config")));
         let modules = modules
             .map(|dir| own_modules(dir, release.as_deref()))
-            .map(|dir| modules::collect(&dir).map(|collected| (dir, collected)))
+            .map(|dir| some_modules(&dir).map(|collected| (dir, collected)))
             .transpose()
             .map_err(using)?;
         Ok(LocalBuild {
@@ -102,6 +102,19 @@ fn release(image: &[u8]) -> Result<Option<String>> {
         Some(release) => Ok(Some(release)),
         None => look(image).map(|found| found.release),
     }
+}
+
+/// The modules in a directory, which holds some: an empty one is a slip, and the kernel would be short of
+/// all that it has as modules.
+fn some_modules(dir: &Path) -> Result<Collected> {
+    if modules::are_in(dir)? {
+        return modules::collect(dir);
+    }
+    Err(
+        Error::input(format!("no kernel modules are in or below {}", dir.display())).hint(
+            "give the directory that `make modules_install INSTALL_MOD_PATH=dir` wrote, or leave modules= out",
+        ),
+    )
 }
 
 /// The release's own directory below one that may hold several kernels' modules: /lib/modules, or

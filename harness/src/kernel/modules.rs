@@ -187,6 +187,17 @@ pub fn collect(dir: &Path) -> Result<Collected> {
     Ok(found)
 }
 
+/// Whether a directory is one of modules at all: it holds some, or a build's list of those that are
+/// built in.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn are_in(dir: &Path) -> Result<bool> {
+    let mut files = BTreeMap::new();
+    walk(dir, &mut files, 0)?;
+    Ok(!files.is_empty() || dir.join("modules.builtin").is_file())
+}
+
 /// Reads a module and decompresses it, whatever its suffix.
 fn read_module(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).map_err(|e| Error::io("reading", path, e))?;

@@ -8,6 +8,7 @@ mod archive;
 mod control;
 mod declare;
 mod dependencies;
+mod openpgp;
 mod provide;
 mod release;
 mod resolve;

@@ -34,6 +34,8 @@ pub struct KernelPlan {
     pub record: KernelRecord,
     /// Its machine; absent when the kernel could not be prepared for this scenario.
     pub machine: Option<Machine>,
+    /// See [`Prepared::blind`].
+    pub blind: bool,
     /// Its cells, in the scenario's order.
     pub cells: Vec<CellPlan>,
 }
@@ -104,6 +106,9 @@ pub struct Prepared {
     pub record: KernelRecord,
     /// Its release as (major, minor), if known: decides the file systems' features.
     pub version: Option<features::KernelVersion>,
+    /// Whether nothing told what the kernel has: no configuration, no modules. What it then turns out
+    /// to lack may be in modules that were not given.
+    pub blind: bool,
     /// Its machine, or why the kernel cannot be used at all.
     pub machine: Result<(Spec, StopBy), Outcome>,
     /// Where its modules are with their symbols, if it has any.
@@ -196,6 +201,24 @@ impl Plan {
 }
 
 impl KernelPlan {
+    /// What a guest of this kernel said it lacks, with what a person can do about it.
+    #[must_use]
+    pub fn explain(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Unsupported { why, config } if self.blind && !config.is_empty() => {
+                let name = &self.record.name;
+                Outcome::Unsupported {
+                    why: format!(
+                        "{why}; no modules were given: if it was built as one, add them \
+                         (--kernel {name}=IMAGE,modules=DIR)"
+                    ),
+                    config,
+                }
+            }
+            other => other,
+        }
+    }
+
     fn new(
         scenario: &Scenario,
         prepared: Prepared,
@@ -272,6 +295,7 @@ impl KernelPlan {
             });
         KernelPlan {
             record: prepared.record,
+            blind: prepared.blind,
             machine,
             cells,
         }

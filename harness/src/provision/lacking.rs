@@ -38,6 +38,7 @@ pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Uns
         let needs = Needs {
             engines: vec![engine],
             polled: workload.job.io_uring.hipri,
+            fio: workload.fio.is_some(),
             ..common.clone()
         };
         check(Part::Workload(workload.name.clone()), needs);

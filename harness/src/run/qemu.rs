@@ -73,7 +73,8 @@ impl Executor for Qemu {
             return Ok(Booted::Saved(checkpointed(found, true, began)));
         }
         let name = &kernel.record.name;
-        let made = match self.boot_and_save(name, machine, cpu, &watch).await {
+        let made = self.boot_and_save(name, machine, cpu, &watch).await;
+        let made = match made.map_err(|outcome| kernel.explain(outcome)) {
             // One cold boot in several hundred hangs without explanation: one retry, and it shows.
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
@@ -104,7 +105,7 @@ impl Executor for Qemu {
             .await
         {
             Ok((measured, _)) => Outcome::Measured(Box::new(measured)),
-            Err(outcome) => outcome,
+            Err(outcome) => kernel.explain(outcome),
         }
     }
 }
@@ -446,10 +447,14 @@ impl Qemu {
             link.send(&Ack::Received, self.deadlines.report).await?;
             Ok((answer, symbols))
         };
-        // The agent may give up, or the guest end, while its words are awaited.
+        // The agent may give up, or the guest end, while its words are awaited. Its answer goes
+        // first: it ends once it knows that it was heard.
         let answer = tokio::select! {
+            biased;
             answer = answer => answer,
-            () = gone(machine, watcher) => Err(Error::host("the guest ended before it had reported")),
+            () = gone(machine, watcher) => {
+                return Err(watcher.ended(machine, None, &|_, _| {}).await);
+            }
         };
         match answer {
             Ok((Message::Report(report), symbols)) => Ok((*report, symbols)),
@@ -458,9 +463,16 @@ impl Qemu {
                 "taking the report",
                 &Error::internal("the agent said something else than its report"),
             )),
-            Err(error) => Err(watcher
-                .gave_up(machine)
-                .unwrap_or_else(|| failed("taking the report", &error))),
+            Err(error) => {
+                // The device goes before the process does: a guest on its way out has said why.
+                if tokio::time::timeout(GOING, gone(machine, watcher))
+                    .await
+                    .is_ok()
+                {
+                    return Err(watcher.ended(machine, None, &|_, _| {}).await);
+                }
+                Err(failed("taking the report", &error))
+            }
         }
     }
 }
@@ -487,6 +499,10 @@ fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
     }
 }
 
+/// How long a guest that no longer answers is given to end.
+const GOING: Duration = Duration::from_secs(5);
+
+/// Returns when the agent has given up or the machine has ended.
 async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -209,6 +209,7 @@ fn plan() -> Plan {
         .filter(|k| ["6.12", "7.2"].contains(&k.name.as_str()))
         .map(|record| Prepared {
             version: None,
+            blind: false,
             machine: Ok((
                 Spec {
                     kernel: "vmlinux".into(),

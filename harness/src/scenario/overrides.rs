@@ -1,6 +1,6 @@
 //! What the command line changes about a scenario.
 
-use super::{KernelRef, KernelSource};
+use super::{KernelRef, KernelSource, suggest::next_step};
 use std::path::PathBuf;
 
 /// What the command line changes about a scenario. The default changes nothing.
@@ -25,6 +25,10 @@ pub struct Overrides {
 
 /// Reads `NAME=PATH[,modules=DIR]`, the value of `--kernel`.
 ///
+/// What looks like an option and is none (`,moduels=DIR`) is refused: taken for a part of the path
+/// it would give a kernel without modules, or a file that does not exist. A path that holds such
+/// words can be given in a scenario.
+///
 /// # Errors
 /// A sentence that names the text and the form expected.
 pub fn parse_kernel(text: &str) -> Result<KernelRef, String> {
@@ -35,6 +39,12 @@ pub fn parse_kernel(text: &str) -> Result<KernelRef, String> {
         Some((path, modules)) => (path, Some(modules)),
         None => (rest, None),
     };
+    for part in [path].into_iter().chain(modules) {
+        if let Some(word) = unknown_option(part) {
+            let next = next_step(word, "options", &["modules"]);
+            return Err(format!("`{text}`: there is no option `{word}`; {next}"));
+        }
+    }
     if name.is_empty() || path.is_empty() || modules == Some("") {
         return Err(bad());
     }
@@ -44,6 +54,15 @@ pub fn parse_kernel(text: &str) -> Result<KernelRef, String> {
             path: PathBuf::from(path),
             modules: modules.map(PathBuf::from),
         },
+    })
+}
+
+/// The first `,word=` in a path; the word may have blanks around it.
+fn unknown_option(path: &str) -> Option<&str> {
+    path.split(',').skip(1).find_map(|part| {
+        let word = part.split_once('=')?.0.trim();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        (!word.is_empty() && word.chars().all(plain)).then_some(word)
     })
 }
 
@@ -73,6 +92,26 @@ mod tests {
                     .unwrap_err()
                     .contains(&format!("`{text}`"))
             );
+        }
+    }
+
+    #[test]
+    fn an_option_that_does_not_exist_is_no_part_of_the_path() {
+        for (text, word) in [
+            ("mine=bzImage,moduels=dir", "moduels"),
+            ("mine=bzImage, modules=dir", "modules"),
+            ("mine=bzImage,Modules=dir", "Modules"),
+            ("mine=bzImage,modules=dir,modules=other", "modules"),
+            ("mine=bzImage,config=x", "config"),
+            ("mine=bzImage,modules=dir,initrd=y", "initrd"),
+        ] {
+            let said = parse_kernel(text).unwrap_err();
+            assert!(said.contains(&format!("no option `{word}`")), "{said}");
+        }
+        let said = parse_kernel("mine=bzImage,moduels=dir").unwrap_err();
+        assert!(said.contains("did you mean `modules`?"), "{said}");
+        for text in ["mine=a,b/bzImage", "mine=a=b", "mine=x,y z/w=1/bzImage"] {
+            assert!(parse_kernel(text).is_ok(), "{text}");
         }
     }
 }

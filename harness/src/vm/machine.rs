@@ -20,7 +20,7 @@ use std::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
         unix::{fs::FileExt as _, net::UnixStream, process::CommandExt as _},
     },
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -176,6 +176,11 @@ impl Machine {
             Ok(Some(status)) => Some(status.to_string()),
             Err(e) => Some(e.to_string()),
         }
+    }
+
+    /// How the process ended; waits a little, for a machine whose end is certain.
+    pub async fn status(&mut self) -> Option<ExitStatus> {
+        timeout(QMP_DEADLINE, self.child.wait()).await.ok()?.ok()
     }
 
     /// Ends the process and waits for its end.

@@ -208,6 +208,11 @@ impl Drop for Qmp {
 }
 
 impl Events {
+    /// The next event if it is there already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.0.try_recv().ok()
+    }
+
     /// The next event; `None` when the connection is over.
     pub async fn next(&mut self) -> Option<Event> {
         self.0.recv().await

@@ -1,9 +1,16 @@
 //! Watching a guest until it hands over: its progress lines, its faults, its deadlines.
 
-use super::machine::{CONSOLE_LIMIT, Machine, Stream};
+use super::{
+    machine::{CONSOLE_LIMIT, Machine, Stream},
+    qmp::Event,
+};
 use crate::record::Outcome;
 use diorama_wire::Progress;
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 /// How often progress and deadlines are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -126,14 +133,11 @@ impl Watcher {
                 return Err(outcome);
             }
             tokio::select! {
-                event = machine.events.next() => match event.as_ref().map(|e| e.name.as_str()) {
+                event = machine.events.next() => match event {
                     // GUEST_PANICKED comes first; the machine is at rest with STOP.
-                    Some("STOP") => paused = true,
-                    Some("SHUTDOWN" | "RESET") | None => {
-                        self.read_lines(machine, tell);
-                        return Err(self.ended(machine));
-                    }
-                    Some(_) => {}
+                    Some(event) if event.name == "STOP" => paused = true,
+                    Some(event) if !is_end(&event) => {}
+                    last => return Err(self.ended(machine, last, tell).await),
                 },
                 () = tokio::time::sleep(TICK) => {}
             }
@@ -213,13 +217,28 @@ impl Watcher {
         })
     }
 
-    /// QEMU shut down or ended by itself: the guest crashed, or QEMU did.
-    fn ended(&self, machine: &mut Machine) -> Outcome {
-        // Its last words may have come in the same moment.
+    /// What comes of a machine that has ended, or is about to: the guest ended it, or something
+    /// outside did. `last` is QEMU's word of it, where it was heard already.
+    pub async fn ended(
+        &mut self,
+        machine: &mut Machine,
+        last: Option<Event>,
+        tell: &dyn Fn(&str, &str),
+    ) -> Outcome {
+        let last = last.filter(is_end).or_else(|| {
+            let heard = std::iter::from_fn(|| machine.events.try_next());
+            heard.filter(is_end).last()
+        });
+        self.read_lines(machine, tell);
         if let Some(outcome) = self.gave_up(machine) {
             return outcome;
         }
-        let lines = console_tail(machine);
+        let status = machine.status().await;
+        // Its last words may have come in the same moment.
+        self.read_lines(machine, tell);
+        if let Some(outcome) = self.gave_up(machine) {
+            return outcome;
+        }
         // Of the whole console: the panic's own line is above a long backtrace.
         let text = machine.console.text();
         let panicked = text.lines().rev().find_map(panic_message);
@@ -231,18 +250,66 @@ impl Watcher {
                 config: vec![option.to_owned()],
             };
         }
-        let said = machine.said();
-        let why = match panicked {
-            Some(message) => format!("kernel panic in phase `{}`: {message}", self.phase),
-            None if said.is_empty() => {
-                format!("the guest ended by itself in phase `{}`", self.phase)
-            }
-            None => format!("QEMU ended in phase `{}`: {said}", self.phase),
-        };
-        Outcome::GuestFault {
-            why,
-            console: lines,
+        if let Some(message) = panicked {
+            let why = format!("kernel panic in phase `{}`: {message}", self.phase);
+            return fault(machine, why);
         }
+        if last.as_ref().is_some_and(by_guest) {
+            let why = format!("the guest ended by itself in phase `{}`", self.phase);
+            return fault(machine, why);
+        }
+        Outcome::HarnessFailed {
+            stage: "running the guest".to_owned(),
+            why: not_by_guest(self.phase, status, last.as_ref(), &machine.said()),
+        }
+    }
+}
+
+/// Whether QEMU says with it that the machine ends (qapi/run-state.json).
+fn is_end(event: &Event) -> bool {
+    matches!(event.name.as_str(), "SHUTDOWN" | "RESET")
+}
+
+/// Whether the guest itself ended the machine: by powering off, resetting or a triple fault.
+fn by_guest(end: &Event) -> bool {
+    end.data["guest"] == true
+}
+
+/// What is to be said of a QEMU that ended without the guest's doing: it was killed, ran against a
+/// limit of the host, or crashed.
+fn not_by_guest(
+    phase: &str,
+    status: Option<ExitStatus>,
+    end: Option<&Event>,
+    said: &str,
+) -> String {
+    let how = match status {
+        Some(status) => match status.signal() {
+            Some(signal) => format!("was ended by {}", signal_name(signal)),
+            None => format!("ended with {status}"),
+        },
+        None => "ended".to_owned(),
+    };
+    let mut text = format!("QEMU {how} in phase `{phase}`, and not by the guest");
+    if let Some(reason) = end.and_then(|end| end.data["reason"].as_str()) {
+        text.push_str(&format!(" ({reason})"));
+    }
+    if !said.is_empty() {
+        text.push_str(&format!("; it said: {said}"));
+    }
+    text.push_str(
+        "; next: look for the OOM killer in the kernel's log (dmesg) and at the limits (ulimit -a, \
+         control groups), and run the same command again: measured cells are cached",
+    );
+    text
+}
+
+/// A signal as people know it.
+fn signal_name(signal: i32) -> String {
+    let name = rustix::process::Signal::from_named_raw(signal).map(|name| format!("{name:?}"));
+    match name {
+        Some(name) => format!("signal {signal} ({name})"),
+        None => format!("signal {signal}"),
     }
 }
 
@@ -317,5 +384,26 @@ mod tests {
         );
         assert_eq!(panic_message(panic), Some("Attempted to kill init!"));
         assert_eq!(excerpt("a\n\nb\n"), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_ends_a_machine_is_the_guest_or_the_host() {
+        let end = |data| Event {
+            name: "SHUTDOWN".into(),
+            data,
+        };
+        let guests = end(serde_json::json!({"guest": true, "reason": "guest-shutdown"}));
+        let ours = end(serde_json::json!({"guest": false, "reason": "host-signal"}));
+        assert!(is_end(&guests) && by_guest(&guests) && !by_guest(&ours));
+        let killed = not_by_guest("measure", Some(ExitStatus::from_raw(9)), None, "");
+        assert!(killed.starts_with("QEMU was ended by signal 9"), "{killed}");
+        assert!(killed.contains("OOM killer"), "{killed}");
+        let exited = not_by_guest(
+            "boot",
+            Some(ExitStatus::from_raw(1 << 8)),
+            Some(&ours),
+            "no memory",
+        );
+        insta::assert_snapshot!(exited, @"QEMU ended with exit status: 1 in phase `boot`, and not by the guest (host-signal); it said: no memory; next: look for the OOM killer in the kernel's log (dmesg) and at the limits (ulimit -a, control groups), and run the same command again: measured cells are cached");
     }
 }

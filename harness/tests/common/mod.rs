@@ -23,6 +23,15 @@ use std::{
 /// Real guests take a core each and share the cache's checkpoints: one test at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Says that a test cannot run here, and why. Under CI, where everything is provided, it fails.
+pub fn skip(test: &str, why: &str) {
+    println!("SKIPPED {test}: {why}");
+    assert!(
+        env::var_os("CI").is_none(),
+        "an unexpected skip under CI: {test}: {why}"
+    );
+}
+
 /// A place for one test's results, and its turn.
 pub struct Lab {
     _turn: MutexGuard<'static, ()>,
@@ -38,12 +47,7 @@ impl Lab {
         let variable = |name: &str| env::var_os(name).map(PathBuf::from);
         let (Some(agent), Some(root)) = (variable("DIORAMA_AGENT"), variable("DIORAMA_ROOT"))
         else {
-            let why = "real guests need the agent: run `cargo xtask test`";
-            println!("SKIPPED {test}: {why}");
-            assert!(
-                env::var_os("CI").is_none(),
-                "an unexpected skip under CI: {test}: {why}"
-            );
+            skip(test, "real guests need the agent: run `cargo xtask test`");
             return None;
         };
         let turn = TURN

@@ -1,0 +1,322 @@
+//! Who may know what, read off the parsed sources, because the compiler cannot say it: imports run
+//! downwards, the pure modules know no file system, process, network, clock or async runtime, and few
+//! files start programs.
+
+mod sources;
+
+use sources::{Source, names};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+/// The harness's modules, from the top floor down: each may use those of lower floors. What is not
+/// named here is not allowed to exist.
+const FLOORS: [&[&str]; 12] = [
+    &["cli"],
+    &["report", "run"],
+    &["compare", "provision"],
+    &["plan"],
+    &["record"],
+    &["scenario", "host"],
+    &["image", "lock"],
+    &["vm"],
+    &["kernel"],
+    &["store"],
+    &["digest", "pages", "profile", "units"],
+    &["error"],
+];
+
+/// Imports that do not run downwards yet. Each that goes is to be taken off: the list only shrinks.
+const UPWARDS: &[(&str, &str)] = &[("store", "lock"), ("vm", "host"), ("vm", "record")];
+
+/// Modules of one parent that use each other in a circle, as parent and members. To be dissolved, too.
+const CIRCLES: &[(&str, &[&str])] = &[
+    ("report::chart", &["legend", "lines"]),
+    ("scenario", &["fio", "machine", "parse", "workload"]),
+    ("store", &["http", "sources"]),
+];
+
+/// Pure modules, below src/ unless they begin with `..`.
+const PURE: [&str; 11] = [
+    "scenario",
+    "profile",
+    "plan",
+    "compare",
+    "report",
+    "digest.rs",
+    "units.rs",
+    "vm/spec.rs",
+    "run/verify.rs",
+    "run/event.rs",
+    "../../wire/src",
+];
+
+/// Their only exceptions: where a scenario's file is read and the paths in it are looked at.
+const IMPURE: [&str; 1] = ["scenario/load.rs"];
+
+/// What they may not name. A path is refused when it has these words in a row; a whole crate, when it
+/// begins with it.
+const OUTSIDE: [&[&str]; 8] = [
+    &["std", "fs"],
+    &["std", "process"],
+    &["std", "net"],
+    &["std", "env"],
+    &["std", "thread"],
+    &["Instant", "now"],
+    &["SystemTime"],
+    &["Timestamp", "now"],
+];
+const OUTSIDE_CRATES: [&str; 6] = ["tokio", "rustix", "libc", "ureq", "tempfile", "vsock"];
+
+/// Where programs are started: cargo for the agent, and QEMU. The command lines are made of typed
+/// fields there; none comes out of a record.
+const STARTS_PROGRAMS: [&str; 6] = [
+    "cli/agent.rs",
+    "image/build.rs",
+    "store/hermetic.rs",
+    "vm/machine.rs",
+    "vm/plugin.rs",
+    "vm/vmm.rs",
+];
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn has(name: &[String], words: &[&str]) -> bool {
+    name.windows(words.len())
+        .any(|window| window.iter().zip(words).all(|(a, b)| a == b))
+}
+
+#[test]
+fn programs_are_started_in_few_places_and_never_from_a_record() {
+    let mut starters = Vec::new();
+    for source in sources::all(&src()) {
+        let names = &source.names;
+        let starts = names.iter().any(|name| {
+            has(name, &["process", "Command"])
+                || name.starts_with(&["Command".into(), "new".into()])
+        });
+        if !starts {
+            continue;
+        }
+        for reader in [
+            &["record", "open"][..],
+            &["record", "Results"],
+            &["Manifest"],
+        ] {
+            let reads = names.iter().any(|name| has(name, reader));
+            assert!(!reads, "{}: {reader:?}", source.file);
+        }
+        starters.push(source.file);
+    }
+    assert_eq!(starters, STARTS_PROGRAMS);
+}
+
+#[test]
+fn pure_modules_know_no_outside_world() {
+    let src = src();
+    let wire = src.join("../../wire/src");
+    let of_wire = sources::all(&wire).into_iter().map(|source| Source {
+        file: format!("../../wire/src/{}", source.file),
+        ..source
+    });
+    let all: Vec<Source> = sources::all(&src).into_iter().chain(of_wire).collect();
+    let mut violations = Vec::new();
+    for module in PURE {
+        let mut found = all
+            .iter()
+            .filter(|source| Path::new(&source.file).starts_with(module))
+            .peekable();
+        assert!(found.peek().is_some(), "there is no module {module}");
+        for source in found.filter(|source| !IMPURE.contains(&source.file.as_str())) {
+            for name in source.names.iter().filter(|name| outside(name)) {
+                violations.push(format!("{}: {}", source.file, name.join("::")));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+/// Whether a name is of the world outside, or hides what it is of: all of std under another name.
+fn outside(name: &[String]) -> bool {
+    OUTSIDE.iter().any(|words| has(name, words))
+        || OUTSIDE_CRATES.contains(&name[0].as_str())
+        || *name == ["std"]
+}
+
+#[test]
+fn imports_run_downwards_only() {
+    let floor = |module: &str| FLOORS.iter().position(|floor| floor.contains(&module));
+    let mut upwards = BTreeMap::new();
+    for source in sources::all(&src()) {
+        let Some(own) = source.module.first() else {
+            continue;
+        };
+        let at = floor(own).unwrap_or_else(|| panic!("{own} is on no floor"));
+        for name in &source.names {
+            let Some(other) =
+                absolute(&source.module, name).and_then(|path| path.into_iter().next())
+            else {
+                continue;
+            };
+            // What lies in lib.rs itself is no module.
+            let Some(below) = floor(&other).filter(|_| other != *own) else {
+                continue;
+            };
+            if below <= at {
+                let edge = (own.clone(), other);
+                upwards
+                    .entry(edge)
+                    .or_insert_with(Vec::new)
+                    .push(source.file.clone());
+            }
+        }
+    }
+    let found: Vec<(&str, &str)> = upwards
+        .keys()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect();
+    assert_eq!(found, UPWARDS, "{upwards:#?}");
+}
+
+#[test]
+fn modules_of_one_parent_do_not_use_each_other_in_circles() {
+    let mut edges: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for source in sources::all(&src()) {
+        for depth in 1..source.module.len() {
+            let (parent, own) = (&source.module[..depth], &source.module[depth]);
+            for name in &source.names {
+                let Some(path) = absolute(&source.module, name) else {
+                    continue;
+                };
+                if path.starts_with(parent) && path.len() > depth && path[depth] != *own {
+                    let of = edges.entry(parent.join("::")).or_default();
+                    of.entry(own.clone())
+                        .or_default()
+                        .insert(path[depth].clone());
+                }
+            }
+        }
+    }
+    let mut circles = Vec::new();
+    for (parent, graph) in &edges {
+        for circle in circles_of(graph) {
+            circles.push((parent.clone(), circle));
+        }
+    }
+    let expected: Vec<(String, Vec<String>)> = CIRCLES
+        .iter()
+        .map(|(parent, members)| {
+            let members = members.iter().map(|m| (*m).to_owned()).collect();
+            ((*parent).to_owned(), members)
+        })
+        .collect();
+    assert_eq!(circles, expected);
+}
+
+/// Sets of modules that reach each other.
+fn circles_of(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
+    let reach = |from: &String| {
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![from];
+        while let Some(at) = todo.pop() {
+            for next in graph.get(at).into_iter().flatten() {
+                if seen.insert(next.clone()) {
+                    todo.push(next);
+                }
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> =
+        graph.keys().map(|m| (m, reach(m))).collect();
+    let mutual = |a: &String, b: &String| {
+        reached[a].contains(b) && reached.get(b).is_some_and(|of| of.contains(a))
+    };
+    graph
+        .keys()
+        .map(|a| {
+            graph
+                .keys()
+                .filter(|b| mutual(a, b))
+                .cloned()
+                .collect::<Vec<_>>()
+        })
+        .filter(|circle| circle.len() > 1)
+        .collect()
+}
+
+/// A name's path below the crate, where it is of this crate: `crate::..`, `super::..`, `self::..`.
+fn absolute(module: &[String], name: &[String]) -> Option<Vec<String>> {
+    let (first, rest) = name.split_first()?;
+    let mut at = module.to_vec();
+    match first.as_str() {
+        "crate" => return Some(rest.to_vec()),
+        "self" => {}
+        "super" => {
+            at.pop()?;
+        }
+        _ => return None,
+    }
+    let mut rest = rest;
+    while let Some((word, more)) = rest.split_first().filter(|(word, _)| *word == "super") {
+        debug_assert_eq!(word, "super");
+        at.pop()?;
+        rest = more;
+    }
+    at.extend(rest.iter().cloned());
+    Some(at)
+}
+
+/// The tests above are as good as their reader is.
+#[test]
+fn every_way_to_name_something_is_seen() {
+    let text = r#"
+        //! std::process
+        use std::{collections::BTreeMap, fs as files, io::{self, Read as _}};
+        use super::super::store::{Store, tree::*};
+        // use tokio::fs;
+        fn f() -> std::env::Args { let x = std::time::Instant::now(); println!("{}", std::thread::current().id()) }
+        #[cfg(test)]
+        mod tests { use std::net::TcpStream; }
+        #[cfg(test)]
+        use tokio::fs;
+        const TEXT: &str = "std::net";
+    "#;
+    let found = names(text).expect("it parses");
+    let found: Vec<String> = found.iter().map(|name| name.join("::")).collect();
+    for wanted in [
+        "std::fs",
+        "std::io",
+        "std::io::Read",
+        "super::super::store::Store",
+        "super::super::store::tree",
+        "std::env::Args",
+        "std::time::Instant::now",
+        "std::thread::current",
+    ] {
+        assert!(
+            found.iter().any(|name| name == wanted),
+            "{wanted}: {found:?}"
+        );
+    }
+    for none in ["std::net", "tokio", "std::process"] {
+        assert!(
+            !found.iter().any(|name| name.starts_with(none)),
+            "{none}: {found:?}"
+        );
+    }
+    let path = |name: &str| {
+        let words = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
+        absolute(&words("vm::qmp::line"), &words(name)).map(|path| path.join("::"))
+    };
+    assert_eq!(
+        path("super::super::spec::Spec").as_deref(),
+        Some("vm::spec::Spec")
+    );
+    assert_eq!(path("crate::store").as_deref(), Some("store"));
+    assert_eq!(path("std::fs"), None);
+    assert!(outside(&["std".into(), "fs".into()]) && outside(&["std".into()]));
+}
