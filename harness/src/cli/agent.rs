@@ -4,7 +4,7 @@
 use super::{
     args::Places,
     context::Context,
-    print,
+    print_text,
     ui::{Drawing, Ui},
 };
 use crate::{
@@ -22,13 +22,14 @@ use std::{
 
 /// Builds the agent and prints its path.
 pub fn agent(places: &Places) -> Result<Exit> {
-    let context = Context::new(places, false)?;
+    let mut context = Context::new(places, false)?;
     let ui = Ui::new(Drawing::of_stderr(false));
+    context.store = context.store.telling(ui.teller());
     let downloads = ui.downloads();
     let path = build(&context, WhenGone::Reresolve, &downloads, &|text| {
         ui.line(text);
     })?;
-    print(format!("{}\n", path.display()).as_bytes())?;
+    print_text(&format!("{}\n", path.display()))?;
     Ok(Exit::Ok)
 }
 

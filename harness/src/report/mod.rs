@@ -18,6 +18,8 @@ mod table;
 mod tables;
 mod terminal;
 #[cfg(test)]
+mod foreign_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::error::Result;

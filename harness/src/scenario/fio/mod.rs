@@ -53,7 +53,7 @@ pub(super) fn job_file(text: &str) -> Result<(Workload, Fio), Vec<Refusal>> {
             .summary()
         })
         .collect();
-    let clones: u64 = jobs.iter().map(|job| job.clones).sum();
+    let clones = (jobs.iter()).fold(0_u64, |all, job| all.saturating_add(job.clones));
     if clones > MAX_JOBS {
         found.push(Refusal {
             line: 1,
@@ -381,14 +381,15 @@ fn amounts_to(first: &Summary, jobs: &[Summary], fio: &Fio) -> Workload {
         (false, true, true) => Rw::Randwrite,
     };
     let appended = |file: &&FioFile| file.layout == Layout::Append;
-    let grown: u64 = fio.files.iter().filter(appended).map(|f| f.size).sum();
-    let size: u64 = fio.files.iter().map(|f| f.size).sum();
+    let sum = |all: u64, file: &FioFile| all.saturating_add(file.size);
+    let grown = fio.files.iter().filter(appended).fold(0, sum);
+    let size = fio.files.iter().fold(0, sum);
     Workload::new(
         first.engine,
         rw,
         first.block_size,
         first.iodepth,
-        size + grown,
+        size.saturating_add(grown),
         first.bound,
     )
 }
