@@ -97,7 +97,8 @@ impl Error {
         );
         let kind = source.kind();
         let what = format!("{doing} {}", path.display());
-        if kind == ErrorKind::InvalidInput || (kind == ErrorKind::FileTooLarge && source.raw_os_error().is_none()) {
+        let ours = matches!(kind, ErrorKind::InvalidInput | ErrorKind::FileTooLarge);
+        if ours && source.raw_os_error().is_none() {
             // `files` refused it.
             return Error::input(what)
                 .because(source)
@@ -109,7 +110,9 @@ impl Error {
                 "free space on the disk that holds {}",
                 path.display()
             )),
-            ErrorKind::FileTooLarge => error.hint("raise the limit on the size of files (`ulimit -f`)"),
+            ErrorKind::FileTooLarge => {
+                error.hint("raise the limit on the size of files (`ulimit -f`)")
+            }
             _ => error,
         }
     }
@@ -190,12 +193,8 @@ mod tests {
 
     #[test]
     fn a_rendered_error_names_what_why_and_the_next_step() {
-        let error = Error::io(
-            "writing",
-            "/x/y".as_ref(),
-            ErrorKind::StorageFull.into(),
-        )
-        .while_("storing cell 6.12/ext4/read-4k");
+        let error = Error::io("writing", "/x/y".as_ref(), ErrorKind::StorageFull.into())
+            .while_("storing cell 6.12/ext4/read-4k");
         insta::assert_snapshot!(error.render(), @r"
         error: storing cell 6.12/ext4/read-4k
           because: writing /x/y

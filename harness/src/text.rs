@@ -79,7 +79,9 @@ pub fn markdown(text: &str) -> String {
             // The end of a link's text, or of the name that it refers to.
             ']' => matches!(rest.peek(), Some('(' | '[' | ':')),
             // A character's name or number.
-            '&' => rest.peek().is_some_and(|c| *c == '#' || c.is_ascii_alphabetic()),
+            '&' => rest
+                .peek()
+                .is_some_and(|c| *c == '#' || c.is_ascii_alphabetic()),
             _ => false,
         };
         if markup {

@@ -62,7 +62,12 @@ fn split(text: &str) -> Option<(u64, &str)> {
 /// A size as people write it: the largest binary unit that divides it.
 #[must_use]
 pub fn show_bytes(bytes: u64) -> String {
-    for (factor, unit) in [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+    for (factor, unit) in [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ] {
         if bytes >= factor && bytes.is_multiple_of(factor) {
             return format!("{} {unit}", bytes / factor);
         }

@@ -102,7 +102,8 @@ fn pure_modules_know_no_outside_world() {
         sources(&src.join(module), &mut found);
         assert!(!found.is_empty(), "there is no module {module}");
         found.retain(|path| {
-            !path.to_string_lossy().ends_with("tests.rs") && !IMPURE.iter().any(|impure| path.ends_with(impure))
+            !path.to_string_lossy().ends_with("tests.rs")
+                && !IMPURE.iter().any(|impure| path.ends_with(impure))
         });
         for path in found {
             let code = code(&fs::read_to_string(&path).expect("a source"));

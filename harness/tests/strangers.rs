@@ -79,7 +79,10 @@ fn foreign_names_are_short_and_give_no_terminal_a_command() {
     let path = dir.path().join("s.toml");
     let mut scenario = "baseline = \"7.2\"\n[workloads]\n".to_owned();
     for i in 0..10_000 {
-        scenario.push_str(&format!("[workloads.\"\\u001b]0;{i}\\u0007{}\"]\nbs = \"x\"\n", "n".repeat(500)));
+        scenario.push_str(&format!(
+            "[workloads.\"\\u001b]0;{i}\\u0007{}\"]\nbs = \"x\"\n",
+            "n".repeat(500)
+        ));
     }
     fs::write(&path, scenario).expect("written");
     let path = path.to_str().expect("UTF-8");
@@ -94,7 +97,10 @@ fn foreign_names_are_short_and_give_no_terminal_a_command() {
         let output = diorama().args(&words).output().expect("diorama starts");
         let text = text(&output);
         assert_eq!(output.status.code(), Some(2), "{text}");
-        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
         let shown: String = text.chars().take(2000).collect();
         assert!(text.len() < 20_000, "{} bytes: {shown}", text.len());
     }
@@ -154,7 +160,14 @@ fn a_dumb_terminal_is_told_what_happens() {
     for term in ["dumb", "xterm"] {
         let mut command = lab.diorama();
         command
-            .args(["run", "smoke", "--only-kernel", "7.2", "--workload", "read-4k"])
+            .args([
+                "run",
+                "smoke",
+                "--only-kernel",
+                "7.2",
+                "--workload",
+                "read-4k",
+            ])
             .env("TERM", term)
             .env_remove("CI");
         let (code, said) = Terminal::of(command).end();

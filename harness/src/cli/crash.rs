@@ -47,8 +47,9 @@ fn is_no_thread(said: &str) -> bool {
 fn words(said: &str, place: &str) -> Error {
     let said = text::cut(&text::line(said));
     if is_no_thread(&said) {
-        return Error::host(format!("starting a thread: {said}"))
-            .hint("raise the limit on processes and threads (`ulimit -u`, pids.max), or use --jobs 1");
+        return Error::host(format!("starting a thread: {said}")).hint(
+            "raise the limit on processes and threads (`ulimit -u`, pids.max), or use --jobs 1",
+        );
     }
     Error::internal(format!(
         "diorama has a bug: {said} ({place}); what was measured is on the disk"

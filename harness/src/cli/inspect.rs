@@ -64,8 +64,12 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
         None => print(&bytes)?,
         Some(path) if path.is_dir() => {
             let name = format!("report.{}", extension(format));
-            return Err(Error::input(format!("{} is a directory", path.display()))
-                .hint(format!("name a file: --output {}", path.join(name).display())));
+            return Err(
+                Error::input(format!("{} is a directory", path.display())).hint(format!(
+                    "name a file: --output {}",
+                    path.join(name).display()
+                )),
+            );
         }
         Some(path) => record::write_atomically(path, &bytes)?,
     }

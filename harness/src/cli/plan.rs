@@ -63,7 +63,10 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
             kernel.record.name, kernel.record.origin
         ));
     }
-    for note in notes.into_iter().chain(plan.slow(Deadlines::default().phase)) {
+    for note in notes
+        .into_iter()
+        .chain(plan.slow(Deadlines::default().phase))
+    {
         text.push_str(&format!("note: {note}\n"));
     }
     for cell in &cells {

@@ -98,7 +98,9 @@ impl LockEntry {
     /// Bytes to download for it.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.files.iter().fold(0, |all, f| all.saturating_add(f.size))
+        self.files
+            .iter()
+            .fold(0, |all, f| all.saturating_add(f.size))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Getting what the lock names, and refreshing the lock.
 
-use super::{Declarations, Lock, LockEntry, LockedFile, archive::Archive, resolve, unknown, version};
+use super::{
+    Declarations, Lock, LockEntry, LockedFile, archive::Archive, resolve, unknown, version,
+};
 use crate::{
     clock,
     error::{Error, Result},
@@ -176,7 +178,11 @@ impl fmt::Display for Change {
         let name = &self.name;
         match (&self.from, &self.to) {
             (Some(from), Some(to)) if !self.older.is_empty() => {
-                write!(f, "{name}: {from} -> {to}, OLDER: {}", self.older.join(", "))
+                write!(
+                    f,
+                    "{name}: {from} -> {to}, OLDER: {}",
+                    self.older.join(", ")
+                )
             }
             (Some(from), Some(to)) if from == to => write!(f, "{name}: {to}, with other files"),
             (Some(from), Some(to)) => write!(f, "{name}: {from} -> {to}"),

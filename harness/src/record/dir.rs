@@ -205,7 +205,9 @@ fn newest(root: &Path) -> Option<PathBuf> {
         let before = parts.next().filter(|part| time(part))?;
         Some((before.to_owned(), last.parse::<u64>().ok()?))
     };
-    let named = runs(root).into_iter().filter_map(|name| Some((begun(&name)?, name)));
+    let named = runs(root)
+        .into_iter()
+        .filter_map(|name| Some((begun(&name)?, name)));
     named.max().map(|(_, name)| root.join(name))
 }
 
@@ -231,9 +233,15 @@ pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
             .because(Error::io("reading", &file, e))
             .hint(match runs(root) {
                 runs if runs.is_empty() => {
-                    format!("name a run directory; there is no run below {}", root.display())
+                    format!(
+                        "name a run directory; there is no run below {}",
+                        root.display()
+                    )
                 }
-                runs => format!("name a run directory, `latest`, or one of: {}", runs.join(", ")),
+                runs => format!(
+                    "name a run directory, `latest`, or one of: {}",
+                    runs.join(", ")
+                ),
             })
     })?;
     let head: serde_json::Value = serde_json::from_slice(&text)
@@ -317,6 +325,11 @@ mod tests {
         // A link whose run was removed.
         fs::remove_dir_all(&mine).unwrap();
         std::os::unix::fs::symlink("gone", &mine).unwrap();
-        assert!(open(root.path(), "latest").unwrap().0.ends_with("a-19700101T000001Z-2"));
+        assert!(
+            open(root.path(), "latest")
+                .unwrap()
+                .0
+                .ends_with("a-19700101T000001Z-2")
+        );
     }
 }

@@ -25,7 +25,8 @@ fn texts() -> Vec<Value> {
     vec![json!(""), json!(HOSTILE), json!("ä".repeat(70_000))]
 }
 
-const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{9b}31m\n\u{202e}<img src=x onerror=alert(1)>|`*[[x]]{{{m}}}#+X";
+const HOSTILE: &str =
+    "\u{1b}]0;owned\u{7}\u{9b}31m\n\u{202e}<img src=x onerror=alert(1)>|`*[[x]]{{{m}}}#+X";
 
 /// All ways to a value that is no object.
 fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {

@@ -1,8 +1,8 @@
 //! report.md: a document that stands alone.
 
 use super::{Report, Style, table::Table, tables};
-use crate::text::{self, markdown as escape};
 use crate::compare::{Claim, Held};
+use crate::text::{self, markdown as escape};
 
 /// Renders the whole report.
 pub(super) fn render(report: &Report, style: &Style) -> String {

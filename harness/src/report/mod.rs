@@ -5,6 +5,8 @@ mod agreement;
 mod axis;
 mod chart;
 mod csv;
+#[cfg(test)]
+mod foreign_tests;
 mod json;
 mod junit;
 mod markdown;
@@ -17,8 +19,6 @@ mod svg;
 mod table;
 mod tables;
 mod terminal;
-#[cfg(test)]
-mod foreign_tests;
 #[cfg(test)]
 mod tests;
 

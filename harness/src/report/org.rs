@@ -116,15 +116,12 @@ fn aligned(head: &[String], groups: Vec<Vec<Vec<String>>>) -> String {
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let row = |cells: &[String]| {
-        let padded = cells
-            .iter()
-            .zip(&widths)
-            .map(|(c, w)| {
-                let text = cell(c);
-                // Not a width of `format!`, which has a limit.
-                let blanks = " ".repeat(w.saturating_sub(text.chars().count()));
-                format!(" {text}{blanks} ")
-            });
+        let padded = cells.iter().zip(&widths).map(|(c, w)| {
+            let text = cell(c);
+            // Not a width of `format!`, which has a limit.
+            let blanks = " ".repeat(w.saturating_sub(text.chars().count()));
+            format!(" {text}{blanks} ")
+        });
         format!("|{}|\n", padded.collect::<Vec<_>>().join("|"))
     };
     let rule = widths.iter().map(|w| "-".repeat(w + 2));

@@ -204,7 +204,10 @@ impl Store {
     /// Whether another process is at work on this entry: whoever wants it now would have to wait.
     #[must_use]
     pub fn is_busy(&self, kind: &str, key: &Sha256) -> bool {
-        matches!(Flock::try_exclusive(&self.derived_lock(kind, key)), Ok(None))
+        matches!(
+            Flock::try_exclusive(&self.derived_lock(kind, key)),
+            Ok(None)
+        )
     }
 
     /// The entry's lock; waiting for it is said.

@@ -258,7 +258,11 @@ impl Store {
         }
         let gone = reasons.gone();
         // The same mirrors by HTTPS: nobody on the way can say "gone" in their name.
-        for url in mirrors.iter().filter(|_| gone).filter_map(|base| secure(base)) {
+        for url in mirrors
+            .iter()
+            .filter(|_| gone)
+            .filter_map(|base| secure(base))
+        {
             let url = format!("{url}/{}", file.path);
             match self.attempt(file, sources, &url, progress, stop)? {
                 Ok(()) => {
@@ -313,7 +317,10 @@ impl Store {
             if part.have > 0 && !answer.resumed {
                 part.restart()?;
             }
-            if let Some(length) = answer.length.filter(|n| part.have.saturating_add(*n) != file.size) {
+            if let Some(length) = answer
+                .length
+                .filter(|n| part.have.saturating_add(*n) != file.size)
+            {
                 return Ok(Err(Failure::Wrong(format!(
                     "{url}: the file there has {} bytes, not {}",
                     part.have.saturating_add(length),

@@ -107,7 +107,8 @@ impl Checkpoint {
             Error::internal(format!("{} does not describe a checkpoint", path.display())).because(e)
         })?;
         let path = dir.join(DEVICES);
-        let devices = files::read(&path, files::PROGRAM).map_err(|e| Error::io("reading", &path, e))?;
+        let devices =
+            files::read(&path, files::PROGRAM).map_err(|e| Error::io("reading", &path, e))?;
         let path = dir.join(RAM);
         let file = File::open(&path).map_err(|e| Error::io("opening", &path, e))?;
         Ok(Checkpoint {

@@ -34,9 +34,8 @@ fn attempt(vmm: &Vmm, kernel: &Path, deadline: Duration) -> Result<KvmTrial, Str
     // nor takes locks.
     unsafe {
         // A guest that hangs under KVM must not outlive whoever tries it.
-        command.pre_exec(|| {
-            set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into)
-        });
+        command
+            .pre_exec(|| set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into));
     }
     let mut child = command
         .process_group(0)

@@ -196,7 +196,11 @@ impl Machine {
 
 /// The last lines of a text, joined, at most 500 characters of them.
 fn last_words(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
     let joined = lines[lines.len().saturating_sub(5)..].join("; ");
     let skip = joined.chars().count().saturating_sub(500);
     joined.chars().skip(skip).collect()

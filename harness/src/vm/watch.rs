@@ -326,12 +326,15 @@ fn late(silent: Duration, inside: Duration, deadline: Duration) -> Option<Durati
 
 /// What a guest wrote too much of, in words.
 fn too_much(console: u64, progress: u64) -> Option<String> {
-    [("console", console, CONSOLE_LIMIT), ("debug port", progress, PROGRESS_LIMIT)]
-        .into_iter()
-        .find(|(_, written, limit)| written > limit)
-        .map(|(where_to, _, limit)| {
-            format!("the guest wrote more than {limit} bytes to its {where_to}")
-        })
+    [
+        ("console", console, CONSOLE_LIMIT),
+        ("debug port", progress, PROGRESS_LIMIT),
+    ]
+    .into_iter()
+    .find(|(_, written, limit)| written > limit)
+    .map(|(where_to, _, limit)| {
+        format!("the guest wrote more than {limit} bytes to its {where_to}")
+    })
 }
 
 /// The text after the kernel's own words for a panic, if a line has them.
@@ -423,7 +426,10 @@ mod tests {
             watcher.line(&format!("@measure 1 {}", "x".repeat(1000)), &tell);
             watcher.line("@format", &tell);
         }
-        assert_eq!(watcher.entered, first, "neither repeating nor going back is progress");
+        assert_eq!(
+            watcher.entered, first,
+            "neither repeating nor going back is progress"
+        );
         assert!(watcher.since > first);
         assert_eq!(told.borrow().len(), TOLD as usize);
         assert!(told.borrow().iter().all(|line| line.len() < 100));
@@ -438,8 +444,14 @@ mod tests {
 
         let seconds = Duration::from_secs;
         assert_eq!(late(seconds(1), seconds(39), seconds(10)), None);
-        assert_eq!(late(seconds(11), seconds(11), seconds(10)), Some(seconds(10)));
-        assert_eq!(late(seconds(1), seconds(41), seconds(10)), Some(seconds(40)));
+        assert_eq!(
+            late(seconds(11), seconds(11), seconds(10)),
+            Some(seconds(10))
+        );
+        assert_eq!(
+            late(seconds(1), seconds(41), seconds(10)),
+            Some(seconds(40))
+        );
     }
 
     #[test]
@@ -451,7 +463,10 @@ mod tests {
         let (mut watcher, stream) = (watcher(), Stream::new("progress").unwrap());
         stream.append(&vec![b'x'; 3 * LINE_LIMIT]).unwrap();
         assert!(watcher.lines_of(0, &stream).is_empty());
-        assert!(watcher.partial[0].is_empty(), "a line without end is not kept");
+        assert!(
+            watcher.partial[0].is_empty(),
+            "a line without end is not kept"
+        );
     }
 
     #[test]
@@ -459,7 +474,10 @@ mod tests {
         let mut watcher = watcher();
         watcher.line("[    2.1] quiet", &|_, _| {});
         assert_eq!(watcher.panicked, None);
-        watcher.line("[    2.2] Kernel panic - not syncing: Attempted to kill init!", &|_, _| {});
+        watcher.line(
+            "[    2.2] Kernel panic - not syncing: Attempted to kill init!",
+            &|_, _| {},
+        );
         assert!(watcher.panicked.is_some());
     }
 }

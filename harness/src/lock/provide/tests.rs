@@ -311,7 +311,10 @@ fn a_kernel_that_one_mirror_calls_gone_is_not_replaced_on_its_word_alone() {
     let error = ask(&[&refusing, &f.server], &refusing).unwrap_err();
     assert_eq!(error.exit(), Exit::Fetch);
     let text = error.render();
-    assert!(text.contains("says by plain HTTP that it is gone"), "{text}");
+    assert!(
+        text.contains("says by plain HTTP that it is gone"),
+        "{text}"
+    );
     assert!(text.contains("`diorama lock --update NAME`"), "{text}");
 
     let provided = ask(&[&refusing, &f.server], &empty).unwrap();

@@ -299,8 +299,14 @@ fn a_mirror_asked_by_https_is_a_witness_and_plain_http_is_not() {
     };
     assert!(said("https://mirror/pool/p.deb") && said("http://snapshot"));
     assert!(!said("http://mirror/pool/p.deb"));
-    assert_eq!(secure("http://m/debian").as_deref(), Some("https://m/debian"));
-    assert_eq!((secure("http://127.0.0.1:80"), secure("https://m")), (None, None));
+    assert_eq!(
+        secure("http://m/debian").as_deref(),
+        Some("https://m/debian")
+    );
+    assert_eq!(
+        (secure("http://127.0.0.1:80"), secure("https://m")),
+        (None, None)
+    );
 }
 
 #[test]
