@@ -114,7 +114,7 @@ pub fn org(text: &str) -> String {
             rest.get(..word.len())
                 .is_some_and(|head| head.eq_ignore_ascii_case(word))
         };
-        if MARKUP.iter().any(|word| begins(&word)) {
+        if MARKUP.iter().any(begins) {
             broken.push(BREAK);
         }
     }

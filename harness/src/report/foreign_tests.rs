@@ -91,12 +91,27 @@ fn survives(results: &Results, other: &Results, place: &str) {
     assert!(rendered.is_ok(), "{place}");
 }
 
+/// Two kernels on one file system are enough to go wrong.
+fn small(mut results: Results) -> Results {
+    let kernels = ["6.12", "7.2"];
+    results.scenario.filesystems.truncate(1);
+    let filesystem = results.scenario.filesystems[0].name.clone();
+    (results.scenario.kernels).retain(|k| kernels.contains(&k.name.as_str()));
+    results
+        .kernels
+        .retain(|k| kernels.contains(&k.name.as_str()));
+    results.cells.retain(|cell| {
+        kernels.contains(&cell.key.kernel.as_str()) && cell.key.filesystem == filesystem
+    });
+    results
+}
+
 #[test]
 fn a_foreign_record_never_panics_and_gives_no_terminal_a_command() {
-    let good = fixture::results();
+    let good = small(fixture::results());
     let began = std::time::Instant::now();
     let mut tried = 0;
-    for record in [good.clone(), fixture::with_failures()] {
+    for record in [good.clone(), small(fixture::with_failures())] {
         let whole = serde_json::to_value(&record).expect("a record");
         let mut places = Vec::new();
         leaves(&whole, "", &mut places);

@@ -576,7 +576,7 @@ fn hostile_numbers_and_nesting_are_refused_and_never_panic() {
             let text = format!("{rest}[workloads.w]\nfio = \"j.fio\"\n");
             let read = |_: &Path| Ok(job.clone());
             let base = Path::new("/base");
-            let _ = super::resolve::resolve_with(
+            let _ = resolve::resolve_with(
                 &text,
                 "s.toml",
                 base,

@@ -258,7 +258,7 @@ fn gone_everywhere_is_told_from_not_reached() {
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &unreached]), @r"
     error: fetching p 1.0+b1: a mirror says by plain HTTP that it is gone, and nobody who cannot be impersonated confirms it
-      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: io: Connection refused
+      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: io: Connection refused (os error 111)
       next: name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`
     ");
     assert!(
