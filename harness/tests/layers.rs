@@ -57,10 +57,11 @@ fn code(text: &str) -> String {
 
 /// Where programs are started: cargo for the agent, and QEMU. The command lines are made of typed
 /// fields there; none comes out of a record.
-const STARTS_PROGRAMS: [&str; 5] = [
+const STARTS_PROGRAMS: [&str; 6] = [
     "image/sysroot.rs",
     "cli/agent.rs",
     "store/hermetic.rs",
+    "vm/kvm.rs",
     "vm/vmm.rs",
     "vm/machine.rs",
 ];
