@@ -1,7 +1,8 @@
 //! One error type for the whole harness: what was being done, with which value, why it failed
 //! (the chain of sources), the one next step (the hint), and how the process exits.
 
-use std::{error::Error as StdError, fmt, process::ExitCode};
+use crate::text;
+use std::{error::Error as StdError, fmt, io::ErrorKind, process::ExitCode};
 
 /// How `diorama` exits. Documented in the README; a script may rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,16 +106,27 @@ impl Error {
     pub fn io(doing: &str, path: &std::path::Path, source: std::io::Error) -> Error {
         let full = matches!(
             source.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
         );
-        let error = Error::host(format!("{doing} {}", path.display())).because(source);
-        if full {
-            error.hint(format!(
+        let kind = source.kind();
+        let what = format!("{doing} {}", path.display());
+        let ours = matches!(kind, ErrorKind::InvalidInput | ErrorKind::FileTooLarge);
+        if ours && source.raw_os_error().is_none() {
+            // `files` refused it.
+            return Error::input(what)
+                .because(source)
+                .hint("name a regular file of that kind");
+        }
+        let error = Error::host(what).because(source);
+        match kind {
+            _ if full => error.hint(format!(
                 "free space on the disk that holds {}",
                 path.display()
-            ))
-        } else {
-            error
+            )),
+            ErrorKind::FileTooLarge => {
+                error.hint("raise the limit on the size of files (`ulimit -f`)")
+            }
+            _ => error,
         }
     }
 
@@ -168,7 +180,8 @@ impl Error {
         if let Some(hint) = &self.0.hint {
             text.push_str(&format!("\n  next: {hint}"));
         }
-        text
+        // What is named may be anybody's.
+        text::lines(&text::cut_long_words(&text))
     }
 }
 
@@ -213,12 +226,8 @@ mod tests {
 
     #[test]
     fn a_rendered_error_names_what_why_and_the_next_step() {
-        let error = Error::io(
-            "writing",
-            "/x/y".as_ref(),
-            std::io::ErrorKind::StorageFull.into(),
-        )
-        .while_("storing cell 6.12/ext4/read-4k");
+        let error = Error::io("writing", "/x/y".as_ref(), ErrorKind::StorageFull.into())
+            .while_("storing cell 6.12/ext4/read-4k");
         insta::assert_snapshot!(error.render(), @r"
         error: storing cell 6.12/ext4/read-4k
           because: writing /x/y

@@ -4,9 +4,11 @@
 //! or async runtime. See ARCHITECTURE.md.
 
 pub mod cli;
+pub mod clock;
 pub mod compare; // pure
 pub mod digest; // pure
 pub mod error;
+pub mod files;
 pub mod host;
 pub mod image;
 pub mod kernel;
@@ -20,5 +22,6 @@ pub mod report; // pure
 pub mod run;
 pub mod scenario; // pure, but for reading the file
 pub mod store;
+pub mod text; // pure
 pub mod units; // pure
 pub mod vm;

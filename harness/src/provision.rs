@@ -6,6 +6,7 @@ mod lacking;
 use crate::{
     digest::Sha256,
     error::{Error, Result},
+    files,
     image::{self, Image, ImageSpec, Needs},
     kernel::{self, Kernel, LocalBuild},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
@@ -169,7 +170,7 @@ impl Provision<'_> {
         } else {
             None
         };
-        let agent_bytes = fs::read(agent).map_err(|e| {
+        let agent_bytes = files::read(agent, files::PROGRAM).map_err(|e| {
             Error::io("reading", agent, e)
                 .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")
         })?;
@@ -180,6 +181,7 @@ impl Provision<'_> {
             tools: &tools,
             tools_key: tree_key(&provided.entry.files),
             agent,
+            agent_bytes: &agent_bytes,
             agent_sha256: Sha256::of(&agent_bytes),
         };
         let mut kernels = Vec::new();
@@ -361,7 +363,7 @@ impl Provision<'_> {
         let key = Sha256::of_value(&(identity, drive, fio.map(|fio| (fio.key, &fio.stand_ins))));
         let dir = self.store.derive("initramfs", &key, |out| {
             let spec = ImageSpec {
-                agent: inputs.agent,
+                agent: (inputs.agent, inputs.agent_bytes),
                 kernel,
                 tools: inputs.tools,
                 fio: fio.map(|fio| (fio.tree.as_path(), fio.stand_ins.as_slice())),
@@ -402,6 +404,7 @@ struct Inputs<'a> {
     tools_key: Sha256,
     fio: Option<FioSet>,
     agent: &'a Path,
+    agent_bytes: &'a [u8],
     agent_sha256: Sha256,
 }
 

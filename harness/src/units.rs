@@ -18,6 +18,8 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         "kB" | "KB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
+        "t" | "T" | "TiB" => 1 << 40,
+        "TB" => 1_000_000_000_000,
         _ => return Err(bad()),
     };
     number.checked_mul(factor).ok_or_else(bad)
@@ -60,7 +62,12 @@ fn split(text: &str) -> Option<(u64, &str)> {
 /// A size as people write it: the largest binary unit that divides it.
 #[must_use]
 pub fn show_bytes(bytes: u64) -> String {
-    for (factor, unit) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+    for (factor, unit) in [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ] {
         if bytes >= factor && bytes.is_multiple_of(factor) {
             return format!("{} {unit}", bytes / factor);
         }
@@ -88,6 +95,8 @@ mod tests {
         assert_eq!(parse_bytes("4k"), Ok(4096));
         assert_eq!(parse_bytes("64 MiB"), Ok(64 << 20));
         assert_eq!(parse_bytes("10MB"), Ok(10_000_000));
+        assert_eq!(parse_bytes("1TiB"), Ok(1 << 40));
+        assert_eq!(parse_bytes("2t"), Ok(2 << 40));
         assert_eq!(parse_nanos("10us"), Ok(10_000));
         assert_eq!(parse_bandwidth("440MiB/s"), Ok(440 << 20));
     }

@@ -4,7 +4,7 @@
 use super::{
     args::{AgentArgs, Places},
     context::Context,
-    print,
+    print_text,
     ui::{Drawing, Ui},
 };
 use crate::{
@@ -25,12 +25,13 @@ use std::{
 
 /// Builds the agent and prints its path.
 pub fn agent(places: &Places, args: &AgentArgs) -> Result<Exit> {
-    let context = Context::new(places, args.offline)?;
+    let mut context = Context::new(places, args.offline)?;
     let ui = Ui::new(Drawing::of_stderr(false));
+    context.store = context.store.telling(ui.teller());
     let downloads = ui.downloads();
     let when_gone = WhenGone::locked(args.locked);
     let path = build(&context, when_gone, &downloads, &|text| ui.line(text))?;
-    print(format!("{}\n", path.display()).as_bytes())?;
+    print_text(&format!("{}\n", path.display()))?;
     Ok(Exit::Ok)
 }
 

@@ -1,11 +1,15 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
-use crate::report::Format;
-use crate::scenario::{KernelRef, Overrides, parse_kernel};
-use crate::units::parse_bytes;
+use crate::{
+    error::{Error, Result},
+    report::Format,
+    scenario::{KernelRef, Overrides, parse_kernel},
+    units::parse_bytes,
+};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::{
     convert::Infallible,
+    ffi::OsString,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     str::FromStr,
@@ -49,16 +53,61 @@ pub enum Color {
 #[command(next_help_heading = "Places")]
 pub struct Places {
     /// The project's directory (scenarios/, kernels/, images/) [default: found from here upwards]
-    #[arg(long, global = true, env = "DIORAMA_ROOT", hide_env_values = true)]
+    /// [env: DIORAMA_ROOT]
+    #[arg(long, global = true)]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// Downloads, checkpoints and measured cells [default: the user's cache directory]
-    #[arg(long, global = true, env = "DIORAMA_CACHE", hide_env_values = true)]
+    /// [env: DIORAMA_CACHE]
+    #[arg(long, global = true)]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
     /// Where runs are recorded [default: results/ in the project's directory]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub results: Option<PathBuf>,
+}
+
+impl Cli {
+    /// What the command line leaves open, from the environment. Not by clap: it would take an empty
+    /// variable for a wrong value, and show a set one as if it had been typed.
+    ///
+    /// # Errors
+    /// When a variable's value makes no sense.
+    pub fn with_environment(mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<Cli> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let path = |name: &str| set(name).map(PathBuf::from);
+        let places = &mut self.places;
+        places.root = places.root.take().or_else(|| path("DIORAMA_ROOT"));
+        places.cache = places.cache.take().or_else(|| path("DIORAMA_CACHE"));
+        let (inputs, measure) = match &mut self.verb {
+            Verb::Repro(ReproArgs { measure, .. }) | Verb::Run(RunArgs { measure, .. }) => {
+                (&mut measure.inputs, Some(&mut measure.deadline))
+            }
+            Verb::Plan(PlanArgs { inputs, .. }) => (inputs, None),
+            _ => return Ok(self),
+        };
+        inputs.agent = inputs.agent.take().or_else(|| path("DIORAMA_AGENT"));
+        if let Some(deadline) = measure
+            && deadline.is_none()
+            && let Some(value) = set("DIORAMA_DEADLINE")
+        {
+            let seconds = value.to_string_lossy().parse().map_err(|e| {
+                Error::input(format!("DIORAMA_DEADLINE is `{}`", value.display()))
+                    .because(e as std::num::ParseIntError)
+                    .hint("write a number of seconds, 1 or more, or unset it")
+            })?;
+            *deadline = Some(seconds);
+        }
+        Ok(self)
+    }
+}
+
+/// How many guests at once.
+fn parse_jobs(text: &str) -> std::result::Result<NonZeroUsize, String> {
+    let jobs = text.parse::<u16>().ok().map(usize::from);
+    jobs.and_then(NonZeroUsize::new).ok_or_else(|| {
+        "not a number of virtual machines; write 1 or more, or leave --jobs out".to_owned()
+    })
 }
 
 /// What to do.
@@ -167,13 +216,7 @@ pub struct InputArgs {
     #[arg(help_heading = "Inputs", long)]
     pub no_checkpoint: bool,
     /// The guest agent's executable
-    #[arg(
-        help_heading = "Inputs",
-        long,
-        env = "DIORAMA_AGENT",
-        value_name = "PATH",
-        hide = true
-    )]
+    #[arg(help_heading = "Inputs", long, value_name = "PATH", hide = true)]
     pub agent: Option<PathBuf>,
 }
 
@@ -188,13 +231,13 @@ pub struct MeasureArgs {
     #[arg(long, conflicts_with = "fresh")]
     pub verify: bool,
     /// Virtual machines at once [default: one per core, as far as memory allows]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Stop at the first cell that is not measured, instead of going on with the others
     #[arg(long = "fail-fast", action = ArgAction::SetFalse)]
     pub keep_going: bool,
     /// How long each phase of a guest may take, in seconds of the host's clock
-    #[arg(long, value_name = "SECONDS", env = "DIORAMA_DEADLINE", hide = true)]
+    #[arg(long, value_name = "SECONDS", hide = true)]
     pub deadline: Option<NonZeroU32>,
     /// Plain lines instead of progress bars
     #[arg(long)]
@@ -221,7 +264,7 @@ pub enum QemuChoice {
 impl FromStr for QemuChoice {
     type Err = Infallible;
 
-    fn from_str(text: &str) -> Result<QemuChoice, Infallible> {
+    fn from_str(text: &str) -> std::result::Result<QemuChoice, Infallible> {
         Ok(match text {
             "lock" => QemuChoice::Lock,
             "system" => QemuChoice::System,
@@ -382,6 +425,9 @@ pub struct LockArgs {
     /// Resolve only this kernel or tool set anew (repeatable) [default: all]
     #[arg(long, value_name = "NAME")]
     pub update: Vec<String>,
+    /// Accept packages older than those locked now
+    #[arg(long)]
+    pub allow_older: bool,
     /// Write nothing; fail when the lock does not fit the definitions or a file is gone
     #[arg(long, conflicts_with = "update")]
     pub check: bool,

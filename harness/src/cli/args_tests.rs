@@ -4,23 +4,10 @@ use super::*;
 use crate::error::Exit;
 use clap::{CommandFactory, FromArgMatches};
 
-/// The definitions deaf to the environment: tests run with the variables set.
-fn definitions() -> clap::Command {
-    fn deaf(command: clap::Command) -> clap::Command {
-        command
-            .mut_args(|argument| argument.env(clap::builder::Resettable::Reset))
-            .mut_subcommands(deaf)
-    }
-    deaf(Cli::command())
-}
-
 /// At a fixed width, whatever terminal the tests run in.
 fn try_parse(words: &[&str]) -> Result<Cli, clap::Error> {
-    // Help names the variables; what is parsed must not depend on them.
-    let help = words.iter().any(|w| ["--help", "-h"].contains(w));
-    let command = if help { Cli::command() } else { definitions() };
     let words = std::iter::once(&"diorama").chain(words);
-    let matches = command.term_width(100).try_get_matches_from(words)?;
+    let matches = Cli::command().term_width(100).try_get_matches_from(words)?;
     Cli::from_arg_matches(&matches)
 }
 
@@ -85,13 +72,11 @@ fn the_help_explains_itself() {
     Places:
           --root <DIR>
               The project's directory (scenarios/, kernels/, images/) [default: found from here upwards]
-
               [env: DIORAMA_ROOT]
 
           --cache <DIR>
-              Downloads, checkpoints and measured cells [default: the user's cache directory]
-
-              [env: DIORAMA_CACHE]
+              Downloads, checkpoints and measured cells [default: the user's cache directory] [env:
+              DIORAMA_CACHE]
 
           --results <DIR>
               Where runs are recorded [default: results/ in the project's directory]
@@ -107,6 +92,7 @@ fn the_help_explains_itself() {
 
     Exit codes:
         0  everything asked for was done; a scenario's expectations, if any, held
+           (`report` only shows a record: 0 whatever its verdict)
         1  NOT REPRODUCED or UNDECIDED; equal inputs gave other digits; --verify or
            compare had nothing to compare
         2  bad input: command line, scenario, kernel definition, an unreadable record
@@ -277,6 +263,7 @@ fn the_help_of_the_other_verbs() {
 
     Options:
           --update <NAME>  Resolve only this kernel or tool set anew (repeatable) [default: all]
+          --allow-older    Accept packages older than those locked now
           --check          Write nothing; fail when the lock does not fit the definitions or a file is
                            gone
           --color <WHEN>   Colours in the terminal [default: auto] [possible values: auto, always,
@@ -397,7 +384,7 @@ fn mistakes_are_answered_with_the_next_step() {
 
     ====
 
-    error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type
+    error: invalid value '0' for '--jobs <N>': not a number of virtual machines; write 1 or more, or leave --jobs out
 
     For more information, try '--help'.
 
@@ -509,4 +496,53 @@ fn what_the_command_line_changes_reaches_the_scenario() {
     );
     assert_eq!(args.measure.inputs.qemu, QemuChoice::Path("./qemu".into()));
     assert!(!args.measure.keep_going);
+}
+
+#[test]
+fn the_environment_fills_what_the_command_line_leaves_open() {
+    let filled = |words: &[&str], variables: &[(&str, &str)]| {
+        parse(words).with_environment(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).into())
+        })
+    };
+    let set = [
+        ("DIORAMA_ROOT", "/root"),
+        ("DIORAMA_CACHE", "/cache"),
+        ("DIORAMA_AGENT", "/agent"),
+        ("DIORAMA_DEADLINE", "7"),
+    ];
+    let cli = filled(&["run", "--cache", "/mine"], &set).unwrap();
+    assert_eq!(cli.places.root.as_deref(), Some("/root".as_ref()));
+    assert_eq!(cli.places.cache.as_deref(), Some("/mine".as_ref()));
+    let Verb::Run(run) = cli.verb else {
+        panic!("run");
+    };
+    assert_eq!(run.measure.inputs.agent.as_deref(), Some("/agent".as_ref()));
+    assert_eq!(run.measure.deadline.map(NonZeroU32::get), Some(7));
+
+    // An empty variable is none.
+    let empty = set.map(|(name, _)| (name, ""));
+    let cli = filled(&["run"], &empty).unwrap();
+    assert_eq!((cli.places.root, cli.places.cache), (None, None));
+    let wrong = filled(&["run"], &[("DIORAMA_DEADLINE", "0")]).unwrap_err();
+    assert_eq!(wrong.exit(), Exit::Input);
+}
+
+#[test]
+fn variables_that_are_set_are_not_shown_as_if_they_were_required() {
+    // No variable is the parser's own: what a usage line shows cannot depend on any.
+    fn deaf(command: &clap::Command) -> bool {
+        command.get_arguments().all(|a| a.get_env().is_none())
+            && command.get_subcommands().all(deaf)
+    }
+    assert!(deaf(&Cli::command()));
+    insta::assert_snapshot!(printed(&["report"]), @r"
+    error: the following required arguments were not provided:
+      <RUN>
+
+    Usage: diorama report <RUN>
+
+    For more information, try '--help'.
+    ");
 }

@@ -3,7 +3,7 @@
 use super::{
     args::{CacheArgs, CacheVerb, Places},
     context::Context,
-    print, print_json,
+    print_json, print_text,
 };
 use crate::{
     error::{Exit, Result},
@@ -30,14 +30,14 @@ pub fn cache(places: &Places, args: &CacheArgs) -> Result<Exit> {
     let store = Context::store(places)?;
     match &args.verb {
         CacheVerb::List(list) if list.json => print_json(&store.usage()?)?,
-        CacheVerb::List(_) => print(table(&store)?.as_bytes())?,
+        CacheVerb::List(_) => print_text(&table(&store)?)?,
         CacheVerb::Shrink { max } => {
             let freed = shrink(&store, *max)?;
-            print(format!("{} MiB freed\n", freed >> 20).as_bytes())?;
+            print_text(&format!("{} MiB freed\n", freed >> 20))?;
         }
         CacheVerb::Clear => {
             let freed = store.clear()?;
-            print(format!("{} MiB freed\n", freed >> 20).as_bytes())?;
+            print_text(&format!("{} MiB freed\n", freed >> 20))?;
         }
     }
     Ok(Exit::Ok)

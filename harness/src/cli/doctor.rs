@@ -3,7 +3,7 @@
 use super::{
     args::{DoctorArgs, Places, QemuChoice},
     context::Context,
-    print, print_json,
+    print_json, print_text,
 };
 use crate::{
     error::{Exit, Result},
@@ -40,7 +40,7 @@ pub fn doctor(places: &Places, args: &DoctorArgs) -> Result<Exit> {
     if args.json {
         print_json(&checks)?;
     } else {
-        print(doctor::render(&checks).as_bytes())?;
+        print_text(&doctor::render(&checks))?;
     }
     Ok(if doctor::can_run(&checks) {
         Exit::Ok

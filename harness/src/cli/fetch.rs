@@ -15,8 +15,9 @@ use crate::{
 
 /// Downloads what a scenario needs.
 pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
-    let context = Context::new(places, false)?;
+    let mut context = Context::new(places, false)?;
     let ui = Ui::new(Drawing::of_stderr(args.plain));
+    context.store = context.store.telling(ui.teller());
     let project = context.project()?;
     let path = scenario::locate(&args.scenario, &context.root)?;
     let scenario = scenario::load(

@@ -71,9 +71,32 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
     let bytes = report::render(&report, format, &style)?;
     match &args.output {
         None => print(&bytes)?,
+        Some(path) if path.is_dir() => {
+            let name = format!("report.{}", extension(format));
+            return Err(
+                Error::input(format!("{} is a directory", path.display())).hint(format!(
+                    "name a file: --output {}",
+                    path.join(name).display()
+                )),
+            );
+        }
         Some(path) => record::write_atomically(path, &bytes)?,
     }
     Ok(exit(&report))
+}
+
+/// What a file of this format is usually called.
+fn extension(format: Format) -> &'static str {
+    match format {
+        Format::Terminal => "txt",
+        Format::Markdown => "md",
+        Format::Org => "org",
+        Format::Csv => "csv",
+        Format::Json => "json",
+        Format::Junit => "xml",
+        Format::Svg => "svg",
+        Format::Png => "png",
+    }
 }
 
 fn read_runs(root: &Path, runs: &[String]) -> Result<Vec<Results>> {

@@ -3,7 +3,7 @@
 use super::{
     args::{ListArgs, LockArgs, Places},
     context::Context,
-    print, print_json,
+    print_json, print_text,
     ui::{Drawing, Ui},
 };
 use crate::{
@@ -14,20 +14,25 @@ use serde::Serialize;
 
 /// Resolves declarations and writes the lock files, or checks them.
 pub fn lock(places: &Places, args: &LockArgs) -> Result<Exit> {
-    let context = Context::new(places, false)?;
+    let mut context = Context::new(places, false)?;
     let project = context.project()?;
     let ui = Ui::new(Drawing::Plain);
+    context.store = context.store.telling(ui.teller());
     let old = project.kernels.clone().join(project.images.clone());
     let downloads = ui.downloads();
+    let older = match args.allow_older {
+        true => lock::Older::Allow,
+        false => lock::Older::Refuse,
+    };
     let (new, changes) = lock::update(
         &project.declarations,
         &old,
-        &args.update,
+        (&args.update, older),
         &context.store,
         &context.sources,
         &downloads,
     )?;
-    print(listing(&changes).as_bytes())?;
+    print_text(&listing(&changes))?;
     if changes.is_empty() {
         return Ok(Exit::Ok);
     }
@@ -105,6 +110,6 @@ pub fn kernels(places: &Places, args: &ListArgs) -> Result<Exit> {
             kernel.suites.join(", ")
         ));
     }
-    print(text.as_bytes())?;
+    print_text(&text)?;
     Ok(Exit::Ok)
 }

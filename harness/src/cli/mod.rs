@@ -6,6 +6,7 @@ mod agree;
 pub mod args;
 mod cache;
 mod context;
+mod crash;
 mod doctor;
 mod explain;
 mod fetch;
@@ -19,7 +20,10 @@ mod repro;
 mod signals;
 mod ui;
 
-use crate::error::{Error, Exit, Result};
+use crate::{
+    error::{Error, Exit, Result},
+    text,
+};
 use args::{Cli, Verb};
 use clap::{CommandFactory as _, Parser as _};
 use repro::{Judge, Then};
@@ -31,14 +35,23 @@ use std::{
 /// Runs the program; what it prints and how it exits is the interface.
 #[must_use]
 pub fn main() -> ExitCode {
+    crash::survive_file_size_limit();
     let cli = Cli::parse();
-    match signals::end_the_process().and_then(|()| dispatch(cli)) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "{}", error.render());
-            error.exit().into()
+    let exit = crash::guarded(|| {
+        let run = || {
+            let cli = cli.with_environment(|name| std::env::var_os(name))?;
+            signals::end_the_process()?;
+            dispatch(cli)
+        };
+        match run() {
+            Ok(exit) => exit,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "{}", error.render());
+                error.exit()
+            }
         }
-    }
+    });
+    exit.into()
 }
 
 fn dispatch(cli: Cli) -> Result<Exit> {
@@ -65,12 +78,9 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Cache(args) => cache::cache(places, args),
         Verb::Agent(args) => agent::agent(places, args),
         Verb::Completions(args) => {
-            clap_complete::generate(
-                args.shell,
-                &mut Cli::command(),
-                "diorama",
-                &mut io::stdout(),
-            );
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "diorama", &mut script);
+            print(&script)?;
             Ok(Exit::Ok)
         }
     }
@@ -87,6 +97,12 @@ fn print(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Prints a result that is text, with foreign words made harmless. A terminal's report has colours of
+/// its own and does that itself.
+fn print_text(words: &str) -> Result<()> {
+    print(text::lines(words).as_bytes())
+}
+
 /// Prints a value as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let mut json =
@@ -100,7 +116,10 @@ fn colors(choice: args::Color) -> bool {
     match choice {
         args::Color::Always => true,
         args::Color::Never => false,
-        args::Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        args::Color::Auto => {
+            let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() && !dumb
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     args::{Cli, PlanArgs},
     context::Context,
     prepare::{Prepared, prepare},
-    print, print_json,
+    print_json, print_text,
     ui::{Drawing, Ui},
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     error::{Exit, Result},
     record::Outcome,
     run::CellCache,
+    vm::Deadlines,
 };
 use serde::Serialize;
 
@@ -26,8 +27,9 @@ struct PlannedCell {
 
 /// Shows the plan.
 pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
-    let context = Context::new(&cli.places, args.inputs.offline)?;
+    let mut context = Context::new(&cli.places, args.inputs.offline)?;
     let ui = Ui::new(Drawing::Plain);
+    context.store = context.store.telling(ui.teller());
     let Prepared {
         plan, vmm, notes, ..
     } = prepare(&context, &args.select, &args.inputs, &ui)?;
@@ -63,7 +65,11 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
             kernel.record.name, kernel.record.origin
         ));
     }
-    for note in notes.into_iter().chain(plan.cautions()) {
+    for note in notes
+        .into_iter()
+        .chain(plan.cautions())
+        .chain(plan.slow(Deadlines::default().phase))
+    {
         text.push_str(&format!("note: {note}\n"));
     }
     for cell in &cells {
@@ -74,6 +80,6 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
         }
         text.push('\n');
     }
-    print(text.as_bytes())?;
+    print_text(&text)?;
     Ok(Exit::Ok)
 }

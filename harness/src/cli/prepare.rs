@@ -7,13 +7,13 @@ use super::{
     ui::Ui,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     image,
     lock::WhenGone,
     plan::{self, Plan},
     provision::{Provision, Provisioned},
     scenario::{self, Scenario, features::features_note},
-    vm::Vmm,
+    vm::{Spec, Vmm},
 };
 use std::path::PathBuf;
 
@@ -111,5 +111,9 @@ pub fn prepare_scenario(
 
 fn load(context: &Context, select: &SelectArgs, known: &[String]) -> Result<Scenario> {
     let path = scenario::locate(&select.scenario, &context.root)?;
-    scenario::load(&path, known, &select.overrides())
+    let scenario = scenario::load(&path, known, &select.overrides())?;
+    Spec::check_cmdline(scenario.smp, &scenario.cmdline).map_err(|why| {
+        Error::input(why).hint("leave out words of [guest] cmdline or of --cmdline")
+    })?;
+    Ok(scenario)
 }

@@ -13,8 +13,10 @@ use super::{
     width,
 };
 use crate::{
+    clock,
     compare::Reproduction,
     error::{Error, Exit, Result},
+    files,
     plan::Plan,
     record::{Outcome, RunDir, write_atomically},
     report::{self, Format, Report, Style},
@@ -73,8 +75,9 @@ pub fn repro(
     judge: Judge,
     then: Then,
 ) -> Result<Exit> {
-    let context = Context::new(&cli.places, measure.inputs.offline)?;
+    let mut context = Context::new(&cli.places, measure.inputs.offline)?;
     let mut ui = Ui::new(Drawing::of_stderr(measure.plain));
+    context.store = context.store.telling(ui.teller());
     let prepared = prepare(&context, select, &measure.inputs, &ui)?;
     let Prepared {
         plan,
@@ -84,11 +87,15 @@ pub fn repro(
         notes,
         formatting,
     } = prepared;
+    let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
+        Deadlines::all(Duration::from_secs(s.get().into()))
+    });
     let slots = run::slots(measure.jobs.map(Into::into), plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
         .chain(slots.note.clone())
         .chain(plan.cautions())
+        .chain(plan.slow(deadlines.phase))
         .collect();
     say_settled(&ui, &plan);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,10 +103,12 @@ pub fn repro(
         .build()
         .map_err(|e| Error::host("starting the async runtime").because(e))?;
     let results_root = context.results();
-    let dir = RunDir::create(&results_root, &plan.scenario.name, jiff::Timestamp::now())?.describe(
+    let dir = RunDir::create(&results_root, &plan.scenario.name, clock::now()?)?.describe(
         replay::command(select, &measure.inputs, &context.root),
         formatting,
     );
+    let mut notes: Vec<String> = notes;
+    notes.extend(dir.not_latest().map(str::to_owned));
     manifest::write(&dir, &plan, context.store.root(), &slots)?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
@@ -112,9 +121,7 @@ pub fn repro(
         agent,
         store: context.store.clone(),
         vsock: Vsock::open(None)?,
-        deadlines: measure.deadline.map_or_else(Deadlines::default, |s| {
-            Deadlines::all(Duration::from_secs(s.get().into()))
-        }),
+        deadlines,
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
         consoles: Some(Consoles::in_run(dir.path())),
@@ -347,7 +354,7 @@ fn exit(judge: Judge, verify: bool, report: &Report, finished: &Finished) -> Exi
 
 /// How long guests took last time; a hint for the progress display and nothing else.
 fn read_timings(path: &Path) -> BTreeMap<String, f64> {
-    std::fs::read(path)
+    files::read(path, files::LIST)
         .ok()
         .and_then(|t| serde_json::from_slice(&t).ok())
         .unwrap_or_default()

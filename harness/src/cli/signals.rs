@@ -1,6 +1,6 @@
 //! Signals. While guests run, stopping has two stages: the first SIGINT lets running guests finish,
 //! the second ends them; SIGTERM and SIGHUP end them at once. In every case the record is whole when
-//! the process ends. At any other time a signal ends the process at once, with a message: whatever
+//! the process ends; a run that does not get to its end after that is ended. At any other time a signal ends the process at once, with a message: whatever
 //! the store holds is complete or a partial download, which the next command resumes.
 
 use crate::{
@@ -10,10 +10,12 @@ use crate::{
 use std::{
     io::Write as _,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    time::Instant,
 };
 
 /// Why a run was told to stop, for messages, and the exit code that belongs to it.
@@ -23,6 +25,10 @@ const HUNG_UP: &str = "hung up (SIGHUP)";
 
 /// Whether a run listens, and decides what becomes of a signal.
 static RUN_LISTENS: AtomicBool = AtomicBool::new(false);
+
+/// How long a run may take to end after it was told to end at once. It takes milliseconds, unless a
+/// disk or another process does not let it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn install(kind: SignalKind) -> Result<Signal> {
     signal(kind).map_err(|e| Error::host("listening for signals").because(e))
@@ -36,7 +42,7 @@ fn install(kind: SignalKind) -> Result<Signal> {
 pub fn end_the_process() -> Result<()> {
     let starting = |e| Error::host("starting to listen for signals").because(e);
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()
         .map_err(starting)?;
     // Installed before this returns: a thread of its own may take its time to start.
@@ -46,14 +52,28 @@ pub fn end_the_process() -> Result<()> {
     let mut hangup = install(SignalKind::hangup())?;
     drop(entered);
     let listen = async move {
+        let mut interrupts = 0;
+        let mut overdue = None;
         loop {
             let stop = tokio::select! {
                 _ = interrupt.recv() => Stop::Now(INTERRUPTED),
                 _ = terminate.recv() => Stop::Now(TERMINATED),
                 _ = hangup.recv() => Stop::Now(HUNG_UP),
+                () = until(overdue) => {
+                    // What was measured is on the disk; guests end with this process.
+                    end(Stop::Now(overdue.map_or(INTERRUPTED, |(why, _)| why)));
+                    continue;
+                }
             };
             if !RUN_LISTENS.load(Ordering::SeqCst) {
                 end(stop);
+            }
+            interrupts += u32::from(stop == Stop::Now(INTERRUPTED));
+            if let Stop::Now(why) = stop
+                && (why != INTERRUPTED || interrupts > 1)
+                && overdue.is_none()
+            {
+                overdue = Some((why, Instant::now() + PATIENCE));
             }
         }
     };
@@ -62,6 +82,14 @@ pub fn end_the_process() -> Result<()> {
         .spawn(move || runtime.block_on(listen))
         .map_err(starting)?;
     Ok(())
+}
+
+/// Until the deadline; for ever if there is none.
+async fn until(deadline: Option<(&str, Instant)>) {
+    match deadline {
+        Some((_, at)) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn end(stop: Stop) {

@@ -7,6 +7,7 @@ use crate::{
     record::Outcome,
     run::{Event, Guest},
     store::FetchProgress,
+    text,
     units::show_bytes,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -35,13 +36,15 @@ impl Drawing {
     #[must_use]
     pub fn of_stderr(plain: bool) -> Drawing {
         let is_ci = env::var_os("CI").is_some();
-        Drawing::choose(io::stderr().is_terminal(), is_ci, plain)
+        // A terminal without a name, or a dumb one, cannot go back in a line.
+        let can_draw = env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty());
+        Drawing::choose(io::stderr().is_terminal() && can_draw, is_ci, plain)
     }
 
-    /// Live on a terminal that is not told otherwise.
+    /// Live on a terminal that can draw and is not told otherwise.
     #[must_use]
-    pub fn choose(is_terminal: bool, is_ci: bool, plain: bool) -> Drawing {
-        if is_terminal && !is_ci && !plain {
+    pub fn choose(can_draw: bool, is_ci: bool, plain: bool) -> Drawing {
+        if can_draw && !is_ci && !plain {
             Drawing::Live
         } else {
             Drawing::Plain
@@ -85,6 +88,12 @@ impl Ui {
     /// One line that stays.
     pub fn line(&self, text: &str) {
         say(self.drawing, &self.bars, text);
+    }
+
+    /// What says a line from any thread, between this one's lines.
+    pub fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let (drawing, bars) = (self.drawing, self.bars.clone());
+        move |text| say(drawing, &bars, text)
     }
 
     /// A drawing of downloads that shares this one's lines.
@@ -142,7 +151,7 @@ impl Ui {
                 detail,
             } => {
                 if let Some((bar, _)) = self.guests.get(guest) {
-                    bar.set_message(format!("{phase} {detail}"));
+                    bar.set_message(text::cut(&text::line(&format!("{phase} {detail}"))));
                 }
             }
             Event::CheckpointReady {
@@ -273,12 +282,14 @@ impl Ui {
 }
 
 fn say(drawing: Drawing, bars: &MultiProgress, text: &str) {
+    // Out of scenarios, archives and guests.
+    let text = &*text::lines(text);
     match drawing {
         Drawing::Live => {
-            if bars.println(text).is_ok() {
-                return;
+            // Where nothing is drawn, a line would vanish without an error.
+            if bars.is_hidden() || bars.println(text).is_err() {
+                to_stderr(text);
             }
-            to_stderr(text);
         }
         Drawing::Plain => to_stderr(text),
     }
@@ -309,7 +320,11 @@ impl FetchProgress for Downloads {
     fn started(&self, file: &LockedFile) {
         let name = format!("{} {}", file.package, file.version);
         if self.drawing == Drawing::Plain {
-            to_stderr(&format!("fetching {name} ({})", show_size(file.size)));
+            say(
+                self.drawing,
+                &self.bars,
+                &format!("fetching {name} ({})", show_size(file.size)),
+            );
             return;
         }
         let style = ProgressStyle::with_template(
@@ -317,7 +332,7 @@ impl FetchProgress for Downloads {
         );
         let bar = ProgressBar::new(file.size)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-            .with_message(name);
+            .with_message(text::line(&name));
         if let Ok(mut files) = self.files.lock() {
             files.insert(file.path.clone(), self.bars.add(bar));
         }

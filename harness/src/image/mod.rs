@@ -17,6 +17,7 @@ pub use needs::{Missing, Needs};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
+    files,
     kernel::{Kernel, Setting},
     store::elf,
 };
@@ -31,8 +32,8 @@ use std::{
 /// What to build an initramfs from.
 #[derive(Clone, Debug)]
 pub struct ImageSpec<'a> {
-    /// The static agent.
-    pub agent: &'a Path,
+    /// The static agent: its path, for messages, and its bytes, which were read once.
+    pub agent: (&'a Path, &'a [u8]),
     /// The kernel it is for.
     pub kernel: &'a Kernel,
     /// Unpacked packages with mkfs and its libraries.
@@ -108,7 +109,7 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
     filesystems.dedup();
 
     let mut archive = skeleton();
-    archive.file("/init", 0o755, read_agent(spec.agent)?);
+    archive.file("/init", 0o755, agent(spec.agent)?);
     for (path, mode, bytes) in tools::collect(spec.tools, &filesystems)? {
         archive.file(&path, mode, bytes);
     }
@@ -160,7 +161,7 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
 /// When the directory holds no readable manifest.
 pub fn load(out: &Path) -> Result<Image> {
     let path = out.join(MANIFEST);
-    let bytes = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+    let bytes = files::read(&path, files::LIST).map_err(|e| Error::io("reading", &path, e))?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| {
         Error::fetch(format!("reading {}", path.display()))
             .because(e)
@@ -203,9 +204,8 @@ fn skeleton() -> Archive {
     archive
 }
 
-fn read_agent(path: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).map_err(|e| Error::io("reading the guest agent", path, e))?;
-    let needs = elf::needs(&bytes, path).map_err(|e| e.while_("using it as the guest's /init"))?;
+fn agent((path, bytes): (&Path, &[u8])) -> Result<Vec<u8>> {
+    let needs = elf::needs(bytes, path).map_err(|e| e.while_("using it as the guest's /init"))?;
     if let Some(loader) = needs.interpreter {
         return Err(Error::input(format!(
             "{} needs the loader {loader}, but the guest's /init must be static",
@@ -213,7 +213,7 @@ fn read_agent(path: &Path) -> Result<Vec<u8>> {
         ))
         .hint("build it with `cargo xtask`"));
     }
-    Ok(bytes)
+    Ok(bytes.to_vec())
 }
 
 fn read_module(kernel: &Kernel, name: &str) -> Result<Vec<u8>> {

@@ -59,8 +59,10 @@ impl Inputs {
     }
 
     fn build(&self, out: &str, strip_modules: bool) -> Result<Image> {
+        let agent = self.dir.path().join("agent");
+        let bytes = fs::read(&agent).unwrap();
         let spec = ImageSpec {
-            agent: &self.dir.path().join("agent"),
+            agent: (&agent, &bytes),
             kernel: &self.kernel,
             tools: &self.dir.path().join("tools"),
             fio: None,

@@ -26,6 +26,8 @@ pub enum Format {
 
 const LZOP_MAGIC: &[u8] = b"\x89LZO\0\r\n\x1a\n";
 const LZ4_LEGACY_MAGIC: &[u8] = b"\x02\x21\x4c\x18";
+/// lzop's largest block (its source's MAX_BLOCK_SIZE), in bytes.
+const LZOP_BLOCK: usize = 64 << 20;
 /// A block of the legacy lz4 frame holds this much, the last one less.
 const LZ4_LEGACY_BLOCK: usize = 8 << 20;
 /// No kernel image is larger uncompressed; a damaged size must not exhaust the host's memory.
@@ -201,6 +203,9 @@ fn lzop(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let plain = be32(take(4)?);
         if plain == 0 {
             return Ok(out);
+        }
+        if plain > LZOP_BLOCK {
+            return Err(damaged("an lzo block is too large"));
         }
         let packed = be32(take(4)?);
         take(4)?; // checksum

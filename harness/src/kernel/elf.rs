@@ -85,8 +85,12 @@ pub fn look(image: &[u8]) -> Result<Vmlinux> {
 #[must_use]
 pub fn trim(image: &[u8], loaded: usize) -> Vec<u8> {
     let mut out = image[..loaded].to_vec();
-    out[0x28..0x30].fill(0); // e_shoff
-    out[0x3c..0x40].fill(0); // e_shnum, e_shstrndx
+    // e_shoff; e_shnum and e_shstrndx
+    for range in [0x28..0x30, 0x3c..0x40] {
+        if let Some(field) = out.get_mut(range) {
+            field.fill(0);
+        }
+    }
     out
 }
 

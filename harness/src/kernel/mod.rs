@@ -21,6 +21,7 @@ pub use symtab::functions;
 use crate::{
     digest::Sha256,
     error::{Error, Result},
+    files,
 };
 use local::NearConfig;
 use modules::Collected;
@@ -317,7 +318,7 @@ fn with_prefix(dir: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| {
+    files::read(path, files::KERNEL).map_err(|e| {
         if matches!(
             e.kind(),
             std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory

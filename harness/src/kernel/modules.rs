@@ -9,6 +9,7 @@ use super::{
 use crate::{
     digest::Sha256,
     error::{Error, Result},
+    files,
 };
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,7 @@ pub fn are_in(dir: &Path) -> Result<bool> {
 
 /// Reads a module and decompresses it, whatever its suffix.
 fn read_module(path: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).map_err(|e| Error::io("reading", path, e))?;
+    let bytes = files::read(path, files::PROGRAM).map_err(|e| Error::io("reading", path, e))?;
     let format = decompress::sniff(&bytes).ok_or_else(|| {
         Error::input(format!(
             "{} is not a kernel module, plain or compressed",
@@ -270,7 +271,7 @@ fn provider(soft: &str, files: &BTreeMap<String, PathBuf>) -> Result<Option<Stri
 }
 
 fn read_optional(path: &Path) -> Result<Option<String>> {
-    match fs::read(path) {
+    match files::read(path, files::LIST) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("reading", path, e)),

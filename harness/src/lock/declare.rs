@@ -2,9 +2,12 @@
 //! in kernels/keys.
 
 use super::{release::Key, unknown};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 /// All declarations, checked.
 #[derive(Clone, Debug)]
@@ -150,7 +153,7 @@ impl Declarations {
 }
 
 fn text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|e| {
+    files::read_text(path, files::TEXT).map_err(|e| {
         Error::input(format!("reading {}", path.display()))
             .because(e)
             .hint("run in a clone of the repository")

@@ -15,14 +15,15 @@ mod resolve;
 mod version;
 
 pub use declare::{Declarations, Kernel, Suite, Tools};
-pub use provide::{Change, Provided, WhenGone, provide, update};
+pub use provide::{Change, Older, Provided, WhenGone, provide, update};
 
 use crate::{
     digest::Sha256,
     error::{Error, Result},
+    files,
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, io::Write as _, path::Path};
+use std::{io::Write as _, path::Path};
 
 /// Version of the lock files' format.
 pub const VERSION: u32 = 1;
@@ -98,7 +99,9 @@ impl LockEntry {
     /// Bytes to download for it.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.files.iter().map(|f| f.size).sum()
+        self.files
+            .iter()
+            .fold(0, |all, f| all.saturating_add(f.size))
     }
 }
 
@@ -108,7 +111,7 @@ impl Lock {
     /// # Errors
     /// When it cannot be read or is not a lock of this version.
     pub fn load(path: &Path) -> Result<Lock> {
-        let text = fs::read_to_string(path).map_err(|e| {
+        let text = files::read_text(path, files::LIST).map_err(|e| {
             Error::input(format!("reading the lock {}", path.display()))
                 .because(e)
                 .hint("make it with `diorama lock`, or run in a clone of the repository")
@@ -175,6 +178,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     let known: Vec<_> = known.collect();
     let close = known
         .iter()
+        .filter(|_| name.len() <= 256)
         .map(|k| (strsim::damerau_levenshtein(k, name), k))
         .min()
         .filter(|(distance, k)| *distance <= 2 && *distance < k.chars().count());
@@ -188,6 +192,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn lock() -> Lock {
         let entry = |name: &str, release: Option<&str>| LockEntry {

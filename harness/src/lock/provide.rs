@@ -1,12 +1,14 @@
 //! Getting what the lock names, and refreshing the lock.
 
-use super::{Declarations, Lock, LockEntry, archive::Archive, resolve, unknown};
+use super::{
+    Declarations, Lock, LockEntry, LockedFile, archive::Archive, resolve, unknown, version,
+};
 use crate::{
+    clock,
     error::{Error, Result},
     store::{FetchProgress, Missing, Sources, Store},
 };
-use jiff::Timestamp;
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 /// What to do when a locked file has vanished from every mirror and the snapshot archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +79,15 @@ pub fn provide(
         "{}: gone from the archive, resolving afresh: {gone}",
         entry.name
     ));
-    let mut archive = Archive::new(declarations, store, sources, progress, Timestamp::now());
+    let mut archive = Archive::new(declarations, store, sources, progress, clock::now()?);
     let now = resolve_one(&mut archive, &entry.name).map_err(|e| {
         e.while_(format!(
             "`{}` has vanished from the archive; resolving it afresh",
             entry.name
         ))
     })?;
+    // Whoever is asked for a file that is gone may also be made to serve an old, signed index.
+    not_older(entry, &now)?;
     store
         .fetch(&now.files, sources, progress)
         .map_err(|e| e.while_(format!("fetching `{}`", entry.name)))?;
@@ -106,6 +110,56 @@ pub fn provide(
     })
 }
 
+/// What to do when the archive has only older packages than those locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Older {
+    /// Fail: an index of long ago, properly signed, may have been replayed.
+    Refuse,
+    /// Take them (`--allow-older`); the change says so.
+    Allow,
+}
+
+/// Packages of `now` that are older than those of the same name, or kernel, in `before`:
+/// "linux-image-7.2 7.2.12-1 -> 7.2.1-1". A kernel's package has another name with every release.
+fn older(before: &LockEntry, now: &LockEntry) -> Vec<String> {
+    let is_older = |was: &LockedFile, is: &LockedFile| {
+        version::compare(&is.version, &was.version) == Ordering::Less
+    };
+    let words = |was: &LockedFile, is: &LockedFile| {
+        format!("{} {} -> {}", is.package, was.version, is.version)
+    };
+    if before.release.is_some() {
+        let pair = before.files.first().zip(now.files.first());
+        let pair = pair.filter(|(was, is)| is_older(was, is));
+        return pair.map(|(was, is)| words(was, is)).into_iter().collect();
+    }
+    let pairs = now.files.iter().filter_map(|is| {
+        let was = before.files.iter().find(|was| was.package == is.package)?;
+        is_older(was, is).then(|| words(was, is))
+    });
+    pairs.collect()
+}
+
+fn not_older(before: &LockEntry, now: &LockEntry) -> Result<()> {
+    let older = older(before, now);
+    let Some(first) = older.first() else {
+        return Ok(());
+    };
+    let more = match older.len() {
+        1 => String::new(),
+        n => format!(" and {} more packages", n - 1),
+    };
+    Err(Error::fetch(format!(
+        "`{}`: the archive offers older packages than those locked: {first}{more}",
+        before.name
+    ))
+    .hint(format!(
+        "an old index may have been replayed: try another mirror or network; to go back on purpose, \
+         `diorama lock --update {} --allow-older`",
+        before.name
+    )))
+}
+
 /// How an entry changed when the lock was refreshed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -115,12 +169,21 @@ pub struct Change {
     pub from: Option<String>,
     /// What is locked now; none for an entry that is no longer declared.
     pub to: Option<String>,
+    /// Packages that are older now than before.
+    pub older: Vec<String>,
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         match (&self.from, &self.to) {
+            (Some(from), Some(to)) if !self.older.is_empty() => {
+                write!(
+                    f,
+                    "{name}: {from} -> {to}, OLDER: {}",
+                    self.older.join(", ")
+                )
+            }
             (Some(from), Some(to)) if from == to => write!(f, "{name}: {to}, with other files"),
             (Some(from), Some(to)) => write!(f, "{name}: {from} -> {to}"),
             (None, Some(to)) => write!(f, "{name}: new: {to}"),
@@ -135,14 +198,14 @@ impl fmt::Display for Change {
 
 /// Resolves declarations afresh: those named by `only`, or all of them if it is empty. `old` is
 /// both lock files as one ([`Lock::join`]); what comes back is to be taken apart again
-/// ([`Lock::split`]). Entries that are no longer declared are dropped when all are resolved.
+/// ([`Lock::split`]). `allow` says whether an entry may become older than it is. Entries that are no longer declared are dropped when all are resolved.
 ///
 /// # Errors
 /// When a name is unknown, or the archive cannot be reached, trusted or does not have it.
 pub fn update(
     declarations: &Declarations,
     old: &Lock,
-    only: &[String],
+    (only, allow): (&[String], Older),
     store: &Store,
     sources: &Sources,
     progress: &dyn FetchProgress,
@@ -152,7 +215,7 @@ pub fn update(
             return Err(unknown("kernel or tool set", name, declarations.names()));
         }
     }
-    let mut archive = Archive::new(declarations, store, sources, progress, Timestamp::now());
+    let mut archive = Archive::new(declarations, store, sources, progress, clock::now()?);
     let mut entries = if only.is_empty() {
         Vec::new()
     } else {
@@ -167,10 +230,14 @@ pub fn update(
         entries.retain(|e| e.name != name);
         let before = old.entries.iter().find(|e| e.name == name);
         if before != Some(&entry) {
+            if let Some(before) = before.filter(|_| allow == Older::Refuse) {
+                not_older(before, &entry)?;
+            }
             changes.push(Change {
                 name: name.to_owned(),
                 from: before.map(LockEntry::describe),
                 to: Some(entry.describe()),
+                older: before.map_or_else(Vec::new, |before| older(before, &entry)),
             });
         }
         entries.push(entry);
@@ -184,6 +251,7 @@ pub fn update(
             name: lost.name.clone(),
             from: Some(lost.describe()),
             to: None,
+            older: Vec::new(),
         });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -9,9 +9,9 @@ use crate::{
     scenario::{CellKey, Scenario, features},
     vm::Spec,
 };
-use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, StopBy};
+use diorama_wire::{BootFacts, Bound, Filesystem, Job, PROTOCOL, StopBy, Workload};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Bump when the harness itself starts to treat equal inputs differently.
 const LANE_VERSION: u32 = 2;
@@ -177,6 +177,25 @@ impl Plan {
         cautions::of(&self.scenario)
     }
 
+    /// Workloads whose repetitions may not end before their deadline, each with its estimate: to be
+    /// said before hours are spent on it.
+    #[must_use]
+    pub fn slow(&self, deadline: Duration) -> Vec<String> {
+        let workloads = self.scenario.workloads.iter();
+        let slow = workloads.filter_map(|workload| {
+            let seconds = estimate_s(&workload.job);
+            (seconds > deadline.as_secs_f64()).then(|| {
+                format!(
+                    "workload {}: a repetition may take {seconds:.0} s of this host's time, and its \
+                     deadline is {} s: a smaller runtime or number_ios would fit",
+                    workload.name,
+                    deadline.as_secs()
+                )
+            })
+        });
+        slow.collect()
+    }
+
     /// Expands the matrix.
     #[must_use]
     pub fn new(scenario: Scenario, prepared: Vec<Prepared>, vmm: VmmRecord) -> Plan {
@@ -198,6 +217,22 @@ impl Plan {
             .iter()
             .flat_map(|k| k.cells.iter().map(move |c| (k, c)))
     }
+}
+
+/// Guest instructions that a host executes in a second, roughly (QEMU's TCG on today's machines).
+const INSTRUCTIONS_PER_S: f64 = 4e8;
+/// Guest instructions of a small I/O, kernel and engine together, roughly.
+const INSTRUCTIONS_PER_IO: f64 = 15_000.0;
+
+/// Seconds of the host's time that a repetition takes at most, roughly: an instruction is a
+/// nanosecond of the guest's time, and idle time costs nothing.
+fn estimate_s(job: &Workload) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    let instructions = match job.bound {
+        Bound::Runtime(ns) => ns as f64,
+        Bound::Ios(ios) => ios as f64 * f64::from(job.numjobs) * INSTRUCTIONS_PER_IO,
+    };
+    instructions / INSTRUCTIONS_PER_S
 }
 
 impl KernelPlan {

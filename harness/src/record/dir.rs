@@ -1,7 +1,10 @@
 //! The run directory: created once, appended to as things happen, readable at any moment.
 
 use super::Results;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
@@ -20,6 +23,8 @@ pub struct RunDir {
     run_id: String,
     replay: Option<String>,
     formatting: Vec<String>,
+    /// Why `latest` does not name this run, if so.
+    not_latest: Option<String>,
     events: File,
     began: Instant,
 }
@@ -59,8 +64,9 @@ impl RunDir {
             .append(true)
             .open(&events_path)
             .map_err(|e| Error::io("creating", &events_path, e))?;
-        point_latest(root, &run_id);
+        let not_latest = point_latest(root, &run_id);
         Ok(RunDir {
+            not_latest,
             path,
             run_id,
             replay: None,
@@ -89,6 +95,12 @@ impl RunDir {
     #[must_use]
     pub fn formatting(&self) -> &[String] {
         &self.formatting
+    }
+
+    /// What must be said when `latest` could not be pointed at this run.
+    #[must_use]
+    pub fn not_latest(&self) -> Option<&str> {
+        self.not_latest.as_deref()
     }
 
     /// The run's name.
@@ -165,15 +177,38 @@ pub fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// `latest` is a convenience: a file system without symbolic links goes without.
-fn point_latest(root: &Path, run_id: &str) {
+/// Points `latest` at a run, or says why not. A file system without symbolic links goes without, in
+/// silence; somebody's own directory of that name stays as it is.
+fn point_latest(root: &Path, run_id: &str) -> Option<String> {
     let link = root.join(LATEST);
     let temporary = root.join(format!(".latest-{}", std::process::id()));
-    if std::os::unix::fs::symlink(run_id, &temporary).is_ok()
-        && fs::rename(&temporary, &link).is_err()
-    {
-        let _ = fs::remove_file(&temporary);
-    }
+    std::os::unix::fs::symlink(run_id, &temporary).ok()?;
+    let error = fs::rename(&temporary, &link).err()?;
+    let _ = fs::remove_file(&temporary);
+    Some(format!(
+        "{} is not the link to the newest run, and was left alone ({error}); move it away, or name \
+         runs by their id",
+        link.display()
+    ))
+}
+
+/// The run that was begun last, by the time in its name; for a `latest` that is no link to a run.
+fn newest(root: &Path) -> Option<PathBuf> {
+    let begun = |name: &str| {
+        // <scenario>-<UTC time>[-n]
+        let mut parts = name.rsplit('-');
+        let last = parts.next()?.to_owned();
+        let time = |part: &str| part.len() == 16 && part.ends_with('Z') && part.contains('T');
+        if time(&last) {
+            return Some((last, 1));
+        }
+        let before = parts.next().filter(|part| time(part))?;
+        Some((before.to_owned(), last.parse::<u64>().ok()?))
+    };
+    let named = runs(root)
+        .into_iter()
+        .filter_map(|name| Some((begun(&name)?, name)));
+    named.max().map(|(_, name)| root.join(name))
 }
 
 /// Finds a run by its directory, its id below `root`, or the word `latest`, and reads its
@@ -183,19 +218,31 @@ fn point_latest(root: &Path, run_id: &str) {
 /// When there is no such run, or its results cannot be read by this version.
 pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
     let direct = PathBuf::from(run);
+    let link = root.join(LATEST);
+    let is_link = || link.is_symlink() && link.join("results.json").exists();
     let path = if direct.join("results.json").exists() {
         direct
+    } else if run == LATEST && !is_link() {
+        newest(root).unwrap_or(link)
     } else {
         root.join(run)
     };
     let file = path.join("results.json");
-    let text = fs::read(&file).map_err(|e| {
+    let text = files::read(&file, files::PROGRAM).map_err(|e| {
         Error::input(format!("there is no record of a run `{run}`"))
             .because(Error::io("reading", &file, e))
-            .hint(format!(
-                "name a run directory, `latest`, or one of: {}",
-                runs(root).join(", ")
-            ))
+            .hint(match runs(root) {
+                runs if runs.is_empty() => {
+                    format!(
+                        "name a run directory; there is no run below {}",
+                        root.display()
+                    )
+                }
+                runs => format!(
+                    "name a run directory, `latest`, or one of: {}",
+                    runs.join(", ")
+                ),
+            })
     })?;
     let head: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|e| Error::input(format!("{} is not JSON", file.display())).because(e))?;
@@ -224,11 +271,7 @@ fn runs(root: &Path) -> Vec<String> {
         .filter_map(|e| e.file_name().into_string().ok())
         .collect();
     names.sort_unstable();
-    if names.is_empty() {
-        vec![format!("(none below {})", root.display())]
-    } else {
-        names
-    }
+    names
 }
 
 #[cfg(test)]
@@ -259,6 +302,34 @@ mod tests {
             "{}",
             error.render()
         );
-        assert!(error.next_step().unwrap().contains("(none below"));
+        assert!(error.next_step().unwrap().contains("no run below"));
+    }
+
+    #[test]
+    fn latest_is_the_newest_run_also_where_the_link_cannot_be() {
+        let root = tempfile::tempdir().unwrap();
+        let mine = root.path().join(LATEST);
+        fs::create_dir(&mine).unwrap();
+        fs::write(mine.join("thesis.txt"), "mine").unwrap();
+        let second = |s| jiff::Timestamp::from_second(s).unwrap();
+        let results = serde_json::to_value(crate::compare::fixture::results()).unwrap();
+        for (scenario, at) in [("z", 0), ("a", 1), ("a", 1)] {
+            let dir = RunDir::create(root.path(), scenario, second(at)).unwrap();
+            assert!(dir.not_latest().unwrap().contains("left alone"));
+            dir.write_json("results.json", &results).unwrap();
+        }
+        let (path, _) = open(root.path(), "latest").unwrap();
+        assert!(path.ends_with("a-19700101T000001Z-2"), "{}", path.display());
+        assert!(mine.join("thesis.txt").exists());
+
+        // A link whose run was removed.
+        fs::remove_dir_all(&mine).unwrap();
+        std::os::unix::fs::symlink("gone", &mine).unwrap();
+        assert!(
+            open(root.path(), "latest")
+                .unwrap()
+                .0
+                .ends_with("a-19700101T000001Z-2")
+        );
     }
 }

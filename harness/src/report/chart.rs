@@ -129,7 +129,8 @@ impl Scale {
             svg.line((LEFT, foot), (WIDTH - RIGHT, foot), GREY, "");
         }
         let mut mark = first;
-        while mark * step <= self.top {
+        // A foreign record's ratios may be of any size; no axis has more marks than fit.
+        while mark * step <= self.top && mark - first <= AXIS {
             let value = mark * step;
             let y = foot - self.height(value);
             let at_foot = value <= self.bottom + 1e-9;

@@ -2,16 +2,19 @@
 
 use super::{Report, Style, explain, table::Table, tables};
 use crate::compare::{Claim, Held};
+use crate::text::{self, markdown as escape};
 
 /// Renders the whole report.
 pub(super) fn render(report: &Report, style: &Style) -> String {
     let mut out = vec![format!("# {}", escape(&report.title))];
-    out.push(format!("**{}**", report.lane));
+    out.push(format!("**{}**", escape(&report.lane.to_string())));
     for alarm in report.alarms() {
         out.push(format!("> **WARNING: {}**", escape(&alarm)));
     }
     if !report.description.is_empty() {
-        out.push(report.description.clone());
+        // Its paragraphs stay; whatever else it is, it is shown as text.
+        let paragraphs = report.description.trim().split("\n\n").map(escape);
+        out.push(paragraphs.collect::<Vec<_>>().join("\n\n"));
     }
     out.extend(verdict(report));
     if let Some(chart) = &style.chart {
@@ -49,25 +52,13 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         out.push(list(&report.notes));
     }
     out.push("## Method".into());
-    out.push(report.method.join(" "));
+    out.push(escape(&report.method.join(" ")));
     out.push("## Replay".into());
     out.push(
         "This measures every cell again and compares it with the record, digit by digit:".into(),
     );
-    out.push(format!("    {}", report.replay));
+    out.push(format!("    {}", text::line(&report.replay)));
     out.join("\n\n") + "\n"
-}
-
-/// Text in which nothing is taken for markup.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '|' | '<' | '>' | '*' | '`') {
-            escaped.push('\\');
-        }
-        escaped.push(if c == '\n' { ' ' } else { c });
-    }
-    escaped
 }
 
 pub(super) fn list(items: &[String]) -> String {
@@ -104,7 +95,7 @@ pub(super) fn body(table: &Table) -> String {
     let columns = table.columns.iter().map(|c| escape(c));
     let columns = columns.collect::<Vec<_>>().join(" | ");
     let mut lines = vec![
-        format!("| file system | {} | {columns} |", table.corner),
+        format!("| file system | {} | {columns} |", escape(&table.corner)),
         format!("|---|---|{}", "---:|".repeat(table.columns.len())),
     ];
     for group in &table.groups {

@@ -6,6 +6,8 @@ mod axis;
 mod chart;
 mod csv;
 mod explain;
+#[cfg(test)]
+mod foreign_tests;
 mod json;
 mod junit;
 mod markdown;

@@ -2,15 +2,16 @@
 
 use super::{Report, Style, markdown::held, table::Table, tables};
 use crate::compare::Locked;
+use crate::text::{self, org as shown};
 
 /// Renders the whole report.
 pub(super) fn render(report: &Report, style: &Style) -> String {
     let mut out = vec![
-        format!("#+TITLE: {}", line(&report.title)),
-        format!("{}\n", report.lane),
+        format!("#+TITLE: {}", shown(&report.title)),
+        format!("{}\n", shown(&report.lane.to_string())),
     ];
     for alarm in report.alarms() {
-        out.push(format!("*WARNING: {}*\n", line(&alarm)));
+        out.push(format!("*WARNING: {}*\n", shown(&alarm)));
     }
     if let Some(reproduction) = &report.reproduction {
         out.push(format!("* Verdict: {}", reproduction.word()));
@@ -26,8 +27,8 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         out.push(format!("[[file:{chart}]]\n"));
     }
     for table in tables::all(report) {
-        out.push(format!("* {}", line(&table.title)));
-        out.push(table.caption.clone());
+        out.push(format!("* {}", shown(&table.title)));
+        out.push(shown(&table.caption));
         out.push(self::table(&table));
         out.push(list(&table.footnotes));
     }
@@ -55,22 +56,18 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         out.push("* Notes".into());
         out.push(list(&report.notes));
     }
-    out.push(format!("* Method\n{}\n", report.method.join(" ")));
-    out.push(format!("* Replay\n: {}", report.replay));
+    out.push(format!("* Method\n{}\n", shown(&report.method.join(" "))));
+    out.push(format!("* Replay\n: {}", text::line(&report.replay)));
     out.join("\n") + "\n"
-}
-
-fn line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
 }
 
 /// A bar would begin a new column.
 fn cell(text: &str) -> String {
-    line(text).replace('|', "\\vert{}")
+    shown(text).replace('|', "\\vert{}")
 }
 
 fn list(items: &[String]) -> String {
-    items.iter().map(|i| format!("- {}\n", line(i))).collect()
+    items.iter().map(|i| format!("- {}\n", shown(i))).collect()
 }
 
 fn kernels(report: &Report) -> Vec<String> {
@@ -119,10 +116,12 @@ fn aligned(head: &[String], groups: Vec<Vec<Vec<String>>>) -> String {
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let row = |cells: &[String]| {
-        let padded = cells
-            .iter()
-            .zip(&widths)
-            .map(|(c, w)| format!(" {:<w$} ", cell(c)));
+        let padded = cells.iter().zip(&widths).map(|(c, w)| {
+            let text = cell(c);
+            // Not a width of `format!`, which has a limit.
+            let blanks = " ".repeat(w.saturating_sub(text.chars().count()));
+            format!(" {text}{blanks} ")
+        });
         format!("|{}|\n", padded.collect::<Vec<_>>().join("|"))
     };
     let rule = widths.iter().map(|w| "-".repeat(w + 2));

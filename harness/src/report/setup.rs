@@ -62,7 +62,7 @@ fn evidence(runs: &[&Results]) -> String {
         _ => None,
     });
     let (mut all, mut direct, mut uncached, mut inputs, mut memory) = (0, 0, 0, 0, 0);
-    let mut blocks = 0;
+    let mut blocks = 0_u64;
     for (hashed, cell) in measured {
         let e = &cell.guest.evidence;
         all += 1;
@@ -70,7 +70,7 @@ fn evidence(runs: &[&Results]) -> String {
         uncached += usize::from(e.cached_pages_before == 0 && e.cached_pages_after == 0);
         inputs += usize::from(hashed);
         memory += usize::from(cell.memory.end.is_some());
-        blocks += e.verified_blocks;
+        blocks = blocks.saturating_add(e.verified_blocks);
     }
     format!(
         "of {all} measured cells, O_DIRECT was set in {direct}, no page of the file was cached \

@@ -5,7 +5,10 @@ use super::{
     table::{Entry, Row, Table, Tone},
     tables,
 };
-use crate::compare::{Held, Reproduction};
+use crate::{
+    compare::{Held, Reproduction},
+    text,
+};
 
 /// Renders the whole report.
 pub(super) fn render(report: &Report, style: &Style) -> String {
@@ -64,10 +67,12 @@ struct Out {
 impl Out {
     /// Adds text in an SGR style; an empty one is plain.
     fn put(&mut self, text: &str, sgr: &str) {
+        // The only sequences that a terminal gets are our own.
+        let text = text::line(text);
         if self.color && !sgr.is_empty() && !text.is_empty() {
             self.text.push_str(&format!("\x1b[{sgr}m{text}\x1b[0m"));
         } else {
-            self.text.push_str(text);
+            self.text.push_str(&text);
         }
     }
 
@@ -95,7 +100,7 @@ fn sgr(tone: Tone) -> &'static str {
 }
 
 fn width(text: &str) -> usize {
-    text.chars().count()
+    text::line(text).chars().count()
 }
 
 fn pad(text: &str, to: usize) -> String {

@@ -3,6 +3,7 @@
 use crate::{
     digest::Sha256,
     error::{Error, Result},
+    files,
     record::{Measured, SCHEMA},
     store::Store,
 };
@@ -44,12 +45,18 @@ impl CellCache {
             return Ok(None);
         };
         let path = dir.join(FILE);
-        let text = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+        let text = files::read(&path, files::PROGRAM).map_err(|e| Error::io("reading", &path, e))?;
         // Whole, but another version's.
         let Ok(entry) = serde_json::from_slice::<Entry>(&text) else {
             return Ok(None);
         };
         Ok((entry.schema == SCHEMA && entry.inputs == *inputs).then_some(entry.measured))
+    }
+
+    /// Whether keeping a cell of these inputs would have to wait for another process.
+    #[must_use]
+    pub fn is_busy(&self, inputs: &Sha256) -> bool {
+        self.store.is_busy(CELLS, inputs)
     }
 
     /// Keeps what was measured, in place of what was there.

@@ -28,6 +28,7 @@ pub use seen::Seen;
 pub use verify::Verification;
 
 use crate::{
+    clock,
     error::{Error, Result},
     plan::Plan,
     record::{CellResult, Origin, Outcome, Results, RunDir, SCHEMA},
@@ -132,6 +133,7 @@ pub async fn perform<E: Executor>(
     }
     recorder.save();
 
+    let mut later = Vec::new();
     let mut verification = (known != Known::Use).then(Verification::default);
     let sink = |event: Event| {
         if let Event::CellFinished { result } = &event {
@@ -143,9 +145,15 @@ pub async fn perform<E: Executor>(
                     .map(|v| v.add(&result.key, before.get(&at), measured));
                 // What was known stays when it differs: both are evidence, and the record has one.
                 let keep = known == Known::Replace || verified.as_ref().is_none_or(Vec::is_empty);
-                if keep && let Err(error) = cache.put(inputs, measured) {
-                    recorder.uncached += 1;
-                    recorder.note(format!("a cell could not be cached: {}", error.render()));
+                if keep && cache.is_busy(inputs) {
+                    // Not here: signals are heard by this thread.
+                    let (cache, inputs) = (cache.clone(), *inputs);
+                    let measured = (**measured).clone();
+                    later.push(tokio::task::spawn_blocking(move || {
+                        cache.put(&inputs, &measured)
+                    }));
+                } else if keep && let Err(error) = cache.put(inputs, measured) {
+                    recorder.not_cached(&error);
                 }
                 // A cell that nothing is known of was not verified.
                 if let Some(differences) = verified.filter(|_| before.contains_key(&at)) {
@@ -183,6 +191,19 @@ pub async fn perform<E: Executor>(
     )
     .await;
 
+    let mut told = stop.subscribe();
+    for put in later {
+        // Whoever is told to stop at once waits for nobody; the record has the cell.
+        let done = tokio::select! {
+            done = put => done.unwrap_or_else(|e| Err(Error::internal("caching a cell").because(e))),
+            _ = told.wait_for(|stop| matches!(stop, Stop::Now(_))) => {
+                Err(Error::host("another process has its place in the cache"))
+            }
+        };
+        if let Err(error) = done {
+            recorder.not_cached(&error);
+        }
+    }
     let measured = recorder.count(|c| c.outcome.measured().is_some());
     recorder.tell(Event::RunFinished {
         measured,
@@ -233,9 +254,10 @@ impl<'a> Recorder<'a> {
                 },
             })
             .collect();
-        let started = jiff::Timestamp::now()
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string();
+        let started = clock::now().map_or_else(
+            |_| "unknown".to_owned(),
+            |now| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        );
         Recorder {
             plan,
             dir,
@@ -278,6 +300,11 @@ impl<'a> Recorder<'a> {
     fn note(&mut self, text: String) {
         self.notes.push(text.clone());
         self.tell(Event::Note { text });
+    }
+
+    fn not_cached(&mut self, error: &Error) {
+        self.uncached += 1;
+        self.note(format!("a cell could not be cached: {}", error.render()));
     }
 
     fn tell(&mut self, event: Event) {

@@ -221,7 +221,11 @@ impl Qemu {
             .await?;
             Ok(opened)
         };
-        let saved = saved.await;
+        let saved: Result<Checkpoint> = saved.await;
+        let saved = saved.map_err(|e| match machine.said_last() {
+            said if said.is_empty() => e,
+            said => e.while_(format!("keeping the checkpoint (QEMU said: {said})")),
+        });
         machine.end().await;
         Ok(saved)
     }
@@ -276,7 +280,8 @@ impl Qemu {
         let began = Instant::now();
         let job = serde_json::to_vec(&cell.job)
             .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
-        let mut watcher = Watcher::new(self.deadlines);
+        let repetitions = cell.job.measure.repetitions;
+        let mut watcher = Watcher::new(self.deadlines).expecting(repetitions);
         let name = cell.key.to_string();
         let console;
         // Where QEMU's own count stood when the plugin's began.
@@ -317,7 +322,7 @@ impl Qemu {
             }
             (None, StopBy::None) => {
                 self.check(&plan.spec).await?;
-                with_job = self.initramfs_with(plan, cell)?;
+                with_job = self.initramfs_with(plan, cell).await?;
                 let spec = Spec {
                     initramfs: with_job.join(crate::image::INITRAMFS),
                     ..plan.spec.clone()
@@ -397,14 +402,21 @@ impl Qemu {
 
     /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
     /// by the cell's digest.
-    fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Step<Derived> {
+    async fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Step<Derived> {
+        let doing = "adding the job to the initramfs";
         let key = Sha256::of_value(&(plan.checkpoint, &cell.job));
-        self.store
-            .derive_held("initramfs-with-job", &key, |dir| {
+        let (store, without, job) = (
+            self.store.clone(),
+            plan.spec.initramfs.clone(),
+            cell.job.clone(),
+        );
+        let with = blocking(doing, move || {
+            store.derive_held("initramfs-with-job", &key, |dir| {
                 let path = dir.join(crate::image::INITRAMFS);
-                crate::image::with_job(&plan.spec.initramfs, &cell.job, &path).map(drop)
+                crate::image::with_job(&without, &job, &path).map(drop)
             })
-            .map_err(|e| failed("adding the job to the initramfs", &e))
+        });
+        with.await.map_err(|e| failed(doing, &e))
     }
 
     /// Plugs the vsock device in and takes the guest's answer, with the kernel's functions if they
@@ -418,7 +430,8 @@ impl Qemu {
     ) -> Step<(diorama_wire::CellReport, Symbols)> {
         let known = symbols::known(&self.store, &plan.checkpoint);
         let plugged = self.vsock.plug(&machine.qmp, HOTPLUG_BUS).await;
-        let plugged = plugged.map_err(|e| failed("plugging the vsock device in", &e))?;
+        let plugged =
+            plugged.map_err(|e| failed_in("plugging the vsock device in", &e, machine))?;
         if stopped {
             go_on(machine).await?;
         }
@@ -471,7 +484,7 @@ impl Qemu {
                 {
                     return Err(watcher.ended(machine, None, &|_, _| {}).await);
                 }
-                Err(failed("taking the report", &error))
+                Err(failed_in("taking the report", &error, machine))
             }
         }
     }
@@ -516,7 +529,7 @@ async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
 async fn go_on(machine: &Machine) -> Step<()> {
     match machine.qmp.execute("cont", json!({})).await {
         Ok(_) => Ok(()),
-        Err(e) => Err(failed("continuing the guest", &e)),
+        Err(e) => Err(failed_in("continuing the guest", &e, machine)),
     }
 }
 
@@ -563,6 +576,19 @@ fn failed(stage: &str, error: &Error) -> Outcome {
     Outcome::HarnessFailed {
         stage: stage.to_owned(),
         why: words(error),
+    }
+}
+
+/// The same while QEMU runs: with its own last words, if it had any.
+fn failed_in(stage: &str, error: &Error, machine: &Machine) -> Outcome {
+    let said = machine.said_last();
+    let why = match said.is_empty() {
+        true => words(error),
+        false => format!("{}; QEMU said: {said}", words(error)),
+    };
+    Outcome::HarnessFailed {
+        stage: stage.to_owned(),
+        why,
     }
 }
 

@@ -1,7 +1,10 @@
 //! Finding and reading a scenario's file.
 
 use super::{KernelSource, Overrides, Scenario, resolve::resolve_with, suggest::next_step};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 use std::path::{Path, PathBuf};
 
 /// The file that an argument of the command line means: a path, or the bare name of a file in
@@ -62,13 +65,13 @@ pub fn available(root: &Path) -> Vec<String> {
 /// When the file cannot be read, for every problem in it at once, and when a local kernel's file
 /// or module directory is not there.
 pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Result<Scenario> {
-    let text = std::fs::read_to_string(path).map_err(|e| {
+    let text = files::read_text(path, files::TEXT).map_err(|e| {
         Error::input(format!("reading the scenario {}", path.display()))
             .because(e)
             .hint("name a scenario's file, or one of those in scenarios/")
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| e.to_string());
+    let read = |path: &Path| files::read_text(path, files::TEXT).map_err(|e| e.to_string());
     let scenario = resolve_with(
         &text,
         &path.display().to_string(),

@@ -1,6 +1,12 @@
 //! Everything wrong with a scenario, collected and reported at once (pure).
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    text::{cut_words, line},
+};
+
+/// So many problems are listed; the rest is counted. Whoever corrects those sees the next.
+const LISTED: usize = 20;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +74,11 @@ impl Problems {
             1 => "1 problem".to_owned(),
             n => format!("{n} problems"),
         };
-        let lines: String = self.0.iter().map(|p| p.render(origin, text)).collect();
+        let shown = self.0.iter().take(LISTED);
+        let mut lines: String = shown.map(|p| p.render(origin, text)).collect();
+        if let Some(more) = self.0.len().checked_sub(LISTED).filter(|more| *more > 0) {
+            lines.push_str(&format!("\n  and {more} more"));
+        }
         Error::input(format!("the scenario {origin} has {count}:{lines}"))
             .hint("correct what is named above; scenarios/README.md describes every key")
     }
@@ -88,7 +98,8 @@ impl Problem {
             "" => String::new(),
             key => format!("{key}: "),
         };
-        format!("\n  {place}{key}{}; {}", self.what, self.next)
+        let words = format!("{key}{}; {}", self.what, self.next);
+        format!("\n  {place}{}", cut_words(&line(&words)))
     }
 }
 
@@ -103,6 +114,20 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn twenty_problems_are_listed_and_long_names_are_cut() {
+        let mut problems = Problems::default();
+        for _ in 0..10_000 {
+            let name = "n".repeat(100_000);
+            problems.add(&Place::option("--x"), format!("`{name}` is not"), "say yes");
+        }
+        let text = problems.into_error("s.toml", "").render();
+        assert!(text.contains("has 10000 problems:"), "{text}");
+        assert!(text.contains("\n  and 9980 more\n"), "{text}");
+        assert!(text.len() < 20 * 200, "{}", text.len());
+        assert!(text.contains("n... is not; say yes"), "{text}");
+    }
 
     #[test]
     fn positions_count_lines_and_characters_from_one() {

@@ -4,6 +4,10 @@
 /// a third of its letters changed (two in a short word), or one is the beginning of the other.
 #[must_use]
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // No key or name is longer, and the distance of two long words takes their product of steps.
+    if word.len() > 256 {
+        return None;
+    }
     let lower = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(2);
     candidates

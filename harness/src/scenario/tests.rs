@@ -657,3 +657,91 @@ fn a_ratio_of_the_baseline_to_itself_is_refused_and_unmarked_claims_are_all_the_
         "{points:?}"
     );
 }
+
+/// Every number that a scenario or a job file may hold, at the ends of what can be written.
+#[test]
+fn hostile_numbers_and_nesting_are_refused_and_never_panic() {
+    let numbers = [
+        "0",
+        "1",
+        "-1",
+        "4294967295",
+        "4294967296",
+        "9223372036854775807",
+        "18446744073709551615",
+        "99999999999999999999999999",
+        "1e308",
+        "nan",
+        "\"18446744073709551615\"",
+        "\"17179869183g\"",
+        "\"18446744073709551615ns\"",
+        "\"307445734561m\"",
+        "\"17592186044415MiB/s\"",
+    ];
+    let keys = [
+        "[measure]\nrepetitions = 3\nwarmup_ios",
+        "[measure]\nphase_step",
+        "[measure]\nrepetitions",
+        "[guest]\nmemory",
+        "[guest]\nsmp",
+        "[model]\nsize",
+        "[model]\nblock_size",
+        "[model]\nlatency",
+        "[model]\nbandwidth",
+        "[model]\nqueue_depth",
+        "[model]\nsubmit_queues",
+        "[workloads.w]\nrw = \"randwrite\"\nruntime = \"9m\"\nbs",
+        "[workloads.w]\nrw = \"randwrite\"\nbs = \"1m\"\niodepth = 1024\nruntime = \"1s\"\nsize",
+        "[workloads.w]\nrw = \"write\"\nbs = \"1m\"\nfile_append = true\nnumber_ios",
+        "[workloads.w]\nrw = \"write\"\nbs = \"1m\"\noverwrite = false\nnumber_ios",
+        "[workloads.w]\nrw = \"write\"\nbs = \"1m\"\nnumber_ios = 5\nnumjobs",
+        "[workloads.w]\nrw = \"write\"\nbs = \"4k\"\nvia = \"fio\"\nnumber_ios",
+        "[workloads.w]\nrw = \"read\"\nbs = \"4k\"\nruntime",
+        "[workloads.w]\nrw = \"randrw\"\nbs = \"4k\"\nruntime = \"1s\"\nrandseed",
+        "[workloads.w]\nrw = \"write\"\nbs = \"4k\"\nruntime = \"1s\"\nfdatasync",
+        "[workloads.w]\nrw = \"write\"\nbs = \"4k\"\nruntime = \"1s\"\niodepth = 8\niodepth_batch",
+        "[[expect]]\nmetric = \"iops\"\nratio_at_least",
+    ];
+    let rest = "baseline = \"7.2\"\nkernels = [\"6.12\", \"7.2\"]\n[filesystems.ext4]\n";
+    let usual = "[workloads.u]\nrw = \"read\"\nbs = \"4k\"\nruntime = \"1s\"\n";
+    for key in keys {
+        for number in numbers {
+            let text = format!("{rest}{usual}{key} = {number}\n");
+            // What it says is others' to test.
+            let _ = read(&text, &Overrides::default());
+        }
+    }
+    for number in numbers {
+        let number = number.trim_matches('"');
+        for option in [
+            "size",
+            "bs",
+            "iodepth",
+            "numjobs",
+            "number_ios",
+            "runtime",
+            "offset",
+            "filesize",
+            "nrfiles",
+        ] {
+            let job = format!(
+                "[a]\ndirect=1\nthread\nrw=write\nbs=4k\nsize=1m\nioengine=libaio\n{option}={number}\n[b]\nrw=read\nsize={number}\nnumjobs={number}\n"
+            );
+            let text = format!("{rest}[workloads.w]\nfio = \"j.fio\"\n");
+            let read = |_: &Path| Ok(job.clone());
+            let base = Path::new("/base");
+            let _ = resolve::resolve_with(
+                &text,
+                "s.toml",
+                base,
+                &known(),
+                &Overrides::default(),
+                &read,
+            );
+        }
+    }
+    for open in ["[", "a.", "{a=", "[[", "a=["] {
+        let text = format!("x = {}", open.repeat(50_000));
+        let _ = bad(&text);
+    }
+}

@@ -94,7 +94,7 @@ impl Store {
         if let Found::Sound(entry) = self.look(kind, key)? {
             return Ok(entry);
         }
-        let _lock = Flock::exclusive(&self.derived_lock(kind, key), || ())?;
+        let _lock = self.locked(kind, key)?;
         let doubt = match self.look(kind, key)? {
             Found::Sound(entry) => return Ok(entry),
             Found::Absent => None,
@@ -127,7 +127,7 @@ impl Store {
         build: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Derived> {
         self.kind_dir(kind)?;
-        let _lock = Flock::exclusive(&self.derived_lock(kind, key), || ())?;
+        let _lock = self.locked(kind, key)?;
         self.make(kind, key, build)
     }
 
@@ -139,7 +139,7 @@ impl Store {
         let mut found = self.look(kind, key)?;
         if let Found::Doubtful(_) = found {
             // Another harness may just have been replacing it.
-            let _lock = Flock::exclusive(&self.derived_lock(kind, key), || ())?;
+            let _lock = self.locked(kind, key)?;
             found = self.look(kind, key)?;
         }
         match found {
@@ -196,9 +196,28 @@ impl Store {
     /// When it cannot be removed.
     pub fn forget(&self, kind: &str, key: &Sha256) -> Result<()> {
         let path = self.kind_dir(kind)?.join(key.to_string());
-        let _lock = Flock::exclusive(&self.derived_lock(kind, key), || ())?;
+        let _lock = self.locked(kind, key)?;
         self.held().remove(&path);
         self.remove_entry(&path)
+    }
+
+    /// Whether another process is at work on this entry: whoever wants it now would have to wait.
+    #[must_use]
+    pub fn is_busy(&self, kind: &str, key: &Sha256) -> bool {
+        matches!(
+            Flock::try_exclusive(&self.derived_lock(kind, key)),
+            Ok(None)
+        )
+    }
+
+    /// The entry's lock; waiting for it is said.
+    fn locked(&self, kind: &str, key: &Sha256) -> Result<Flock> {
+        Flock::exclusive(&self.derived_lock(kind, key), |holder| {
+            self.say(&format!(
+                "waiting for {holder}, which works on {kind} {} in the cache",
+                key.short()
+            ));
+        })
     }
 
     /// Says that nothing this process derived is in use any more.

@@ -76,21 +76,24 @@ impl Store {
         let stop = AtomicBool::new(false);
         let first: Mutex<Option<Missing>> = Mutex::new(None);
         std::thread::scope(|scope| {
-            for _ in 0..PARALLEL.min(files.len()) {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed)
-                        && let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed))
-                    {
-                        if let Err(missing) = self.fetch_one(file, sources, progress, &stop) {
-                            stop.store(true, Ordering::Relaxed);
-                            first
-                                .lock()
-                                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                                .get_or_insert(missing);
-                        }
+            let work = || {
+                while !stop.load(Ordering::Relaxed)
+                    && let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    if let Err(missing) = self.fetch_one(file, sources, progress, &stop) {
+                        stop.store(true, Ordering::Relaxed);
+                        first
+                            .lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner)
+                            .get_or_insert(missing);
                     }
-                });
+                }
+            };
+            for _ in 1..PARALLEL.min(files.len()) {
+                // Where no more threads may be made (`ulimit -u`), fewer do it.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
             }
+            work();
         });
         match first
             .into_inner()
@@ -113,9 +116,9 @@ impl Store {
         }
         progress.started(file);
         let lock = self.lock_path(&file.sha256.to_string());
-        let _lock = Flock::exclusive(&lock, || {
+        let _lock = Flock::exclusive(&lock, |holder| {
             progress.note(&format!(
-                "{}: another diorama is fetching it; waiting",
+                "{}: waiting for {holder}, which is fetching it",
                 file.package
             ));
         })?;
@@ -254,6 +257,24 @@ impl Store {
             backoff *= 2;
         }
         let gone = reasons.gone();
+        // The same mirrors by HTTPS: nobody on the way can say "gone" in their name.
+        for url in mirrors
+            .iter()
+            .filter(|_| gone)
+            .filter_map(|base| secure(base))
+        {
+            let url = format!("{url}/{}", file.path);
+            match self.attempt(file, sources, &url, progress, stop)? {
+                Ok(()) => {
+                    progress.note(&format!(
+                        "{}: fetched from {url}, although by plain HTTP it was said to be gone",
+                        file.package
+                    ));
+                    return Ok(());
+                }
+                Err(failure) => reasons.add(url, failure),
+            }
+        }
         // Indexes are not kept by package and version; everything else is.
         if !file.path.starts_with("dists/") {
             for base in sources.snapshots() {
@@ -271,7 +292,9 @@ impl Store {
                 }
             }
         }
-        Err(reasons.into_missing(file, gone))
+        let gone = gone && reasons.gone();
+        let witnessed = reasons.witnessed(sources.snapshots());
+        Err(reasons.into_missing(file, gone, witnessed))
     }
 
     /// One try at one URL. The outer error is the host's fault and final.
@@ -294,10 +317,13 @@ impl Store {
             if part.have > 0 && !answer.resumed {
                 part.restart()?;
             }
-            if let Some(length) = answer.length.filter(|n| part.have + n != file.size) {
+            if let Some(length) = answer
+                .length
+                .filter(|n| part.have.saturating_add(*n) != file.size)
+            {
                 return Ok(Err(Failure::Wrong(format!(
                     "{url}: the file there has {} bytes, not {}",
-                    part.have + length,
+                    part.have.saturating_add(length),
                     file.size
                 ))));
             }
@@ -345,6 +371,13 @@ impl Store {
             Failure::Wrong(what)
         }))
     }
+}
+
+/// The same place by HTTPS, if it has the usual ports.
+fn secure(base: &str) -> Option<String> {
+    let rest = base.strip_prefix("http://")?;
+    let host = rest.split('/').next()?;
+    (!host.contains(':')).then(|| format!("https://{rest}"))
 }
 
 /// Whether a mirror serves the file with the size that the index says, without fetching it. As in

@@ -63,6 +63,7 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
+    tell: Tell,
 }
 
 #[derive(Debug)]
@@ -72,6 +73,18 @@ struct Inner {
     held: Mutex<BTreeMap<PathBuf, Derived>>,
     /// What was in doubt and made anew.
     notes: Mutex<Vec<String>>,
+}
+
+/// Where the store says what it waits for. Without one it is silent.
+#[derive(Clone, Default)]
+struct Tell(Option<Arc<Words>>);
+
+type Words = dyn Fn(&str) + Send + Sync;
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Tell" } else { "Silent" })
+    }
 }
 
 impl Store {
@@ -88,7 +101,21 @@ impl Store {
                 held: Mutex::default(),
                 notes: Mutex::default(),
             }),
+            tell: Tell::default(),
         })
+    }
+
+    /// The same store, which says on `tell` what it waits for. Called from any thread.
+    #[must_use]
+    pub fn telling(self, tell: impl Fn(&str) + Send + Sync + 'static) -> Store {
+        let tell = Tell(Some(Arc::new(tell)));
+        Store { tell, ..self }
+    }
+
+    fn say(&self, text: &str) {
+        if let Some(tell) = &self.tell.0 {
+            tell(text);
+        }
     }
 
     /// `$DIORAMA_CACHE`, else `diorama` in the user's cache directory (XDG).

@@ -6,8 +6,8 @@ use crate::{error::Error, lock::LockedFile};
 /// Why a file is not in the store.
 #[derive(Debug)]
 pub(crate) enum Missing {
-    /// Every mirror that answers says that it has it no more, and the snapshot archive does not have
-    /// it or cannot be reached.
+    /// Every mirror that answers says that it has it no more, and a witness whose word nobody on the
+    /// way can forge, a mirror asked by HTTPS or the snapshot archive, says so too.
     Gone(Error),
     /// Anything else.
     Failed(Error),
@@ -51,11 +51,33 @@ impl Reasons {
             && !self.any(|f| matches!(f, Failure::Cut(_) | Failure::Wrong(_)))
     }
 
-    /// What became of the file; `gone` as the mirrors alone said it.
-    pub(super) fn into_missing(self, file: &LockedFile, gone: bool) -> Missing {
+    /// Whether more than plain HTTP says so: anybody on the way can answer 404, and what follows from
+    /// it is another kernel.
+    pub(super) fn witnessed(&self, snapshots: &[String]) -> bool {
+        self.0.iter().any(|(source, failure)| {
+            matches!(failure, Failure::Gone(_))
+                && (source.starts_with("https://") || snapshots.contains(source))
+        })
+    }
+
+    /// What became of the file; `gone` as the mirrors alone said it, `witnessed` as
+    /// [`Reasons::witnessed`] says.
+    pub(super) fn into_missing(self, file: &LockedFile, gone: bool, witnessed: bool) -> Missing {
         let why: Vec<_> = self.0.iter().map(|(_, f)| f.to_string()).collect();
         let what = format!("fetching {} {}", file.package, file.version);
         let why = why.join("; ");
+        if gone && !witnessed {
+            let error = Error::fetch(format!(
+                "{what}: a mirror says by plain HTTP that it is gone, and nobody who cannot be \
+                 impersonated confirms it"
+            ))
+            .because(why)
+            .hint(
+                "name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be \
+                 reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`",
+            );
+            return Missing::Failed(error);
+        }
         if gone {
             let error = Error::fetch(format!("{what}: it has vanished from the archive"))
                 .because(why)

@@ -78,7 +78,7 @@ impl Store {
 
     /// Held while a directory is made and has no lock of its own yet.
     fn staging_lock(&self) -> Result<Flock> {
-        Flock::exclusive(&self.lock_path("staging"), || ())
+        Flock::exclusive(&self.lock_path("staging"), |_| ())
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    files,
     record::write_atomically,
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+/// The devices' state has some 300 KB; in bytes.
+const DEVICES_LIMIT: u64 = 16 << 20;
 
 const RAM: &str = "ram.img";
 const DEVICES: &str = "devices.bin";
@@ -67,7 +71,10 @@ impl Checkpoint {
             .qmp
             .execute("xen-save-devices-state", json!({"filename": path}))
             .await?;
-        let devices = machine.devices.bytes_from(0);
+        let devices = machine
+            .devices
+            .whole(DEVICES_LIMIT)
+            .map_err(|e| e.while_("saving the state of the guest's devices"))?;
         if devices.is_empty() {
             return Err(Error::host("QEMU saved no state of its devices"));
         }
@@ -95,12 +102,13 @@ impl Checkpoint {
     /// When anything of it is missing or cannot be read.
     pub fn open(dir: &Path) -> Result<Checkpoint> {
         let path = dir.join(META);
-        let json = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+        let json = files::read(&path, files::TEXT).map_err(|e| Error::io("reading", &path, e))?;
         let meta: Meta = serde_json::from_slice(&json).map_err(|e| {
             Error::internal(format!("{} does not describe a checkpoint", path.display())).because(e)
         })?;
         let path = dir.join(DEVICES);
-        let devices = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
+        let devices =
+            files::read(&path, files::PROGRAM).map_err(|e| Error::io("reading", &path, e))?;
         let path = dir.join(RAM);
         let file = File::open(&path).map_err(|e| Error::io("opening", &path, e))?;
         Ok(Checkpoint {

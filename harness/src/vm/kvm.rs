@@ -2,9 +2,11 @@
 
 use super::Vmm;
 use crate::host::probe::KvmTrial;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::{
     fs::File,
     io::Read as _,
+    os::unix::process::CommandExt as _,
     path::Path,
     process::Stdio,
     thread,
@@ -27,8 +29,16 @@ fn attempt(vmm: &Vmm, kernel: &Path, deadline: Duration) -> Result<KvmTrial, Str
     let console = tempfile::NamedTempFile::new().map_err(|e| format!("a temporary file: {e}"))?;
     let stderr = tempfile::tempfile().map_err(|e| format!("a temporary file: {e}"))?;
     let began = Instant::now();
-    let mut child = vmm
-        .command()
+    let mut command = vmm.command();
+    // SAFETY: the closure runs between fork and exec and makes one system call; it neither allocates
+    // nor takes locks.
+    unsafe {
+        // A guest that hangs under KVM must not outlive whoever tries it.
+        command
+            .pre_exec(|| set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into));
+    }
+    let mut child = command
+        .process_group(0)
         .args([
             "-accel", "kvm", "-cpu", "host", "-M", "q35", "-m", "256M", "-display", "none",
         ])

@@ -108,6 +108,9 @@ impl Machine {
             profile_fd,
         ];
         let parent = rustix::process::getpid();
+        // A terminal's ^C goes to every process of the foreground group. What becomes of a guest is for
+        // the harness to decide.
+        command.process_group(0);
         // SAFETY: the closure runs between fork and exec and makes only system calls; it neither
         // allocates nor takes locks.
         unsafe {
@@ -169,6 +172,12 @@ impl Machine {
         self.stderr.text().trim().to_owned()
     }
 
+    /// The end of what QEMU said, in one line that fits into an outcome.
+    #[must_use]
+    pub fn said_last(&self) -> String {
+        last_words(&self.said())
+    }
+
     /// Whether the process has ended, and how.
     pub fn ended(&mut self) -> Option<String> {
         match self.child.try_wait() {
@@ -188,6 +197,18 @@ impl Machine {
         let _ = self.child.start_kill();
         let _ = timeout(QMP_DEADLINE, self.child.wait()).await;
     }
+}
+
+/// The last lines of a text, joined, at most 500 characters of them.
+fn last_words(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let joined = lines[lines.len().saturating_sub(5)..].join("; ");
+    let skip = joined.chars().count().saturating_sub(500);
+    joined.chars().skip(skip).collect()
 }
 
 /// A pipe that holds these bytes and then ends. QEMU warns when it reads a state from anything that
@@ -300,6 +321,21 @@ impl Stream {
         bytes
     }
 
+    /// All of it, which must not exceed `limit` bytes.
+    ///
+    /// # Errors
+    /// When it does: a part of it would be taken for the whole.
+    pub fn whole(&self, limit: u64) -> Result<Vec<u8>> {
+        let length = self.len();
+        let bytes = self.bytes_from(0);
+        if length > limit || bytes.len() as u64 != length {
+            return Err(Error::host(format!(
+                "QEMU wrote {length} bytes, and no more than {limit} are taken"
+            )));
+        }
+        Ok(bytes)
+    }
+
     /// A name under which QEMU, which inherits it, opens it again.
     #[must_use]
     pub fn inherited_path(&self) -> String {
@@ -310,5 +346,27 @@ impl Stream {
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes_from(0)).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qemus_last_words_fit_into_an_outcome() {
+        assert_eq!(last_words(" a \n\nb\n"), "a; b");
+        let long = format!("{}\nthe end", "x".repeat(5000));
+        assert_eq!(last_words(&long).chars().count(), 500);
+        assert!(last_words(&long).ends_with("; the end"));
+    }
+
+    #[test]
+    fn a_stream_beyond_its_limit_is_an_error_and_never_a_part() {
+        let stream = Stream::new("devices").unwrap();
+        stream.append(b"12345").unwrap();
+        assert_eq!(stream.whole(5).unwrap(), b"12345");
+        let error = stream.whole(4).unwrap_err().to_string();
+        assert_eq!(error, "QEMU wrote 5 bytes, and no more than 4 are taken");
     }
 }

@@ -311,7 +311,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn closed() -> Error {
     Error::internal("QEMU closed its control connection")
-        .hint("see QEMU's messages in the run's directory for why it ended")
+        .hint("run the same command again; `diorama doctor` says what this host lacks")
 }
 
 fn late(what: &str, within: Duration) -> Error {

@@ -29,6 +29,9 @@ pub const CMDLINE: &str = "console=ttyS0 quiet nokaslr nolapic_timer tsc_early_k
     tsc=reliable lpj=4000000 no_timer_check mitigations=off numa=off noresume cryptomgr.notests \
     clearcpuid=112 oops=panic panic=-1";
 
+/// Longest kernel command line on x86 (COMMAND_LINE_SIZE less the byte that ends it).
+const COMMAND_LINE: usize = 2047;
+
 /// The HPET is one timer, and drives one CPU.
 const ONE_CPUS_TIMER: &str = "nolapic_timer";
 /// What stands in its place where there are several: each has its local APIC's timer, and the HPET,
@@ -119,6 +122,23 @@ impl Spec {
         let mut words: Vec<&str> = CMDLINE.split_whitespace().map(timer).collect();
         words.extend(extra.iter().map(String::as_str));
         words.join(" ")
+    }
+
+    /// Whether a guest's kernel takes that command line: x86's COMMAND_LINE_SIZE is 2048 with the
+    /// byte that ends it, and a longer one leaves a guest that never says a word.
+    ///
+    /// # Errors
+    /// In words, with how much there is room for.
+    pub fn check_cmdline(smp: u32, extra: &[String]) -> Result<(), String> {
+        let (ours, whole) = (Spec::cmdline(smp, &[]), Spec::cmdline(smp, extra));
+        if whole.len() <= COMMAND_LINE {
+            return Ok(());
+        }
+        Err(format!(
+            "the guests' kernel command line has {} bytes with {} of our own; x86 takes {COMMAND_LINE}",
+            whole.len(),
+            ours.len()
+        ))
     }
 
     /// QEMU's arguments.
@@ -240,6 +260,14 @@ mod tests {
             job: 9,
             devices: 10,
         }
+    }
+
+    #[test]
+    fn a_command_line_beyond_what_x86_takes_is_refused() {
+        let room = COMMAND_LINE - Spec::cmdline(1, &[]).len() - 1;
+        assert_eq!(Spec::check_cmdline(1, &["x".repeat(room)]), Ok(()));
+        let error = Spec::check_cmdline(1, &["x".repeat(room + 1)]).unwrap_err();
+        assert!(error.contains("has 2048 bytes"), "{error}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use super::{
     machine::{CONSOLE_LIMIT, Machine, Stream},
     qmp::Event,
 };
-use crate::record::Outcome;
-use diorama_wire::Progress;
+use crate::{record::Outcome, text};
+use diorama_wire::{Phase, Progress};
 use std::{
     os::unix::process::ExitStatusExt as _,
     process::ExitStatus,
@@ -14,6 +14,23 @@ use std::{
 
 /// How often progress and deadlines are looked at.
 const TICK: Duration = Duration::from_millis(20);
+
+/// The agent says little: a guest that writes more than this through its debug port is broken; in
+/// bytes.
+const PROGRESS_LIMIT: u64 = 1 << 20;
+
+/// Longest line that is waited for, in bytes: longer ones are no progress.
+const LINE_LIMIT: usize = 64 << 10;
+
+/// Lines of a guest that are told, and so recorded; those beyond it count for deadlines only.
+const TOLD: u32 = 4096;
+
+/// However often a guest says that it goes on, a phase takes no longer than so many times its
+/// deadline.
+const PATIENCE: u32 = 4;
+
+/// How long a kernel that panicked may go on writing its backtrace, and then end by itself.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Lines of a console that go into an outcome.
 const CONSOLE_LINES: usize = 30;
@@ -73,7 +90,16 @@ pub struct Watcher {
     /// Handovers that the agent has announced so far.
     passed: Vec<Progress>,
     phase: &'static str,
+    /// The phase last entered for the first time, its number if it has one, and when that was.
+    reached: Option<(Phase, u64)>,
+    entered: Instant,
+    /// The last progress.
     since: Instant,
+    told: u32,
+    /// So many repetitions are measured; each has a deadline of its own.
+    repetitions: u64,
+    /// When the console said that the kernel panicked.
+    panicked: Option<Instant>,
 }
 
 impl Watcher {
@@ -87,8 +113,20 @@ impl Watcher {
             last: None,
             passed: Vec::new(),
             phase: "boot",
+            reached: None,
+            entered: Instant::now(),
             since: Instant::now(),
+            told: 0,
+            repetitions: 0,
+            panicked: None,
         }
+    }
+
+    /// Expects so many repetitions: each of them may take a phase's time.
+    #[must_use]
+    pub fn expecting(mut self, repetitions: u32) -> Watcher {
+        self.repetitions = repetitions.into();
+        self
     }
 
     /// Waits until the guest hands over at `goal`, telling `tell` of every phase.
@@ -105,6 +143,7 @@ impl Watcher {
         tell: &dyn Fn(&str, &str),
     ) -> Result<(), Outcome> {
         self.since = Instant::now();
+        self.entered = self.since;
         let wanted = match goal {
             Handover::Ready => Progress::Ready,
             Handover::Done => Progress::Done,
@@ -151,25 +190,46 @@ impl Watcher {
             .enumerate()
         {
             for line in self.lines_of(i, stream) {
-                let Some(progress) = Progress::parse(&line) else {
-                    continue;
-                };
-                if let Progress::At(phase, detail) = &progress {
-                    tell(phase.name(), detail);
-                    self.phase = phase.name();
-                }
-                self.since = Instant::now();
-                if matches!(progress, Progress::Ready | Progress::Done) {
-                    self.passed.push(progress.clone());
-                }
-                self.last = Some(progress);
+                self.line(&line, tell);
             }
         }
+    }
+
+    fn line(&mut self, line: &str, tell: &dyn Fn(&str, &str)) {
+        if panic_message(line).is_some() {
+            self.panicked.get_or_insert_with(Instant::now);
+        }
+        let Some(progress) = Progress::parse(line) else {
+            return;
+        };
+        self.since = Instant::now();
+        if let Progress::At(phase, detail) = &progress {
+            if self.told < TOLD {
+                self.told += 1;
+                tell(phase.name(), &text::cut(detail));
+            }
+            self.phase = phase.name();
+            // Phases come in order, and repetitions count upwards: whatever else is said is no
+            // reason to wait longer.
+            let at = (*phase, leading_number(detail).min(self.repetitions));
+            if self.reached.is_none_or(|before| before < at) {
+                self.reached = Some(at);
+                self.entered = self.since;
+            }
+        }
+        let handover = matches!(progress, Progress::Ready | Progress::Done);
+        if handover && !self.passed.contains(&progress) {
+            self.passed.push(progress.clone());
+        }
+        self.last = Some(progress);
     }
 
     /// What comes of an agent that gave up without being able to report.
     #[must_use]
     pub fn gave_up(&self, machine: &Machine) -> Option<Outcome> {
+        if let Some(why) = too_much(machine.console.len(), machine.progress.len()) {
+            return Some(fault(machine, why));
+        }
         match &self.last {
             Some(Progress::Fatal(why)) => Some(fault(machine, format!("the agent gave up: {why}"))),
             Some(Progress::Lacks(config, what)) => Some(Outcome::Unsupported {
@@ -188,6 +248,9 @@ impl Watcher {
         self.read[i] += bytes.len() as u64;
         self.partial[i].extend(bytes);
         let Some(end) = self.partial[i].iter().rposition(|b| *b == b'\n') else {
+            if self.partial[i].len() > LINE_LIMIT {
+                self.partial[i].clear();
+            }
             return Vec::new();
         };
         let rest = self.partial[i].split_off(end + 1);
@@ -198,19 +261,17 @@ impl Watcher {
             .collect()
     }
 
-    fn overdue(&self, machine: &Machine) -> Option<Outcome> {
-        if machine.console.len() > CONSOLE_LIMIT {
-            return Some(fault(
-                machine,
-                format!("the console exceeds {CONSOLE_LIMIT} bytes"),
-            ));
+    fn overdue(&self, machine: &mut Machine) -> Option<Outcome> {
+        if self.panicked.is_some_and(|at| at.elapsed() > LAST_WORDS) {
+            // Told not to end (panic=0), it stands still.
+            return Some(self.ended(machine));
         }
         let after = if self.phase == "boot" {
             self.deadlines.boot
         } else {
             self.deadlines.phase
         };
-        (self.since.elapsed() > after).then(|| Outcome::TimedOut {
+        late(self.since.elapsed(), self.entered.elapsed(), after).map(|after| Outcome::TimedOut {
             phase: self.phase.to_owned(),
             after_s: after.as_secs_f64(),
             console: console_tail(machine),
@@ -260,7 +321,7 @@ impl Watcher {
         }
         Outcome::HarnessFailed {
             stage: "running the guest".to_owned(),
-            why: not_by_guest(self.phase, status, last.as_ref(), &machine.said()),
+            why: not_by_guest(self.phase, status, last.as_ref(), &machine.said_last()),
         }
     }
 }
@@ -311,6 +372,36 @@ fn signal_name(signal: i32) -> String {
         Some(name) => format!("signal {signal} ({name})"),
         None => format!("signal {signal}"),
     }
+}
+
+/// The number that a detail begins with: `3` of `3/5`; 0 if there is none.
+fn leading_number(detail: &str) -> u64 {
+    let digits = detail.find(|c: char| !c.is_ascii_digit());
+    let digits = &detail[..digits.unwrap_or(detail.len())];
+    digits.parse().unwrap_or(0)
+}
+
+/// The deadline that was missed: that of silence, or that of a phase that never ends.
+fn late(silent: Duration, inside: Duration, deadline: Duration) -> Option<Duration> {
+    let whole = deadline.saturating_mul(PATIENCE);
+    match (silent > deadline, inside > whole) {
+        (true, _) => Some(deadline),
+        (_, true) => Some(whole),
+        _ => None,
+    }
+}
+
+/// What a guest wrote too much of, in words.
+fn too_much(console: u64, progress: u64) -> Option<String> {
+    [
+        ("console", console, CONSOLE_LIMIT),
+        ("debug port", progress, PROGRESS_LIMIT),
+    ]
+    .into_iter()
+    .find(|(_, written, limit)| written > limit)
+    .map(|(where_to, _, limit)| {
+        format!("the guest wrote more than {limit} bytes to its {where_to}")
+    })
 }
 
 /// The text after the kernel's own words for a panic, if a line has them.
@@ -405,5 +496,76 @@ mod tests {
             "no memory",
         );
         insta::assert_snapshot!(exited, @"QEMU ended with exit status: 1 in phase `boot`, and not by the guest (host-signal); it said: no memory; next: look for the OOM killer in the kernel's log (dmesg) and at the limits (ulimit -a, control groups), and run the same command again: measured cells are cached");
+    }
+
+    fn watcher() -> Watcher {
+        Watcher::new(Deadlines::all(Duration::from_secs(10))).expecting(2)
+    }
+
+    #[test]
+    fn progress_without_end_is_neither_told_nor_waited_for_without_end() {
+        let mut watcher = watcher();
+        let told = std::cell::RefCell::new(Vec::new());
+        let tell = |phase: &str, detail: &str| told.borrow_mut().push(format!("{phase} {detail}"));
+        watcher.line("@measure 1", &tell);
+        let first = watcher.entered;
+        std::thread::sleep(Duration::from_millis(2));
+        for _ in 0..10_000 {
+            watcher.line(&format!("@measure 1 {}", "x".repeat(1000)), &tell);
+            watcher.line("@format", &tell);
+        }
+        assert_eq!(
+            watcher.entered, first,
+            "neither repeating nor going back is progress"
+        );
+        assert!(watcher.since > first);
+        assert_eq!(told.borrow().len(), TOLD as usize);
+        assert!(told.borrow().iter().all(|line| line.len() < 100));
+        watcher.line("@measure 2", &tell);
+        let second = watcher.entered;
+        assert!(second > first);
+        std::thread::sleep(Duration::from_millis(2));
+        for number in 3..100 {
+            watcher.line(&format!("@measure {number}"), &tell);
+        }
+        assert_eq!(watcher.entered, second, "there are but two repetitions");
+
+        let seconds = Duration::from_secs;
+        assert_eq!(late(seconds(1), seconds(39), seconds(10)), None);
+        assert_eq!(
+            late(seconds(11), seconds(11), seconds(10)),
+            Some(seconds(10))
+        );
+        assert_eq!(
+            late(seconds(1), seconds(41), seconds(10)),
+            Some(seconds(40))
+        );
+    }
+
+    #[test]
+    fn what_a_guest_writes_is_bounded() {
+        assert_eq!(too_much(CONSOLE_LIMIT, PROGRESS_LIMIT), None);
+        let words = |console, progress| too_much(console, progress).unwrap();
+        assert!(words(CONSOLE_LIMIT + 1, 0).contains("its console"));
+        assert!(words(0, PROGRESS_LIMIT + 1).contains("its debug port"));
+        let (mut watcher, stream) = (watcher(), Stream::new("progress").unwrap());
+        stream.append(&vec![b'x'; 3 * LINE_LIMIT]).unwrap();
+        assert!(watcher.lines_of(0, &stream).is_empty());
+        assert!(
+            watcher.partial[0].is_empty(),
+            "a line without end is not kept"
+        );
+    }
+
+    #[test]
+    fn a_panic_on_the_console_is_noticed_although_the_kernel_was_told_not_to_end() {
+        let mut watcher = watcher();
+        watcher.line("[    2.1] quiet", &|_, _| {});
+        assert_eq!(watcher.panicked, None);
+        watcher.line(
+            "[    2.2] Kernel panic - not syncing: Attempted to kill init!",
+            &|_, _| {},
+        );
+        assert!(watcher.panicked.is_some());
     }
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod running;
+pub mod terminal;
 
 use diorama::{
     digest::Sha256,

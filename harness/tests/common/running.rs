@@ -53,15 +53,7 @@ impl Running {
 
     /// Its children that are QEMU, once there are some.
     pub fn guests(&self) -> Vec<u32> {
-        let began = Instant::now();
-        loop {
-            let children: Vec<u32> = children_of(self.child.id());
-            if !children.is_empty() {
-                return children;
-            }
-            assert!(began.elapsed() < PATIENCE, "no guest: {:?}", self.lines);
-            thread::sleep(Duration::from_millis(20));
-        }
+        guests_of(self.child.id())
     }
 
     /// Sends it a signal.
@@ -83,6 +75,19 @@ impl Running {
         let said = lines.join("\n");
         println!("{said}\n=> {status}");
         (status.code(), said)
+    }
+}
+
+/// A program's children that are QEMU, once there are some.
+pub fn guests_of(program: u32) -> Vec<u32> {
+    let began = Instant::now();
+    loop {
+        let children = children_of(program);
+        if !children.is_empty() {
+            return children;
+        }
+        assert!(began.elapsed() < PATIENCE, "no guest of {program}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -38,13 +38,14 @@ const CIRCLES: &[(&str, &[&str])] = &[
 ];
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "scenario",
     "profile",
     "plan",
     "compare",
     "report",
     "digest.rs",
+    "text.rs",
     "units.rs",
     "vm/spec.rs",
     "run/verify.rs",
@@ -71,10 +72,11 @@ const OUTSIDE_CRATES: [&str; 6] = ["tokio", "rustix", "libc", "ureq", "tempfile"
 
 /// Where programs are started: cargo for the agent, and QEMU. The command lines are made of typed
 /// fields there; none comes out of a record.
-const STARTS_PROGRAMS: [&str; 6] = [
+const STARTS_PROGRAMS: [&str; 7] = [
     "cli/agent.rs",
     "image/build.rs",
     "store/hermetic.rs",
+    "vm/kvm.rs",
     "vm/machine.rs",
     "vm/plugin.rs",
     "vm/vmm.rs",

@@ -106,7 +106,7 @@ impl Fixture {
         update(
             &self.declared(),
             old,
-            &only,
+            (&only, Older::Refuse),
             &self.store,
             &sources,
             &NoProgress,
@@ -243,9 +243,9 @@ fn a_suite_signed_by_another_key_is_an_error_even_while_another_serves() {
 struct Notes(Mutex<Vec<String>>);
 
 impl FetchProgress for Notes {
-    fn started(&self, _: &crate::lock::LockedFile) {}
-    fn advanced(&self, _: &crate::lock::LockedFile, _: u64) {}
-    fn finished(&self, _: &crate::lock::LockedFile) {}
+    fn started(&self, _: &LockedFile) {}
+    fn advanced(&self, _: &LockedFile, _: u64) {}
+    fn finished(&self, _: &LockedFile) {}
     fn note(&self, text: &str) {
         self.0.lock().unwrap().push(text.to_owned());
     }
@@ -262,14 +262,17 @@ fn a_vanished_kernel_is_refused_or_resolved_afresh_and_said_so() {
         Reply::Status(404),
     );
     f.suite("one", NEVER, &[image("6.12.9-1", 9)]);
-    let (declared, sources) = (f.declared(), sources(&[&f.server], &[]));
+    // It keeps nothing: its word is the second one.
+    let snapshot = Server::new([]);
+    let (declared, sources) = (f.declared(), sources(&[&f.server], &[&snapshot]));
     let ask = |when, notes: &Notes| provide(&f.store, &declared, entry, when, &sources, notes);
 
     let error = ask(WhenGone::Fail, &Notes::default()).unwrap_err();
-    insta::assert_snapshot!(f.plain(&error), @r"
+    let text = f.plain(&error).replace(&snapshot.url, "http://snapshot");
+    insta::assert_snapshot!(text, @r"
     error: `6.12` cannot be had as locked
       because: fetching linux-image-6.12.1-cloud 6.12.8-1: it has vanished from the archive
-      because: http://server/pool/linux-image-6.12.1-cloud_6.12.8-1.deb: gone (HTTP 404)
+      because: http://server/pool/linux-image-6.12.1-cloud_6.12.8-1.deb: gone (HTTP 404); http://snapshot/mr/binary/linux-image-6.12.1-cloud/6.12.8-1/binfiles?fileinfo=1: gone (HTTP 404)
       next: refresh its lock entry with `diorama lock --update 6.12`
     ");
 
@@ -285,10 +288,10 @@ fn a_vanished_kernel_is_refused_or_resolved_afresh_and_said_so() {
     assert!(!again.as_locked, "still not the locked one");
 }
 
-/// Outside of the great mirrors' reach, some of the defaults and the snapshot archive may not be
-/// reachable. One mirror's word is enough then; without any it is the network's fault.
+/// Anybody on the way can say "gone" by plain HTTP. Without a second word nothing stands in for the
+/// locked kernel; whoever wants that says so.
 #[test]
-fn a_vanished_kernel_is_resolved_afresh_also_where_the_last_resort_is_out_of_reach() {
+fn a_kernel_that_one_mirror_calls_gone_is_not_replaced_on_its_word_alone() {
     let f = Fixture::new();
     f.suite("one", NEVER, &[image("6.12.8-1", 8)]);
     let (lock, _) = f.update(&Lock::default(), &["6.12"]).unwrap();
@@ -298,26 +301,70 @@ fn a_vanished_kernel_is_resolved_afresh_also_where_the_last_resort_is_out_of_rea
         Reply::Status(404),
     );
     f.suite("one", NEVER, &[image("6.12.9-1", 9)]);
-    let refusing = Server::refusing();
+    let (refusing, empty) = (Server::refusing(), Server::new([]));
     let declared = f.declared();
-    let ask = |mirrors: &[&Server], when| {
-        let sources = sources(mirrors, &[&refusing]);
+    let ask = |mirrors: &[&Server], snapshot: &Server| {
+        let sources = sources(mirrors, &[snapshot]);
+        let when = WhenGone::Reresolve;
         provide(&f.store, &declared, entry, when, &sources, &NoProgress)
     };
-    let provided = ask(&[&refusing, &f.server], WhenGone::Reresolve).unwrap();
+    let error = ask(&[&refusing, &f.server], &refusing).unwrap_err();
+    assert_eq!(error.exit(), Exit::Fetch);
+    let text = error.render();
+    assert!(
+        text.contains("says by plain HTTP that it is gone"),
+        "{text}"
+    );
+    assert!(text.contains("`diorama lock --update NAME`"), "{text}");
+
+    let provided = ask(&[&refusing, &f.server], &empty).unwrap();
     assert!(!provided.as_locked);
     assert_eq!(provided.entry.files[0].version, "6.12.9-1");
 
-    let error = ask(&[&refusing, &f.server], WhenGone::Fail).unwrap_err();
-    assert_eq!(error.exit(), Exit::Fetch);
-    let text = error.render();
-    assert!(text.contains("it has vanished from the archive"), "{text}");
-    assert!(text.contains("`diorama lock --update 6.12`"), "{text}");
-
-    let error = ask(&[&refusing], WhenGone::Reresolve).unwrap_err();
-    assert_eq!(error.exit(), Exit::Fetch);
+    let error = ask(&[&refusing], &empty).unwrap_err();
     let text = error.render();
     assert!(text.contains("no mirror answers"), "{text}");
+}
+
+/// Debian's suites have indexes without Valid-Until: one of last year is still properly signed.
+#[test]
+fn a_replayed_index_takes_no_entry_back_unless_asked_to_and_says_so() {
+    let f = Fixture::new();
+    f.suite("one", NEVER, &[image("6.12.12-1", 12)]);
+    let (lock, _) = f.update(&Lock::default(), &["6.12"]).unwrap();
+    let entry = lock.entry("6.12").unwrap();
+    f.suite("one", NEVER, &[image("6.12.1-1", 1)]);
+
+    let error = f.update(&lock, &["6.12"]).unwrap_err();
+    assert_eq!(error.exit(), Exit::Fetch);
+    insta::assert_snapshot!(f.plain(&error), @r"
+    error: `6.12`: the archive offers older packages than those locked: linux-image-6.12.1-cloud 6.12.12-1 -> 6.12.1-1
+      next: an old index may have been replayed: try another mirror or network; to go back on purpose, `diorama lock --update 6.12 --allow-older`
+    ");
+
+    let sources = sources(&[&f.server], &[&f.server]);
+    let only = ["6.12".to_owned()];
+    let declared = f.declared();
+    let (older, changes) = update(
+        &declared,
+        &lock,
+        (&only, Older::Allow),
+        &f.store,
+        &sources,
+        &NoProgress,
+    )
+    .unwrap();
+    assert_eq!(older.entry("6.12").unwrap().files[0].version, "6.12.1-1");
+    insta::assert_snapshot!(changes[0].to_string(), @"6.12: Debian linux-image-6.12.1-cloud 6.12.12-1 -> Debian linux-image-6.12.1-cloud 6.12.1-1, OLDER: linux-image-6.12.1-cloud 6.12.12-1 -> 6.12.1-1");
+
+    // Nor does a file that is said to be gone, in whoever's name.
+    f.server.set(
+        "/pool/linux-image-6.12.1-cloud_6.12.12-1.deb",
+        Reply::Status(404),
+    );
+    let when = WhenGone::Reresolve;
+    let error = provide(&f.store, &declared, entry, when, &sources, &NoProgress).unwrap_err();
+    assert!(error.render().contains("older packages than those locked"));
 }
 
 #[test]

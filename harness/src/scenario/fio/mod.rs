@@ -57,7 +57,7 @@ pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<R
             .summary()
         })
         .collect();
-    let clones: u64 = jobs.iter().map(|job| job.clones).sum();
+    let clones = (jobs.iter()).fold(0_u64, |all, job| all.saturating_add(job.clones));
     if clones > MAX_JOBS {
         found.push(Refusal {
             line: 1,

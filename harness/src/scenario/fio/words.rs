@@ -57,7 +57,7 @@ fn options(w: &Workload) -> Vec<(&'static str, String)> {
         add("randseed", &w.randseed);
     }
     let moved = match w.bound {
-        Bound::Ios(ios) => Some(ios * u64::from(w.block_size)),
+        Bound::Ios(ios) => Some(ios.saturating_mul(w.block_size.into())),
         Bound::Runtime(_) => None,
     };
     match w.layout {

@@ -169,7 +169,7 @@ pub(super) fn check(
             problems.add(&at, what, whole_blocks(job.file_size, block));
             return;
         }
-        let flight = block * u64::from(job.iodepth);
+        let flight = block.saturating_mul(job.iodepth.into());
         if !job.layout.grows() && job.file_size < flight {
             let flight = show_bytes(flight);
             let what = format!("{shown} is less than what is in flight, {flight}");
@@ -179,7 +179,7 @@ pub(super) fn check(
         }
         // One pass over the file ends and the next begins in another order: a block may come back
         // after half of them (the agent's pattern.rs).
-        if job.rw.is_random() && job.file_size < 2 * flight {
+        if job.rw.is_random() && job.file_size < flight.saturating_mul(2) {
             let flight = show_bytes(flight);
             let what = format!("{shown} is less than twice what is in flight, {flight}");
             let next = "write at least 2 * bs * iodepth, or random I/Os would overlap";

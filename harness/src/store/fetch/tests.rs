@@ -252,17 +252,18 @@ fn gone_everywhere_is_told_from_not_reached() {
       because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: gone (HTTP 404); http://server1/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: gone (HTTP 404)
       next: resolve it afresh with `diorama lock --update`
     ");
-    assert!(
-        matches!(ask(&[&empty], &[&down]), Missing::Gone(_)),
-        "the snapshot is a last resort"
-    );
+    let unreached = Server::refusing();
+    let Missing::Failed(error) = ask(&[&empty], &[&unreached]) else {
+        panic!("plain HTTP alone is no reason to take another file")
+    };
+    insta::assert_snapshot!(plain(&error, &[&empty, &unreached]), @r"
+    error: fetching p 1.0+b1: a mirror says by plain HTTP that it is gone, and nobody who cannot be impersonated confirms it
+      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: io: Connection refused (os error 111)
+      next: name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`
+    ");
     assert!(
         matches!(ask(&[&empty, &down], &[&empty]), Missing::Gone(_)),
         "a mirror that does not answer says nothing either way"
-    );
-    assert!(
-        matches!(ask(&[&empty], &[&Server::refusing()]), Missing::Gone(_)),
-        "nor does a last resort that cannot be reached"
     );
     assert!(
         matches!(ask(&[&down], &[&empty]), Missing::Failed(_)),
@@ -286,6 +287,26 @@ fn gone_everywhere_is_told_from_not_reached() {
       because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: sha256 is 8cfcba83dcfc, not e24bc62381f1
       next: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
     ");
+}
+
+#[test]
+fn a_mirror_asked_by_https_is_a_witness_and_plain_http_is_not() {
+    use super::super::{http::Failure, reasons::Reasons};
+    let said = |source: &str| {
+        let mut reasons = Reasons::default();
+        reasons.add(source.to_owned(), Failure::Gone("404".into()));
+        reasons.witnessed(&["http://snapshot".to_owned()])
+    };
+    assert!(said("https://mirror/pool/p.deb") && said("http://snapshot"));
+    assert!(!said("http://mirror/pool/p.deb"));
+    assert_eq!(
+        secure("http://m/debian").as_deref(),
+        Some("https://m/debian")
+    );
+    assert_eq!(
+        (secure("http://127.0.0.1:80"), secure("https://m")),
+        (None, None)
+    );
 }
 
 #[test]

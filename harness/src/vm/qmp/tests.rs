@@ -94,10 +94,10 @@ async fn every_failure_names_the_command_and_its_cause() {
     error: QEMU's answer to `cont` did not come within 0.1 s
     error: waiting for QEMU to do `cont`
       because: QEMU closed its control connection
-      next: see QEMU's messages in the run's directory for why it ended
+      next: run the same command again; `diorama doctor` says what this host lacks
     error: sending `stop` to QEMU
       because: QEMU closed its control connection
-      next: see QEMU's messages in the run's directory for why it ended
+      next: run the same command again; `diorama doctor` says what this host lacks
     error: what answers on QEMU's control connection is not QMP: {"hello":1}
     error: QEMU's greeting did not come within 0.1 s
     "#);
