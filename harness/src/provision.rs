@@ -23,7 +23,6 @@ use crate::{
 use diorama_wire::{FsKind, StopBy};
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 

@@ -36,6 +36,7 @@ fn real_kernels_keep_every_relocation() {
             engines: vec![Engine::Libaio],
             fio: true,
             smp: 1,
+            ..Needs::default()
         };
         let plan = needs::plan(&needs, &kernel);
         assert_eq!(plan.missing, []);

@@ -8,7 +8,6 @@ mod archive;
 mod control;
 mod declare;
 mod dependencies;
-mod openpgp;
 mod provide;
 mod release;
 mod resolve;

@@ -1,14 +1,13 @@
 //! A suite's InRelease file: its signature, its age, and the digests it vouches for (pure).
 
-use super::{
-    control,
-    openpgp::{Certificate, Message},
-};
+use super::control;
 use crate::{
     digest::Sha256,
     error::{Error, Result},
 };
 use jiff::{Timestamp, fmt::rfc2822};
+use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedPublicKey};
+use pgp::crypto::hash::HashAlgorithm;
 use std::collections::BTreeMap;
 
 /// A public key that may sign an archive.
@@ -16,7 +15,7 @@ use std::collections::BTreeMap;
 pub struct Key {
     /// Name, for messages.
     pub name: String,
-    certificate: Certificate,
+    key: SignedPublicKey,
 }
 
 impl Key {
@@ -25,15 +24,15 @@ impl Key {
     /// # Errors
     /// When it is none.
     pub fn from_armour(name: &str, text: &str) -> Result<Key> {
-        let certificate = Certificate::from_armour(text).map_err(|why| {
+        let (key, _) = SignedPublicKey::from_string(text).map_err(|e| {
             Error::input(format!(
                 "`{name}` is not an ASCII-armoured OpenPGP public key"
             ))
-            .because(why)
+            .because(e)
         })?;
         Ok(Key {
             name: name.to_owned(),
-            certificate,
+            key,
         })
     }
 }
@@ -64,9 +63,9 @@ pub fn verify(text: &str, suite: &str, keys: &[Key], now: Timestamp) -> Result<R
             "do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys",
         ))
     };
-    let message = Message::parse(text)
-        .map_err(|why| untrusted(format!("it is not a clear-signed message ({why})")))?;
-    if !keys.iter().any(|key| message.signed_by(&key.certificate)) {
+    let (message, _) = CleartextSignedMessage::from_string(text)
+        .map_err(|e| untrusted(format!("it is not a clear-signed message ({e})")))?;
+    if !keys.iter().any(|key| signed_by(&message, key)) {
         let names: Vec<_> = keys.iter().map(|k| k.name.as_str()).collect();
         return Err(untrusted(format!(
             "it bears no good signature of {}",
@@ -74,7 +73,8 @@ pub fn verify(text: &str, suite: &str, keys: &[Key], now: Timestamp) -> Result<R
         )));
     }
     // Only what was signed is read from here on.
-    let fields: BTreeMap<_, _> = control::paragraphs(&message.text).flatten().collect();
+    let signed = message.signed_text().replace("\r\n", "\n");
+    let fields: BTreeMap<_, _> = control::paragraphs(&signed).flatten().collect();
     let field = |name: &str| fields.get(name).copied();
     if field("Codename") != Some(suite) && field("Suite") != Some(suite) {
         return Err(untrusted(format!(
@@ -96,6 +96,32 @@ pub fn verify(text: &str, suite: &str, keys: &[Key], now: Timestamp) -> Result<R
         files: digests(field("SHA256").unwrap_or_default()),
         by_hash: field("Acquire-By-Hash") == Some("yes"),
     })
+}
+
+/// Whether the primary key or a subkey bound to it made one of the signatures, with a hash that
+/// still means something.
+fn signed_by(message: &CleartextSignedMessage, key: &Key) -> bool {
+    let text = message.signed_text();
+    let strong = message.signatures().iter().filter(|s| {
+        matches!(
+            s.hash_alg(),
+            Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
+        )
+    });
+    let primary = &key.key.primary_key;
+    for signature in strong {
+        if signature.verify(primary, text.as_bytes()).is_ok() {
+            return true;
+        }
+        for subkey in &key.key.public_subkeys {
+            if subkey.verify_bindings(primary).is_ok()
+                && signature.verify(&subkey.key, text.as_bytes()).is_ok()
+            {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// `Sat, 28 Nov 2026 00:53:02 UTC`: RFC 2822 but for the zone's name.
@@ -123,13 +149,8 @@ fn digests(field: &str) -> BTreeMap<String, (u64, Sha256)> {
 #[cfg(test)]
 pub(in crate::lock) mod tests {
     use super::*;
-    use pgp::{
-        composed::{
-            CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedSecretKey,
-            SubkeyParamsBuilder,
-        },
-        types::Password,
-    };
+    use pgp::composed::{KeyType, SecretKeyParamsBuilder, SignedSecretKey, SubkeyParamsBuilder};
+    use pgp::types::Password;
 
     /// A key pair like the archive's: a primary key and a signing subkey.
     pub struct Signer {
@@ -138,23 +159,15 @@ pub(in crate::lock) mod tests {
 
     impl Signer {
         pub fn new() -> Signer {
-            Signer::of(KeyType::Ed25519Legacy)
-        }
-
-        pub fn rsa() -> Signer {
-            Signer::of(KeyType::Rsa(2048))
-        }
-
-        fn of(kind: KeyType) -> Signer {
             let mut params = SecretKeyParamsBuilder::default();
             params
-                .key_type(kind.clone())
+                .key_type(KeyType::Ed25519Legacy)
                 .can_certify(true)
                 .can_sign(true)
                 .primary_user_id("test".into())
                 .subkey(
                     SubkeyParamsBuilder::default()
-                        .key_type(kind)
+                        .key_type(KeyType::Ed25519Legacy)
                         .can_sign(true)
                         .build()
                         .unwrap(),
@@ -254,7 +267,7 @@ SHA256:
           next: try another mirror (this one is stale), or set this machine's clock
         ");
         insta::assert_snapshot!(refused(TEXT, suite, &key, now), @r"
-        untrusted error: verifying the Release file of trixie-security: it is not a clear-signed message (it does not begin with -----BEGIN PGP SIGNED MESSAGE-----)
+        untrusted error: verifying the Release file of trixie-security: it is not a clear-signed message (not enough bytes in buffer: cleartext header)
           next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
     }

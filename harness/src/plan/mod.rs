@@ -356,6 +356,7 @@ mod tests {
                 record,
                 machine: None,
                 cells: Vec::new(),
+                blind: false,
             };
             plan.mistaken_for(boot)
         };

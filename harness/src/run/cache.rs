@@ -45,7 +45,8 @@ impl CellCache {
             return Ok(None);
         };
         let path = dir.join(FILE);
-        let text = files::read(&path, files::PROGRAM).map_err(|e| Error::io("reading", &path, e))?;
+        let text =
+            files::read(&path, files::PROGRAM).map_err(|e| Error::io("reading", &path, e))?;
         // Whole, but another version's.
         let Ok(entry) = serde_json::from_slice::<Entry>(&text) else {
             return Ok(None);

@@ -1,11 +1,12 @@
 //! Profiling cells: each beside its plain run, whose every digit and byte of memory it must repeat.
 
 use super::{
-    CellCache, Event, Executor, Options, Qemu, Seen, Stop, differences,
+    CellCache, Event, Executor, Options, Qemu, Seen, Stop,
     executor::{Booted, Watch},
     scheduler,
 };
 use crate::{
+    compare::differences,
     plan::{CellPlan, KernelPlan, Plan},
     profile::Side,
     record::{Measured, Outcome},

@@ -264,7 +264,9 @@ impl Watcher {
     fn overdue(&self, machine: &mut Machine) -> Option<Outcome> {
         if self.panicked.is_some_and(|at| at.elapsed() > LAST_WORDS) {
             // Told not to end (panic=0), it stands still.
-            return Some(self.ended(machine));
+            if let Some(outcome) = self.panic_of(machine) {
+                return Some(outcome);
+            }
         }
         let after = if self.phase == "boot" {
             self.deadlines.boot
@@ -275,6 +277,23 @@ impl Watcher {
             phase: self.phase.to_owned(),
             after_s: after.as_secs_f64(),
             console: console_tail(machine),
+        })
+    }
+
+    /// What a kernel that has panicked comes to; none if its console does not say so.
+    fn panic_of(&self, machine: &Machine) -> Option<Outcome> {
+        // Of the whole console: the panic's own line is above a long backtrace.
+        let text = machine.console.text();
+        let message = text.lines().rev().find_map(panic_message)?;
+        Some(match lacking(message) {
+            Some(option) if self.phase == "boot" => Outcome::Unsupported {
+                why: format!("the kernel does not start the agent: {message}"),
+                config: vec![option.to_owned()],
+            },
+            _ => fault(
+                machine,
+                format!("kernel panic in phase `{}`: {message}", self.phase),
+            ),
         })
     }
 
@@ -300,20 +319,8 @@ impl Watcher {
         if let Some(outcome) = self.gave_up(machine) {
             return outcome;
         }
-        // Of the whole console: the panic's own line is above a long backtrace.
-        let text = machine.console.text();
-        let panicked = text.lines().rev().find_map(panic_message);
-        if let Some((message, option)) = panicked.and_then(|m| Some((m, lacking(m)?)))
-            && self.phase == "boot"
-        {
-            return Outcome::Unsupported {
-                why: format!("the kernel does not start the agent: {message}"),
-                config: vec![option.to_owned()],
-            };
-        }
-        if let Some(message) = panicked {
-            let why = format!("kernel panic in phase `{}`: {message}", self.phase);
-            return fault(machine, why);
+        if let Some(outcome) = self.panic_of(machine) {
+            return outcome;
         }
         if last.as_ref().is_some_and(by_guest) {
             let why = format!("the guest ended by itself in phase `{}`", self.phase);

@@ -136,7 +136,7 @@ fn what_dead_processes_left_is_counted_and_goes() {
     }
     // One that lives: another process saves a checkpoint, or builds.
     let live = store.staging().unwrap();
-    let lock = Flock::exclusive(&store.derived_lock("cell", key), || ()).unwrap();
+    let lock = Flock::exclusive(&store.derived_lock("cell", key), |_| ()).unwrap();
     let building = store
         .kind_dir("cell")
         .unwrap()
