@@ -42,6 +42,8 @@ fn the_help_explains_itself() {
     Commands:
       repro        Measure a scenario, compare, report, and say whether it was reproduced
       run          Measure a scenario and say where the record is; judge nothing
+      explain      Show where a cell's instructions went, and what differs from another kernel
+      agree        Our engines and fio's side by side: do they see the same kernel?
       compare      Tables of runs recorded before
       report       Render a run recorded before
       plan         Show a scenario's cells, their digests and what is cached; measure nothing
@@ -116,6 +118,8 @@ fn the_help_of_repro() {
       [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
+          --explain       Profile the cells that differ from the baseline, and say in the report where
+                          their instructions went
           --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
@@ -226,8 +230,8 @@ fn the_help_of_the_other_verbs() {
       [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
           --json          Print the plan as JSON
+          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     Selection:

@@ -115,6 +115,8 @@ pub fn repro(
         (_, true) => Known::Verify,
         _ => Known::Use,
     };
+    // The kernel's vsock route registers with the runtime that it is opened within.
+    let entered = runtime.enter();
     let executor = Rc::new(Qemu {
         vmm,
         plugin,
@@ -126,6 +128,7 @@ pub fn repro(
         fresh_checkpoints: known == Known::Replace,
         consoles: Some(Consoles::in_run(dir.path())),
     });
+    drop(entered);
     let local = tokio::task::LocalSet::new();
     let (finished, after) = local.block_on(
         &runtime,
