@@ -9,11 +9,9 @@ use super::{
 use crate::{
     digest::Sha256,
     error::{Error, Result},
+    files,
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// A build, read: its image, the modules that a scenario may need with what they depend on, and the
 /// configurations that may be its own.
@@ -133,7 +131,7 @@ pub(super) fn near_configs(near: &[PathBuf], release: Option<&str>) -> Vec<NearC
     near.iter()
         .filter(|path| path.is_file())
         .filter_map(|path| {
-            let text = fs::read_to_string(path).ok()?;
+            let text = files::read_text(path, files::TEXT).ok()?;
             config::heading_version(&text)?;
             let named = release.is_some_and(|release| path.to_string_lossy().contains(release));
             Some(NearConfig { named, text })

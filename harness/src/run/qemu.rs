@@ -149,7 +149,8 @@ impl Qemu {
         match opened.await {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
-                self.doubt(plan, &format!("{error}; it is made anew"), watch);
+                let text = format!("{error}; it is made anew");
+                self.doubt(plan, &text, watch).await;
                 None
             }
         }
@@ -169,7 +170,7 @@ impl Qemu {
                 let text = format!(
                     "{error}; this cell boots by itself, and the next run makes the checkpoint anew"
                 );
-                self.doubt(plan, &text, watch);
+                self.doubt(plan, &text, watch).await;
                 None
             }
         }
@@ -177,11 +178,13 @@ impl Qemu {
 
     /// A checkpoint is a cache, and costs one boot: in doubt it goes, with what its guests said of
     /// their kernel.
-    fn doubt(&self, plan: &MachinePlan, text: &str, watch: &Watch) {
+    async fn doubt(&self, plan: &MachinePlan, text: &str, watch: &Watch) {
         watch(REBUILD, text);
         for kind in [CHECKPOINTS, symbols::KIND] {
+            let (store, key) = (self.store.clone(), plan.checkpoint);
+            let forget = move || store.forget(kind, &key);
             // What cannot be removed is found in doubt again.
-            let _ = self.store.forget(kind, &plan.checkpoint);
+            let _ = blocking("removing what is in doubt", forget).await;
         }
     }
 
@@ -361,7 +364,7 @@ impl Qemu {
         if let Some(why) = kernel.mistaken_for(&guest.boot) {
             if from_checkpoint {
                 let text = format!("{why}; the next run makes its checkpoint anew");
-                self.doubt(plan, &text, watch);
+                self.doubt(plan, &text, watch).await;
             }
             let error = Error::internal(why).hint("run the same command again");
             return Err(failed("checking which kernel the guest runs", &error));
