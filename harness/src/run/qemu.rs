@@ -371,7 +371,10 @@ impl Qemu {
             Some(_) => {
                 let mut seen = Seen::new(&profile, symbols).map_err(counting)?;
                 seen.icount = icount;
-                seen.faults_known = vmm.plugin.as_ref().is_some_and(|p| !p.exceptions.is_empty());
+                seen.faults_known = vmm
+                    .plugin
+                    .as_ref()
+                    .is_some_and(|p| !p.exceptions.is_empty());
                 Some(seen)
             }
             None => None,
