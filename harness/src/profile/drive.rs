@@ -97,12 +97,21 @@ pub fn is_mover(frame: &str) -> bool {
 /// The part of a chain since the last interrupt.
 #[must_use]
 pub fn uninterrupted(frames: &[String]) -> &[String] {
-    let is_entry = |frame: &String| {
-        frame != USER && (frame.starts_with(ENTRIES) || OTHER_ENTRIES.contains(&&**frame))
-    };
     let from = frames.iter().rposition(is_entry).map_or(0, |i| i + 1);
     // What stands for the entry itself is of no function's chain.
     &frames[from..]
+}
+
+/// The same with the interrupt itself: the chain of those who really called one another.
+#[must_use]
+pub fn called(frames: &[String]) -> &[String] {
+    let since = frames.len() - uninterrupted(frames).len();
+    let entries = frames[..since].iter().rev().take_while(|f| is_entry(f));
+    &frames[since - entries.count()..]
+}
+
+fn is_entry(frame: &String) -> bool {
+    frame != USER && (frame.starts_with(ENTRIES) || OTHER_ENTRIES.contains(&&**frame))
 }
 
 /// null_blk's function that calls movers without being one.

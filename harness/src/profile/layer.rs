@@ -95,10 +95,8 @@ impl Layer {
         if mover.moves(frames) {
             return Layer::DriveData;
         }
-        // With the interrupt itself.
-        let context = drive::uninterrupted(frames).len() + 1;
-        let context = &frames[frames.len().saturating_sub(context)..];
-        let named = context.iter().rev().find_map(|f| of_function(f));
+        let called = drive::called(frames).iter();
+        let named = called.rev().find_map(|f| of_function(f));
         named.unwrap_or(Layer::Other)
     }
 }
