@@ -7,9 +7,10 @@ use common::{Lab, digits, text};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs};
 
-/// Of the instructions that the plugin counts, so many may be missing in QEMU's own counter: those
-/// that an exception made the CPU begin a second time.
-const BEGUN_TWICE: i64 = 5_000;
+/// What the plugin's count and QEMU's may differ by beyond the instructions that were begun twice: those
+/// between the agent's last mark and its stop, and page faults of a block's last instruction, which look
+/// like faults of the next block's code.
+const REMAINDER: i64 = 16;
 
 fn explain(lab: &Lab, cell: &str) -> Value {
     let mut words = vec!["explain", cell, "--scenario", "smoke", "--plain"];
@@ -49,8 +50,10 @@ fn the_hand_over_to_a_workqueue_is_what_makes_writes_slower_and_reads_have_none_
             assert_eq!(check["perturbed"], serde_json::json!([]), "{check}");
             let executed = check["executed"].as_i64().expect("a count");
             let icount = check["icount"].as_i64().expect("QEMU's count");
-            let remainder = executed - icount;
-            assert!((0..BEGUN_TWICE).contains(&remainder), "{check}");
+            let faults = check["faults"].as_i64().expect("what was begun twice");
+            assert!(faults > 100, "{check}");
+            let remainder = executed - icount - faults;
+            assert!(remainder.abs() <= REMAINDER, "{check}");
         }
         let other = layers(why).get("other").map_or(0.0, |o| o[0]);
         let all: f64 = layers(why).values().map(|l| l[0]).sum();

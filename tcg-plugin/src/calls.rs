@@ -33,6 +33,8 @@ pub struct Block {
     pub insns: u64,
     /// How it ends.
     pub end: End,
+    /// Whether an exception enters the kernel with it.
+    pub is_entry: bool,
     /// The node that it was executed in last, and its slot there.
     cached: (u32, u32),
 }
@@ -46,6 +48,7 @@ impl Block {
             after,
             insns,
             end,
+            is_entry: false,
             cached: (u32::MAX, 0),
         }
     }
@@ -153,19 +156,21 @@ impl Calls {
         self.recording = on;
     }
 
-    /// A CPU begins to execute a block, having executed `count` instructions before it.
-    pub fn executes(&mut self, cpu: usize, count: u64, block: &mut Block) {
+    /// A CPU begins to execute a block, having executed `count` instructions before it. Returns whether
+    /// the block before was left early.
+    pub fn executes(&mut self, cpu: usize, count: u64, block: &mut Block) -> bool {
         self.book(cpu, count);
         let last = &mut self.cpus[cpu];
         let done = count - last.began;
         last.began = count;
         let ended = last.block.replace((block.insns, block.end, block.after));
         let node = last.node;
+        let left_early = ended.is_some_and(|(insns, _, _)| done != insns);
         let node = match ended {
             // The task is outside the kernel, with nothing of it on its kernel stack.
             _ if block.pc < USER_END => ROOT,
             // A block that was left early, by a fault or for a device, has not come to its end.
-            Some((insns, _, _)) if done != insns => node,
+            Some(_) if left_early => node,
             Some((_, End::Call(target), after)) if after >= USER_END => {
                 self.child(node, after, target.unwrap_or(block.pc))
             }
@@ -178,6 +183,7 @@ impl Calls {
         let now = &mut self.cpus[cpu];
         now.node = node;
         now.slot = block.cached.1;
+        left_early
     }
 
     /// A CPU goes over to another task in the middle of a block.

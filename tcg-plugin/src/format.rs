@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | [`MAGIC`], whose last byte is the version |
 //! | 1 | instructions executed since the plugin was loaded, all CPUs; exact only if it counted from the start |
-//! | 1 | exceptions among them: instructions that were begun, and not completed |
+//! | 1 | those among them that an exception stopped, to be begun again |
 //! | 1 | number of windows; for each: 1 if it was profiled, else 0; the count at its opening; at its close |
 //! | 1 | number of nodes; for each: parent, address the call returns to, address of the function |
 //! | 1 | number of slots; for each: node, address of the block, instructions |
@@ -31,8 +31,8 @@ pub struct Window {
 pub struct Dump {
     /// Instructions executed since the plugin was loaded.
     pub executed: u64,
-    /// Exceptions taken meanwhile, of those whose entries the plugin was told.
-    pub exceptions: u64,
+    /// Those among them that an exception stopped, of the exceptions whose entries the plugin was told.
+    pub stopped: u64,
     /// The windows, in order.
     pub windows: Vec<Window>,
     /// The contexts.
@@ -46,7 +46,7 @@ impl Dump {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut words: Vec<u64> = Vec::new();
-        words.extend([MAGIC, self.executed, self.exceptions]);
+        words.extend([MAGIC, self.executed, self.stopped]);
         words.push(self.windows.len() as u64);
         for w in &self.windows {
             words.extend([u64::from(w.profiled), w.open, w.close]);
@@ -74,7 +74,7 @@ impl Dump {
             return None;
         }
         let executed = words.next()?;
-        let exceptions = words.next()?;
+        let stopped = words.next()?;
         let mut triples = || -> Option<Vec<[u64; 3]>> {
             let n = words.next()?;
             // No more than there are words, whatever the number says.
@@ -116,7 +116,7 @@ impl Dump {
             .collect::<Option<_>>()?;
         words.next().is_none().then_some(Dump {
             executed,
-            exceptions,
+            stopped,
             windows,
             nodes,
             slots,
@@ -137,7 +137,7 @@ mod tests {
         };
         Dump {
             executed: 99,
-            exceptions: 7,
+            stopped: 7,
             windows: vec![Window {
                 profiled: true,
                 open: 10,

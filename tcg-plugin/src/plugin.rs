@@ -85,12 +85,6 @@ unsafe extern "C" {
         flags: c_int,
         data: *mut c_void,
     );
-    fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
-        tb: *mut Tb,
-        op: c_int,
-        entry: Entry,
-        imm: u64,
-    );
     fn qemu_plugin_register_vcpu_insn_exec_cb(
         insn: *mut Insn,
         cb: OnBlock,
@@ -199,9 +193,9 @@ struct Plugin {
     profile: Profile,
     look: Look,
     count: Entry,
-    /// Exceptions taken, and where they enter the kernel.
-    taken: Entry,
+    /// Where exceptions enter the kernel, and instructions that one stopped after they were counted.
     entries: Vec<u64>,
+    stopped: u64,
     calls: Calls,
     windows: Vec<Window>,
     /// Whether windows may be profiled.
@@ -282,8 +276,7 @@ impl Plugin {
         let slots = self.calls.slots().iter().filter(|s| s.insns > 0);
         let dump = Dump {
             executed: self.total(),
-            // SAFETY: the entry is the plugin's own.
-            exceptions: unsafe { qemu_plugin_u64_sum(self.taken) },
+            stopped: self.stopped,
             windows: self.windows.clone(),
             nodes: self.calls.nodes().to_vec(),
             slots: slots.copied().collect(),
@@ -314,7 +307,8 @@ unsafe extern "C" fn on_block(vcpu: u32, block: *mut c_void) {
     let count = plugin.counted(vcpu);
     // SAFETY: made in `translated` and never freed.
     let block = unsafe { &mut *block.cast::<Block>() };
-    plugin.calls.executes(vcpu as usize, count, block);
+    let left_early = plugin.calls.executes(vcpu as usize, count, block);
+    plugin.stopped += u64::from(left_early && block.is_entry);
 }
 
 unsafe extern "C" fn on_switch(vcpu: u32, _: u32, address: u64, _: *mut c_void) {
@@ -335,10 +329,6 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
         let pc = qemu_plugin_tb_vaddr(tb);
         if plugin.look == Look::Marks && pc >= USER_END {
             return;
-        }
-        if plugin.entries.contains(&pc) {
-            // The CPU gets there by itself, so a block begins there, and nowhere before it.
-            qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD, plugin.taken, 1);
         }
         let n = qemu_plugin_tb_n_insns(tb);
         let mut end = End::Other;
@@ -369,7 +359,8 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
             }
         }
         if plugin.look == Look::Calls {
-            let block = Box::new(Block::new(pc, after, n as u64, end));
+            let mut block = Box::new(Block::new(pc, after, n as u64, end));
+            block.is_entry = plugin.entries.contains(&pc);
             let data = Box::into_raw(block).cast();
             qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, NO_REGS, data);
         }
@@ -440,7 +431,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         let Some(arguments) = arguments(argc, argv) else {
             return -1;
         };
-        let counter = || Entry {
+        let count = Entry {
             score: qemu_plugin_scoreboard_new(8),
             offset: 0,
         };
@@ -452,9 +443,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
                 Profile::All => Look::Calls,
                 _ => Look::Marks,
             },
-            count: counter(),
-            taken: counter(),
+            count,
             entries: arguments.exceptions,
+            stopped: 0,
             calls: Calls::new(arguments.cpus),
             windows: vec![],
             may_profile: false,

@@ -279,8 +279,7 @@ pub struct ReproArgs {
     /// The scenario.
     #[command(flatten)]
     pub select: SelectArgs,
-    /// Profile the cells that differ from the baseline, and say in the report where their
-    /// instructions went
+    /// Profile the cells that differ, and say in the report where they differ
     #[arg(long)]
     pub explain: bool,
     /// How to measure.

@@ -91,6 +91,8 @@ fn the_help_explains_itself() {
                                        a kernel of your own against the baseline
       diorama report latest --format markdown
                                        the last run's tables, to paste into a mail
+      diorama explain 6.12/ext4/write-4k
+                                       where its instructions went, and what 7.2 does without
 
     Exit codes:
         0  everything asked for was done; a scenario's expectations, if any, held
@@ -118,8 +120,7 @@ fn the_help_of_repro() {
       [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --explain       Profile the cells that differ from the baseline, and say in the report where
-                          their instructions went
+          --explain       Profile the cells that differ, and say in the report where they differ
           --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
@@ -169,6 +170,8 @@ fn the_help_of_repro() {
 #[test]
 fn the_help_of_the_other_verbs() {
     let verbs = [
+        "explain",
+        "agree",
         "compare",
         "report",
         "plan",
@@ -189,6 +192,79 @@ fn the_help_of_the_other_verbs() {
     };
     let all: Vec<_> = verbs.iter().map(short).collect();
     insta::assert_snapshot!(all.join("\n\n====\n\n"), @r"
+    Show where a cell's instructions went, and what differs from another kernel
+
+    Usage: diorama explain [OPTIONS] <CELL|RUN>
+
+    Arguments:
+      <CELL|RUN>  A cell, KERNEL/FILESYSTEM/WORKLOAD; or a run (its directory, its id, or `latest`), for
+                  every cell of it that differs from the baseline
+
+    Options:
+          --against <KERNEL>  The kernel it is held against [default: the scenario's baseline]
+      -f, --format <FORMAT>   The form; files are written in every form [default: terminal] [possible
+                              values: terminal, markdown, json, mail]
+          --functions <N>     How many functions to show [default: 20]
+          --color <WHEN>      Colours in the terminal [default: auto] [possible values: auto, always,
+                              never]
+      -h, --help              Print help (see more with '--help')
+
+    Selection:
+          --scenario <NAME>
+              The scenario of the cell: a file, or the name of one in scenarios/ [default: iomap-dio]
+          --kernel <NAME=PATH[,modules=DIR]>
+              Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+          --repetitions <N>
+              Measure the cell this often
+          --cmdline <WORD>
+              Add a word to the guests' kernel command line (repeatable)
+
+    Measuring:
+      -j, --jobs <N>  Virtual machines at once [default: one per core, as far as memory allows]
+          --plain     Plain lines instead of progress bars
+
+    Inputs:
+          --locked                   Fail when a locked file is gone, instead of taking what the archive
+                                     has now
+          --offline                  Download nothing
+          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+                                     [default: lock]
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
+                                     digits are the same)
+
+    ====
+
+    Our engines and fio's side by side: do they see the same kernel?
+
+    Usage: diorama agree [OPTIONS]
+
+    Options:
+          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
+
+    Selection:
+          --only-kernel <NAME>  Only this kernel, and the baseline (repeatable)
+
+    Measuring:
+          --fresh      Measure every cell, also those measured before
+          --verify     Measure every cell, and compare with what was measured before: every digit, and
+                       memory
+      -j, --jobs <N>   Virtual machines at once [default: one per core, as far as memory allows]
+          --fail-fast  Stop at the first cell that is not measured, instead of going on with the others
+          --plain      Plain lines instead of progress bars
+          --json       Print the results as JSON
+
+    Inputs:
+          --locked                   Fail when a locked file is gone, instead of taking what the archive
+                                     has now
+          --offline                  Download nothing
+          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+                                     [default: lock]
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
+                                     digits are the same)
+
+    ====
+
     Tables of runs recorded before
 
     Usage: diorama compare [OPTIONS] <RUN>...

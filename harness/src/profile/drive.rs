@@ -31,6 +31,8 @@ const MOVERS: [&str; 13] = [
 /// what was interrupted (arch/x86/entry/entry_64.S, kernel/sched/core.c). Since 5.8 most names of
 /// entries begin alike.
 const ENTRIES: &str = "asm_";
+/// Beginnings of functions that are called, all the same.
+const NO_ENTRIES: [&str; 2] = ["asm_load_gs_index", "asm_call_"];
 const OTHER_ENTRIES: [&str; 16] = [
     "preempt_schedule_thunk",
     "___preempt_schedule",
@@ -97,12 +99,23 @@ pub fn is_mover(frame: &str) -> bool {
 /// The part of a chain since the last interrupt.
 #[must_use]
 pub fn uninterrupted(frames: &[String]) -> &[String] {
-    let is_entry = |frame: &String| {
-        frame != USER && (frame.starts_with(ENTRIES) || OTHER_ENTRIES.contains(&&**frame))
-    };
     let from = frames.iter().rposition(is_entry).map_or(0, |i| i + 1);
     // What stands for the entry itself is of no function's chain.
     &frames[from..]
+}
+
+/// The same with the interrupt itself: the chain of those who really called one another.
+#[must_use]
+pub fn called(frames: &[String]) -> &[String] {
+    let since = frames.len() - uninterrupted(frames).len();
+    let entries = frames[..since].iter().rev().take_while(|f| is_entry(f));
+    &frames[since - entries.count()..]
+}
+
+fn is_entry(frame: &String) -> bool {
+    let called = || NO_ENTRIES.iter().any(|name| frame.starts_with(name));
+    let entry = frame.starts_with(ENTRIES) && !called();
+    frame != USER && (entry || OTHER_ENTRIES.contains(&&**frame))
 }
 
 /// null_blk's function that calls movers without being one.
@@ -163,6 +176,23 @@ mod tests {
             ("null_queue_rq", 8),
         ]);
         assert_eq!(sum, 1 + 2);
+    }
+
+    #[test]
+    fn what_is_called_begins_with_the_innermost_interrupt() {
+        let rest = |chain: &str| {
+            let frames: Vec<String> = chain.split(';').map(str::to_owned).collect();
+            called(&frames).join(";")
+        };
+        assert_eq!(rest("a;b"), "a;b");
+        let irq = "asm_common_interrupt;common_interrupt;asm_call_irq_on_stack;handle_edge_irq";
+        assert_eq!(rest(&format!("a;b;{irq}")), irq);
+        assert_eq!(
+            rest("asm_exc_page_fault;x;asm_sysvec_apic_timer_interrupt"),
+            "asm_sysvec_apic_timer_interrupt"
+        );
+        let switch = "schedule;__switch_to;native_load_gs_index;asm_load_gs_index";
+        assert_eq!(rest(switch), switch);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Where one cell's instructions went, and how that differs from another kernel's (pure).
 
-use super::{Layer, Stacks, USER, drive::Mover};
+use super::{
+    Layer, Stacks, USER,
+    drive::{self, Mover},
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -56,7 +59,7 @@ pub struct FunctionPart {
     pub layer: Layer,
     /// Instructions of its own.
     pub instructions: Pair,
-    /// With everything that it calls, each chain once.
+    /// With everything that it calls, each chain once; without interrupts that struck meanwhile.
     pub with_called: Pair,
 }
 
@@ -92,8 +95,13 @@ impl Explanation {
                     continue;
                 };
                 let n = stack.instructions;
-                booked.entry((layer, name(last))).or_default().add(of, n);
-                let each: HashSet<&str> = stack.frames.iter().map(|f| name(f)).collect();
+                booked
+                    .entry((layer, function(last)))
+                    .or_default()
+                    .add(of, n);
+                // An interrupt was not called by what it struck.
+                let chain = drive::called(&stack.frames).iter();
+                let each: HashSet<&str> = chain.map(|f| function(f)).collect();
                 for function in each {
                     called.entry(function).or_default().add(of, n);
                 }
@@ -112,7 +120,8 @@ impl Explanation {
             functions: Vec::new(),
         };
         let mut layers: BTreeMap<Layer, Vec<FunctionPart>> = BTreeMap::new();
-        let mut merged: BTreeMap<&str, (Pair, Vec<(u64, Layer)>)> = BTreeMap::new();
+        // A function's layers, each with what of it is booked there.
+        let mut merged: BTreeMap<&str, Vec<(Layer, Pair)>> = BTreeMap::new();
         for ((layer, function), instructions) in &booked {
             let with_called = called.get(function).copied().unwrap_or_default();
             layers.entry(*layer).or_default().push(FunctionPart {
@@ -121,19 +130,24 @@ impl Explanation {
                 instructions: *instructions,
                 with_called,
             });
-            let (sum, parts) = merged.entry(function).or_default();
-            sum.add(0, instructions.subject);
-            sum.add(1, instructions.against);
-            parts.push((instructions.subject + instructions.against, *layer));
+            merged
+                .entry(function)
+                .or_default()
+                .push((*layer, *instructions));
         }
-        let functions = merged.into_iter().map(|(function, (sum, parts))| {
+        let functions = merged.into_iter().map(|(function, parts)| {
+            let mut sum = Pair::default();
+            for (_, part) in &parts {
+                sum.add(0, part.subject);
+                sum.add(1, part.against);
+            }
             // Of layers with equal parts the first on an I/O's way.
             let most = parts
                 .iter()
-                .max_by_key(|(n, layer)| (*n, std::cmp::Reverse(*layer)));
+                .max_by_key(|(layer, p)| (p.subject + p.against, std::cmp::Reverse(*layer)));
             FunctionPart {
                 name: function.to_owned(),
-                layer: most.map_or(Layer::Other, |(_, layer)| *layer),
+                layer: most.map_or(Layer::Other, |(layer, _)| *layer),
                 instructions: sum,
                 with_called: called.get(function).copied().unwrap_or_default(),
             }
@@ -227,7 +241,7 @@ fn per_io(instructions: u64, total: Option<&Total>) -> f64 {
 }
 
 /// A function's name without its module: what one kernel has built in is a module in another.
-fn name(frame: &str) -> &str {
+pub(super) fn function(frame: &str) -> &str {
     match frame {
         USER => frame,
         _ => frame.split_once(" [").map_or(frame, |(name, _)| name),

@@ -95,10 +95,8 @@ impl Layer {
         if mover.moves(frames) {
             return Layer::DriveData;
         }
-        // With the interrupt itself.
-        let context = drive::uninterrupted(frames).len() + 1;
-        let context = &frames[frames.len().saturating_sub(context)..];
-        let named = context.iter().rev().find_map(|f| of_function(f));
+        let called = drive::called(frames).iter();
+        let named = called.rev().find_map(|f| of_function(f));
         named.unwrap_or(Layer::Other)
     }
 }
@@ -153,7 +151,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
 const TABLE: [(Layer, &str); 12] = [
     (
         Layer::SyscallEntry,
-        "entry_SYSCALL_64* do_syscall_64 x64_sys_call syscall_* __x64_sys_* __ia32_sys_*
+        "entry_SYSCALL_64* entry_SYSRETQ_* do_syscall_64 x64_sys_call syscall_* __x64_sys_* __ia32_sys_*
          do_fast_syscall_32 exit_to_user_mode_loop prepare_exit_to_usermode",
     ),
     (
@@ -247,7 +245,7 @@ const TABLE: [(Layer, &str); 12] = [
          accumulate_sum trigger_load_balance nohz_* cgroup_rstat_updated account_entity_*
          pv_native_safe_halt ret_from_fork* mm_update_next_owner migrate_task_* complete complete_*
          native_load_tls enter_lazy_tlb choose_new_asid __balance_callbacks*
-         raw_spin_rq_* mm_cid_* mm_get_cid sched_mm_cid_* rseq_* __rseq_* update_entity_lag
+         raw_spin_rq_* asm_load_gs_index mm_cid_* mm_get_cid sched_mm_cid_* rseq_* __rseq_* update_entity_lag
          update_se hrtick_* perf_event_task_tick task_mm_cid_work thread_group_cputime*
          account_process_tick account_system_* account_user_time account_idle_* irqtime_*
          cpu_util* update_irq_load_avg update_rt_rq_load_avg update_dl_rq_load_avg
@@ -268,7 +266,8 @@ const TABLE: [(Layer, &str); 12] = [
          mmap_* __mmap_* do_mmap* unmap_* flush_tlb_* mod_memcg* __mod_memcg* mod_lruvec*
          __mod_lruvec* mod_node_* __mod_node_* mod_zone_* __mod_zone_* zone_* discard_slab
          allocate_slab shuffle_freelist setup_object* alloc_slab_* percpu_counter_add_batch_mm
-         undo_dev_pagemap should_failslab",
+         undo_dev_pagemap should_failslab
+         damon_* kdamond_* pfn_to_online_page",
     ),
     (Layer::Agent, "vdso_*"),
 ];
@@ -410,6 +409,7 @@ mod tests {
         );
         assert_eq!(of_function("block_task"), Some(Layer::Scheduler));
         assert_eq!(of_function("asm_exc_page_fault"), Some(Layer::Memory));
+        assert_eq!(of_function("asm_load_gs_index"), Some(Layer::Scheduler));
     }
 
     #[test]

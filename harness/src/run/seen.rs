@@ -68,7 +68,7 @@ impl Seen {
     /// again, and QEMU counts them once. Absent where the kernel's functions were not known before.
     #[must_use]
     pub fn faults(&self) -> Option<u64> {
-        self.faults_known.then_some(self.dump.exceptions)
+        self.faults_known.then_some(self.dump.stopped)
     }
 
     /// The figures that go into the record.
