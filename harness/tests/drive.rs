@@ -70,7 +70,7 @@ fn every_scheduler_is_the_guests_and_its_module_is_in_no_other_image() {
     }
 }
 
-/// The issue's own case: without a cache a durable write takes what any other does, and that is said.
+/// Without a cache a durable write takes what any other does, and that is said.
 #[test]
 fn without_a_write_cache_durable_writes_carry_a_note() {
     let Some(lab) = Lab::open("without_a_write_cache_durable_writes_carry_a_note") else {
