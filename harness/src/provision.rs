@@ -36,7 +36,7 @@ pub const FIO: &str = "fio";
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 5;
 
 /// A checkout's data: declarations and locks.
 #[derive(Clone, Debug)]

@@ -198,7 +198,9 @@ struct Plugin {
     stopped: u64,
     calls: Calls,
     windows: Vec<Window>,
-    /// Whether windows may be profiled.
+    /// Whether windows are counted.
+    windows_count: bool,
+    /// Whether they may be profiled.
     may_profile: bool,
     /// The window that is open: its count, and whether it is recorded.
     open: Option<(u64, bool)>,
@@ -237,14 +239,20 @@ impl Plugin {
 
     fn marked(&mut self, vcpu: u32, code: u8) {
         match code {
-            COUNT if self.look == Look::Marks => self.change(Look::Count),
+            COUNT => {
+                self.windows_count = true;
+                if self.look == Look::Marks {
+                    self.change(Look::Count);
+                }
+            }
             PROFILE => {
                 self.may_profile = true;
                 if self.profile == Profile::First {
                     self.change(Look::Calls);
                 }
             }
-            OPEN if self.open.is_none() => {
+            // Windows before that mark (fio's first run of one I/O) are nobody's.
+            OPEN if self.open.is_none() && self.windows_count => {
                 let recorded = self.may_profile && self.look == Look::Calls;
                 if recorded {
                     self.calls.record(vcpu as usize, self.counted(vcpu), true);
@@ -448,6 +456,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
             stopped: 0,
             calls: Calls::new(arguments.cpus),
             windows: vec![],
+            windows_count: false,
             may_profile: false,
             open: None,
             out: arguments.out,
