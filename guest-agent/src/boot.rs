@@ -35,10 +35,16 @@ fn mount(kind: &str, target: &str, config: &str) -> Result<()> {
         Ok(()) => Ok(()),
         // Mounted by the kernel (CONFIG_DEVTMPFS_MOUNT).
         Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(()),
-        Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Err(Fail::unsupported(
-            format!("the kernel has no {kind}"),
-            &[config],
-        )),
+        // Without configfs its place in sysfs is missing, too.
+        Err(e)
+            if e.raw_os_error() == Some(libc::ENODEV)
+                || is_missing(&e) && fs::metadata(target).is_err() =>
+        {
+            Err(Fail::unsupported(
+                format!("the kernel has no {kind}"),
+                &[config],
+            ))
+        }
         Err(e) => Err(Fail::os(format_args!("mount {kind} on {target}"), &e)),
     }
 }
