@@ -49,6 +49,74 @@ pub fn marked(bytes: &[u8], mark: u32) -> Option<u8> {
     (disp & !0xff == mark).then_some((disp & 0xff) as u8)
 }
 
+/// Whether what follows an instruction in its block is executed for certain once it is: it works on
+/// registers alone, or, in the kernel, on the stack, and can neither fault nor touch a device.
+/// Instructions that are not known are said not to.
+#[must_use]
+pub fn stays(bytes: &[u8], kernel: bool) -> bool {
+    let mut rest = bytes;
+    while let [0x40..=0x4f | 0x2e | 0x3e | 0x66, more @ ..] = rest {
+        rest = more;
+    }
+    let (known, modrm, more) = match rest {
+        // PUSH, POP of a register; PUSH imm
+        [0x50..=0x5f | 0x68 | 0x6a, ..] => return kernel,
+        // NOP, CBW and CWD in all sizes, MOV imm to a register
+        [0x90 | 0x98 | 0x99 | 0xb0..=0xbf, ..] => return true,
+        // ADD, OR, ADC, SBB, AND, SUB, XOR, CMP of AL/EAX and an immediate; TEST
+        [op @ 0x00..=0x3f, ..] if op & 7 == 4 || op & 7 == 5 => return true,
+        [0xa8 | 0xa9, ..] => return true,
+        // LEA, and the NOP that has an operand: no memory is touched
+        [0x8d, ..] | [0x0f, 0x1f, ..] => return true,
+        // ENDBR64
+        [0xf3, 0x0f, 0x1e, 0xfa] => return true,
+        // BSWAP
+        [0x0f, 0xc8..=0xcf, ..] => return true,
+        [0x0f, op, modrm, more @ ..] => {
+            let known = match op {
+                // CMOVcc, SETcc; SHLD, SHRD; IMUL; MOVZX, MOVSX
+                0x40..=0x4f | 0x90..=0x9f => true,
+                0xa4 | 0xa5 | 0xac | 0xad | 0xaf | 0xb6 | 0xb7 | 0xbe | 0xbf => true,
+                // BT, BTS, BTR, BTC of a register that holds the bits, and the same by immediates
+                0xa3 | 0xab | 0xb3 | 0xbb => *modrm >= 0xc0,
+                0xba => modrm >> 3 & 7 >= 4,
+                _ => false,
+            };
+            (known, *modrm, more)
+        }
+        [op, modrm, more @ ..] => {
+            let reg = modrm >> 3 & 7;
+            let known = match op {
+                // the eight operations on registers and memory; MOVSXD; the same with immediates
+                0x00..=0x3f => op & 7 < 4,
+                0x63 | 0x69 | 0x6b | 0x80 | 0x81 | 0x83 => true,
+                // TEST, XCHG, MOV; shifts
+                0x84..=0x8b | 0xc0 | 0xc1 | 0xd0..=0xd3 => true,
+                // MOV imm; INC and DEC; TEST, NOT, NEG, MUL and IMUL, but not DIV
+                0xc6 | 0xc7 => reg == 0,
+                0xfe | 0xff => reg < 2,
+                0xf6 | 0xf7 => reg < 6,
+                _ => false,
+            };
+            (known, *modrm, more)
+        }
+        _ => return false,
+    };
+    // SIB with RSP as its base, with any displacement.
+    let stack = modrm & 7 == 4
+        && modrm < 0xc0
+        && more.first().is_some_and(|sib| sib & 0x3f == 0x24)
+        && !rex_b(bytes);
+    known && (modrm >= 0xc0 || kernel && stack)
+}
+
+/// Whether a REX prefix makes the base another register.
+fn rex_b(bytes: &[u8]) -> bool {
+    let prefix = |byte: &&u8| matches!(byte, 0x40..=0x4f | 0x2e | 0x3e | 0x66);
+    let last = bytes.iter().take_while(prefix).last();
+    last.is_some_and(|byte| byte & 0xf1 == 0x41)
+}
+
 /// Without REX, CS/DS (as padding and for branch hints), operand-size and REPNE prefixes.
 fn without_prefixes(mut bytes: &[u8]) -> &[u8] {
     while let [0x40..=0x4f | 0x2e | 0x3e | 0x66 | 0xf2 | 0xf3, rest @ ..] = bytes {
@@ -86,6 +154,70 @@ mod tests {
         assert!(switches_stack(&[0x48, 0x8b, 0x66, 0x18]));
         // mov %rsp, 0x1418(%rdi), which saves it
         assert!(!switches_stack(&[0x48, 0x89, 0xa7, 0x18, 0x14, 0, 0]));
+    }
+
+    #[test]
+    fn what_works_on_registers_alone_stays_in_its_block() {
+        // add %rbx,%rax; xor $0x10,%r8d; lea 8(%rdi),%rsi; test %al,%al; movzbl %al,%eax; nopl 0(%rax);
+        // shl $3,%rax; imul %rdx,%rax; cmove %r9,%rax; mov $1,%eax; cmp $5,%eax; neg %rax; bts %rax,%rbx
+        for known in [
+            &[0x48, 0x01, 0xd8][..],
+            &[0x41, 0x83, 0xf0, 0x10],
+            &[0x48, 0x8d, 0x77, 0x08],
+            &[0x84, 0xc0],
+            &[0x0f, 0xb6, 0xc0],
+            &[0x0f, 0x1f, 0x40, 0x00],
+            &[0x48, 0xc1, 0xe0, 0x03],
+            &[0x48, 0x0f, 0xaf, 0xc2],
+            &[0x49, 0x0f, 0x44, 0xc1],
+            &[0xb8, 1, 0, 0, 0],
+            &[0x83, 0xf8, 0x05],
+            &[0x48, 0xf7, 0xd8],
+            &[0x48, 0x0f, 0xab, 0xc3],
+            &[0xf3, 0x0f, 0x1e, 0xfa],
+        ] {
+            assert!(stays(known, false), "{known:x?}");
+        }
+        // mov (%rdi),%rax; lock xadd; rep movsq; div %rcx; pause; rdtsc; wrmsr; hlt; cli; mov %gs:0,%rax;
+        // in; out; syscall; int3; xbegin; bts %rax,(%rbx); mov (%r12),%rax; mov 8(%rsp,%rax),%rax; movaps
+        for unknown in [
+            &[0x48, 0x8b, 0x07][..],
+            &[0xf0, 0x0f, 0xc1, 0x07],
+            &[0xf3, 0x48, 0xa5],
+            &[0x48, 0xf7, 0xf1],
+            &[0xf3, 0x90],
+            &[0x0f, 0x31],
+            &[0x0f, 0x30],
+            &[0xf4],
+            &[0xfa],
+            &[0x65, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0],
+            &[0xec],
+            &[0xee],
+            &[0x0f, 0x05],
+            &[0xcc],
+            &[0xc7, 0xf8, 0, 0, 0, 0],
+            &[0x48, 0x0f, 0xab, 0x03],
+            &[0x49, 0x8b, 0x04, 0x24],
+            &[0x48, 0x8b, 0x44, 0x04, 0x08],
+            &[0x0f, 0x28, 0xc1],
+            &[],
+        ] {
+            assert!(!stays(unknown, true), "{unknown:x?}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_has_a_stack_that_is_there() {
+        // push %rbp; pop %r12; mov 0x10(%rsp),%rax; movl $0,(%rsp); add %rax,0x100(%rsp)
+        for stack in [
+            &[0x55][..],
+            &[0x41, 0x5c],
+            &[0x48, 0x8b, 0x44, 0x24, 0x10],
+            &[0xc7, 0x04, 0x24, 0, 0, 0, 0],
+            &[0x48, 0x01, 0x84, 0x24, 0, 1, 0, 0],
+        ] {
+            assert!(stays(stack, true) && !stays(stack, false), "{stack:x?}");
+        }
     }
 
     #[test]

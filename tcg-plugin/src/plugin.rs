@@ -1,13 +1,13 @@
 //! The part that QEMU loads (include/qemu/qemu-plugin.h of QEMU, API version 3, which 9.1 and
 //! later take).
 //!
-//! Arguments: `out=PATH` of a file that exists, `mark=N`, `profile=all|first|none`, `cpus=N`,
+//! Arguments: `out=PATH` of a file that exists, `mark=N`, `profile=all|first|none`, `windows=N`, `cpus=N`,
 //! `exceptions=ADDRESS[:ADDRESS]..`, the entries of exceptions that are to be counted.
 //!
 //! `profile=all` counts and follows calls from the start, and records every window. Otherwise
 //! nothing but marks is looked for until [`COUNT`]; then instructions are counted, and from
-//! [`PROFILE`] on calls are followed, for one window, if it is `first`. What the guest executes is translated anew
-//! whenever that changes.
+//! [`PROFILE`] on calls are followed, for one window, if it is `first`; behind the last of `windows=N`
+//! nothing is counted any more. What the guest executes is translated anew whenever that changes.
 
 use crate::{
     calls::{Block, Calls, USER_END},
@@ -198,6 +198,8 @@ struct Plugin {
     stopped: u64,
     calls: Calls,
     windows: Vec<Window>,
+    /// How many there will be, if it is known.
+    expected: Option<usize>,
     /// Whether windows are counted.
     windows_count: bool,
     /// Whether they may be profiled.
@@ -271,7 +273,9 @@ impl Plugin {
                     open,
                     close: self.total(),
                 });
-                if profiled && self.profile == Profile::First {
+                if self.expected == Some(self.windows.len()) {
+                    self.change(Look::Marks);
+                } else if profiled && self.profile == Profile::First {
                     self.change(Look::Count);
                 }
             }
@@ -341,15 +345,24 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
         let n = qemu_plugin_tb_n_insns(tb);
         let mut end = End::Other;
         let mut after = pc;
+        // Instructions since the last that was made to count.
+        let mut uncounted = 0;
         for i in 0..n {
             let insn = qemu_plugin_tb_get_insn(tb, i);
             let at = qemu_plugin_insn_vaddr(insn);
             let mut bytes = [0; LONGEST];
             let len = qemu_plugin_insn_data(insn, bytes.as_mut_ptr(), LONGEST).min(LONGEST);
             let bytes = &bytes[..len];
-            if at < USER_END
-                && let Some(code) = decode::marked(bytes, plugin.mark)
-            {
+            let mark = match at < USER_END {
+                true => decode::marked(bytes, plugin.mark),
+                false => None,
+            };
+            if let Some(code) = mark {
+                // Callbacks see the count before their instruction.
+                if uncounted > 0 {
+                    count(insn, plugin.count, uncounted);
+                    uncounted = 0;
+                }
                 let data = usize::from(code) as *mut c_void;
                 qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark, NO_REGS, data);
             }
@@ -359,8 +372,13 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
             if plugin.look == Look::Calls && at >= USER_END && decode::switches_stack(bytes) {
                 qemu_plugin_register_vcpu_mem_cb(insn, on_switch, NO_REGS, READS, ptr::null_mut());
             }
-            // Behind the callbacks: they see the count before their instruction.
-            qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD, plugin.count, 1);
+            uncounted += 1;
+            // Each addition costs as much as an instruction or two, and nobody looks before the
+            // block can be left.
+            if i + 1 == n || !decode::stays(bytes, at >= USER_END) {
+                count(insn, plugin.count, uncounted);
+                uncounted = 0;
+            }
             if i + 1 == n {
                 end = decode::end(at, bytes);
                 after = at + qemu_plugin_insn_size(insn) as u64;
@@ -375,10 +393,17 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
     }
 }
 
+/// Has the execution of an instruction, before it begins, add to the count.
+unsafe fn count(insn: *mut Insn, count: Entry, instructions: u64) {
+    // SAFETY: as the caller promises.
+    unsafe { qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD, count, instructions) };
+}
+
 struct Arguments {
     out: c_int,
     mark: u32,
     profile: Profile,
+    windows: Option<usize>,
     cpus: usize,
     exceptions: Vec<u64>,
 }
@@ -389,6 +414,7 @@ unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Option<Arguments
         out: -1,
         mark: 0,
         profile: Profile::None,
+        windows: None,
         cpus: 1,
         exceptions: vec![],
     };
@@ -408,6 +434,7 @@ unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Option<Arguments
                 let addresses = value.split(':').map(|a| u64::from_str_radix(a, 16));
                 found.exceptions = addresses.collect::<Result<_, _>>().ok()?;
             }
+            "windows" => found.windows = Some(value.parse().ok()?),
             "cpus" => found.cpus = value.parse().ok()?,
             "profile" => {
                 found.profile = match value {
@@ -456,6 +483,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
             stopped: 0,
             calls: Calls::new(arguments.cpus),
             windows: vec![],
+            expected: arguments.windows,
             windows_count: false,
             may_profile: false,
             open: None,

@@ -4,7 +4,7 @@ use super::{
     consoles::{Consoles, Kept},
     event::{REBUILD, RETRY},
     executor::{Booted, Checkpointed, Executor, Watch},
-    seen::Seen,
+    seen::{self, Seen},
     symbols,
 };
 use crate::{
@@ -99,7 +99,9 @@ impl Executor for Qemu {
         cpu: usize,
         watch: Watch,
     ) -> Outcome {
-        let profiling = Profiling::FirstWindow;
+        let profiling = Profiling::FirstWindow {
+            of: seen::windows(&cell.job),
+        };
         match self
             .measure(kernel, cell, from, cpu, profiling, &watch)
             .await
@@ -272,7 +274,7 @@ impl Qemu {
         // Known since the kernel was measured first.
         let known = match profiling {
             Profiling::AllWindows => symbols::known(&self.store, &plan.checkpoint),
-            Profiling::FirstWindow => None,
+            Profiling::FirstWindow { .. } => None,
         };
         let exceptions = known.map_or(vec![], |symbols| symbols.fault_entries());
         let vmm = self.vmm.under(self.plugin.as_ref().map(|path| Plugin {

@@ -6,7 +6,7 @@ use crate::{
     record::{DriveWork, Instructions},
 };
 use diorama_tcg_plugin::format::{Dump, Window};
-use diorama_wire::CellReport;
+use diorama_wire::{CellReport, Job};
 
 /// What was executed in a cell's windows, and what the kernel calls it.
 #[derive(Clone, Debug)]
@@ -76,8 +76,7 @@ impl Seen {
     /// # Errors
     /// When there is not one window for each repetition.
     pub fn instructions(&self, guest: &CellReport) -> Result<Instructions> {
-        // fio's cells begin with a window for what fio costs besides its I/Os.
-        let around = usize::from(guest.fio.is_some());
+        let around = around(guest.fio.is_some());
         let windows = &self.dump.windows;
         if windows.len() != guest.repetitions.len() + around {
             return Err(Error::internal(format!(
@@ -107,6 +106,16 @@ impl Seen {
             }),
         })
     }
+}
+
+/// How many windows a job opens.
+pub(super) fn windows(job: &Job) -> u32 {
+    job.measure.repetitions + around(job.fio.is_some()) as u32
+}
+
+/// fio's cells begin with a window for what fio costs besides its I/Os.
+fn around(fio: bool) -> usize {
+    usize::from(fio)
 }
 
 fn executed(window: &Window) -> u64 {

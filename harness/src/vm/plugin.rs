@@ -15,15 +15,18 @@ use std::{
 pub enum Profiling {
     /// Every window: for an explanation. Slow.
     AllWindows,
-    /// The first window; of the others only the number of instructions. Costs a few percent.
-    FirstWindow,
+    /// The first window; of the others only the number of instructions.
+    FirstWindow {
+        /// How many there are; what comes behind them is not counted, and costs nothing.
+        of: u32,
+    },
 }
 
 impl Profiling {
-    fn word(self) -> &'static str {
+    fn argument(self) -> String {
         match self {
-            Profiling::AllWindows => "all",
-            Profiling::FirstWindow => "first",
+            Profiling::AllWindows => "profile=all".into(),
+            Profiling::FirstWindow { of } => format!("profile=first,windows={of}"),
         }
     }
 }
@@ -44,9 +47,9 @@ impl Plugin {
     pub(super) fn argv(&self, out: RawFd, cpus: u32) -> [OsString; 2] {
         let mut value = option_value(&self.path);
         value.push(format!(
-            ",out={},mark={MARK},profile={},cpus={cpus}",
+            ",out={},mark={MARK},{},cpus={cpus}",
             own_path(out),
-            self.profiling.word()
+            self.profiling.argument()
         ));
         if !self.exceptions.is_empty() {
             let addresses: Vec<String> = self.exceptions.iter().map(|a| format!("{a:x}")).collect();
@@ -109,14 +112,14 @@ mod tests {
     fn what_it_is_told_is_whole() {
         let plugin = Plugin {
             path: "/a,b/plugin.so".into(),
-            profiling: Profiling::FirstWindow,
+            profiling: Profiling::FirstWindow { of: 25 },
             exceptions: vec![0xffff_ffff_8100_0000, 0x10],
         };
         let [flag, value] = plugin.argv(7, 1);
         assert_eq!(flag, "-plugin");
         assert_eq!(
             value,
-            "/a,,b/plugin.so,out=/proc/self/fd/7,mark=1145655040,profile=first,cpus=1,\
+            "/a,,b/plugin.so,out=/proc/self/fd/7,mark=1145655040,profile=first,windows=25,cpus=1,\
              exceptions=ffffffff81000000:10"
         );
     }

@@ -98,7 +98,7 @@ impl Vmm {
         if let How::Host(_) = self.how {
             let tried = Plugin {
                 path: plugin.to_owned(),
-                profiling: Profiling::FirstWindow,
+                profiling: Profiling::AllWindows,
                 exceptions: vec![],
             };
             tried.try_in(self.command())?;
