@@ -190,6 +190,17 @@ fn whisker(svg: &mut Svg, x: f64, high: f64, low: f64) {
     }
 }
 
+/// A ratio that differs from 1.
+fn dot(svg: &mut Svg, at: (f64, f64), color: &str) {
+    svg.circle(at, 4.0, color, "");
+}
+
+/// One that does not.
+fn hollow(svg: &mut Svg, at: (f64, f64), color: &str) {
+    let edge = format!("stroke=\"{color}\" stroke-width=\"1.8\"");
+    svg.circle(at, 3.6, "#ffffff", &edge);
+}
+
 /// Why there is no ratio, in a word.
 fn why(cell: Option<&Cell>) -> &'static str {
     let Some(cell) = cell else {

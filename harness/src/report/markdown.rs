@@ -1,6 +1,6 @@
 //! report.md: a document that stands alone.
 
-use super::{Report, Style, explain, table::Table, tables};
+use super::{Report, Style, table::Table, tables, why};
 use crate::compare::{Claim, Held};
 use crate::text::{self, markdown as escape};
 
@@ -30,13 +30,13 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         out.push(body(&table));
         out.push(list(&table.footnotes));
     }
-    for table in explain::of_a_run(&report.why) {
+    for table in why::of_a_run(&report.why) {
         out.push(format!("## {}", escape(&table.title)));
         out.push(format!("*{}*", escape(&table.caption)));
         out.push(ungrouped(&table));
     }
     if !report.why.is_empty() {
-        out.push(list(&explain::checked(&report.why)));
+        out.push(list(&why::checked(&report.why)));
     }
     out.extend(failures(report));
     out.push("## What was measured".into());

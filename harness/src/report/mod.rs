@@ -22,12 +22,14 @@ mod tables;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use crate::error::Result;
 pub use agreement::{agreement_markdown, agreement_text};
 pub use axis::{Axis, AxisKey};
-pub use explain::{Check, Why, explanation_mail, explanation_markdown, explanation_text};
+pub use explain::{explanation_mail, explanation_markdown, explanation_text};
 pub use model::{FailedCell, Kernel, Report};
+pub use why::{Check, Why};
 
 /// What a report can be rendered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]

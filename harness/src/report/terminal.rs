@@ -1,9 +1,9 @@
 //! The terminal: aligned tables; the ratios and the verdict last, where the eye ends up.
 
 use super::{
-    Report, Style, explain,
+    Report, Style,
     table::{Entry, Row, Table, Tone},
-    tables,
+    tables, why,
 };
 use crate::{
     compare::{Held, Reproduction},
@@ -24,13 +24,13 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     for table in tables::details(report)
         .into_iter()
         .chain(tables::ratios(report))
-        .chain(explain::of_a_run(&report.why))
+        .chain(why::of_a_run(&report.why))
     {
         out.line("", "");
         self::table(&mut out, &table, style.width);
     }
     if !report.why.is_empty() {
-        for line in explain::checked(&report.why) {
+        for line in why::checked(&report.why) {
             out.line(&line, if line.starts_with('!') { LOUD } else { "2" });
         }
     }

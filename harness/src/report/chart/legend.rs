@@ -1,9 +1,7 @@
 //! What the marks mean.
 
 use super::{
-    DASHES, GREY, INK, LABEL, LOUD, RIGHT, WIDTH, color, edge,
-    lines::{dot, hollow},
-    pale, whisker,
+    DASHES, GREY, INK, LABEL, LOUD, RIGHT, WIDTH, color, dot, edge, hollow, pale, whisker,
 };
 use crate::compare::Locked;
 use crate::report::{

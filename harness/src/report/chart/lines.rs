@@ -2,7 +2,7 @@
 
 use super::{
     ALARM, AXIS, DASHES, INK, LABEL, LEFT, LOUD, Marks, PANEL, RIGHT, Scale, TICK, VALUE, WIDTH,
-    color,
+    color, dot, hollow,
     legend::{self, Item, Swatch},
     ratio, subjects, whisker, why,
 };
@@ -237,17 +237,6 @@ impl Lines<'_> {
             write(lowest, false);
         }
     }
-}
-
-/// A ratio that differs from 1.
-pub(super) fn dot(svg: &mut Svg, at: (f64, f64), color: &str) {
-    svg.circle(at, 4.0, color, "");
-}
-
-/// One that does not.
-pub(super) fn hollow(svg: &mut Svg, at: (f64, f64), color: &str) {
-    let edge = format!("stroke=\"{color}\" stroke-width=\"1.8\"");
-    svg.circle(at, 3.6, "#ffffff", &edge);
 }
 
 #[cfg(test)]
