@@ -1,10 +1,10 @@
 //! `diorama repro` and `run`: from a scenario to a run, its reports and a verdict.
 
 use super::{
-    agree,
     args::{Cli, MeasureArgs, SelectArgs},
     colors,
     context::Context,
+    count,
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, prepare},
@@ -16,9 +16,9 @@ use crate::{
     clock,
     compare::Reproduction,
     error::{Error, Exit, Result},
-    files,
+    files::{self, write_atomically},
     plan::Plan,
-    record::{Outcome, RunDir, write_atomically},
+    record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
     run::{
         self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop, Verification,
@@ -51,7 +51,7 @@ pub enum Then {
 #[derive(Default)]
 struct After {
     explained: Option<Explained>,
-    user: Option<agree::User>,
+    user: Option<count::User>,
 }
 
 /// Checkpoints are a cache: the ones used longest ago go first. 24 kernels' worth, in bytes.
@@ -241,7 +241,7 @@ async fn execute(
             }
             Then::CountUser => {
                 let cpu = slots.cpus.first().copied().unwrap_or_default();
-                after.user = Some(agree::count(&plan, &executor, cpu, ui).await?);
+                after.user = Some(count::count(&plan, &executor, cpu, ui).await?);
             }
         }
     }
@@ -297,7 +297,7 @@ fn conclude(
         }
     }
     if let Some(user) = &after.user {
-        agree::show(results, user, &finished.dir, colors(cli.color))?;
+        count::show(results, user, &finished.dir, colors(cli.color))?;
     }
     written.map_err(|e| e.while_(format!("writing the reports of run {}", results.run_id)))?;
     ui.line(&format!(
