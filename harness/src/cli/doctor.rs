@@ -13,7 +13,7 @@ use crate::{
     },
     lock::WhenGone,
     provision::{Project, Provision},
-    store::NoProgress,
+    store::{NoProgress, http},
     vm::{self, Vmm},
 };
 use std::{path::PathBuf, time::Duration};
@@ -30,7 +30,7 @@ pub fn doctor(places: &Places, args: &DoctorArgs) -> Result<Exit> {
         ("cache", context.store.root()),
         ("results", results.as_path()),
     ];
-    let try_archive = (!args.offline).then_some(|| context.sources.reach());
+    let try_archive = (!args.offline).then_some(|| http::reach(&context.sources));
     let probes = Probes::find(
         &directories,
         || try_kvm(&context, &project, &args.qemu),

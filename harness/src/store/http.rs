@@ -102,6 +102,20 @@ pub fn head(sources: &Sources, url: &str) -> Result<Option<u64>, Failure> {
     Ok(length.and_then(|v| v.to_str().ok()?.parse().ok()))
 }
 
+/// Asks the first mirror of Debian's archive for anything at all: its URL, or why it does not
+/// answer.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn reach(sources: &Sources) -> Result<String, String> {
+    let bases = sources.mirrors("debian").map_err(|e| e.to_string())?;
+    let base = bases.first().ok_or("no mirror is configured")?;
+    match head(sources, &format!("{base}/dists/stable/Release")) {
+        Ok(_) => Ok(base.clone()),
+        Err(failure) => Err(format!("{base}: {failure}")),
+    }
+}
+
 fn check(url: &str, status: u16) -> Result<(), Failure> {
     match status {
         200 | 206 => Ok(()),

@@ -1,7 +1,6 @@
 //! Where files come from: mirrors by archive, the snapshot archive, retries, proxy. Read from the
 //! environment in one place, [`Sources::from_env`].
 
-use super::http;
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -114,20 +113,6 @@ impl Sources {
             ))
             .hint("this lock may be of a newer diorama: update diorama, or refresh the lock with `diorama lock`")
         })
-    }
-
-    /// Asks the first mirror of Debian's archive for anything at all: its URL, or why it does not
-    /// answer.
-    ///
-    /// # Errors
-    /// A sentence for a person.
-    pub fn reach(&self) -> std::result::Result<String, String> {
-        let bases = self.mirrors("debian").map_err(|e| e.to_string())?;
-        let base = bases.first().ok_or("no mirror is configured")?;
-        match http::head(self, &format!("{base}/dists/stable/Release")) {
-            Ok(_) => Ok(base.clone()),
-            Err(failure) => Err(format!("{base}: {failure}")),
-        }
     }
 
     /// Base URLs of the snapshot archives, in the order to try them.
