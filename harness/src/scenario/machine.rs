@@ -2,7 +2,7 @@
 
 use super::parse::{RawMeasure, RawModel};
 use super::problems::{At, Place, Problems};
-use super::rules::choice;
+use super::rules::{bounded, check_latency, choice, quantity};
 use super::workload::{footprint, written_ios};
 use super::{Overrides, WorkloadSpec, defaults, write_cache};
 use crate::units::{parse_bandwidth, parse_bytes, parse_nanos, show_bytes, show_nanos};
@@ -22,49 +22,6 @@ const METADATA: u64 = 64 * MIB;
 const MIN_BANDWIDTH_MIB_S: u32 = 7;
 /// CPUs of the largest guest.
 const MAX_SMP: u32 = 8;
-
-/// Reads a quantity, or its default, by one of the functions of [`crate::units`].
-pub(super) fn quantity(
-    text: Option<&At<String>>,
-    default: &str,
-    parse: impl Fn(&str) -> Result<u64, String>,
-    problems: &mut Problems,
-) -> Option<u64> {
-    let Some(text) = text else {
-        return parse(default).ok();
-    };
-    match parse(&text.value) {
-        Ok(value) => Some(value),
-        Err(why) => {
-            let (what, next) = why.split_once("; ").unwrap_or((&why, "correct it"));
-            problems.add(&text.at, what, next);
-            None
-        }
-    }
-}
-
-/// A number within bounds, or its default.
-pub(super) fn bounded(
-    number: Option<&At<u64>>,
-    default: u32,
-    (least, most): (u32, u32),
-    problems: &mut Problems,
-) -> Option<u32> {
-    let Some(number) = number else {
-        return Some(default);
-    };
-    let value = u32::try_from(number.value).ok();
-    let value = value.filter(|value| (least..=most).contains(value));
-    if value.is_none() {
-        let next = if least == most {
-            format!("only {least} is possible")
-        } else {
-            format!("write a number from {least} to {most}")
-        };
-        problems.add(&number.at, format!("is {}", number.value), next);
-    }
-    value
-}
 
 /// Where a value was written, or where its default would have been.
 fn place<T>(value: Option<&At<T>>, key: &str) -> Place {
@@ -148,14 +105,6 @@ pub(super) fn model(
         scheduler: scheduler?.to_owned(),
         write_cache: write_cache?,
     })
-}
-
-/// Whether a time, where one was read, may be a drive's.
-pub(super) fn check_latency(raw: &At<String>, ns: Option<u64>, problems: &mut Problems) {
-    if let Some(0 | 1_000_000_001..) = ns {
-        let next = "write a time from 1ns to 1s";
-        problems.add(&raw.at, "is not a drive's latency", next);
-    }
 }
 
 /// null_blk takes no more queues than the guest has CPUs.

@@ -5,10 +5,13 @@
 
 use super::problems::{At, Place, Problems};
 use super::section::Section;
-use super::workload::raw::{self, RawWorkload};
 use std::cell::RefCell;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+mod workload;
+
+pub(super) use workload::{JobFileText, RawWorkload};
 
 /// The file as written.
 #[derive(Debug, Default)]
@@ -145,7 +148,7 @@ fn scenario(top: &Section<'_, '_>) -> RawScenario {
             .unwrap_or_default(),
         measure: measure(top),
         filesystems: filesystems(top),
-        workloads: raw::workloads(top),
+        workloads: workload::workloads(top),
         expect: expect(top),
     }
 }

@@ -1,9 +1,8 @@
-//! What holds for every key: it is there, a name is a name, a choice is one of its choices (pure).
+//! What holds for every key: it is there, a name is a name, a choice is one of its choices, a number
+//! within its bounds (pure).
 
-use super::{
-    problems::{At, Place, Problems},
-    suggest::next_step,
-};
+use super::problems::{At, Place, Problems};
+use crate::suggest::next_step;
 
 /// What every scenario has, with an example for those that have not.
 pub(super) fn required<'a, T>(
@@ -68,4 +67,55 @@ pub(super) fn choice<T: Copy>(
         problems.add(&word.at, what, next_step(&word.value, kind, &known));
     }
     found.map(|(_, value)| *value)
+}
+
+/// Reads a quantity, or its default, by one of the functions of [`crate::units`].
+pub(super) fn quantity(
+    text: Option<&At<String>>,
+    default: &str,
+    parse: impl Fn(&str) -> Result<u64, String>,
+    problems: &mut Problems,
+) -> Option<u64> {
+    let Some(text) = text else {
+        return parse(default).ok();
+    };
+    match parse(&text.value) {
+        Ok(value) => Some(value),
+        Err(why) => {
+            let (what, next) = why.split_once("; ").unwrap_or((&why, "correct it"));
+            problems.add(&text.at, what, next);
+            None
+        }
+    }
+}
+
+/// A number within bounds, or its default.
+pub(super) fn bounded(
+    number: Option<&At<u64>>,
+    default: u32,
+    (least, most): (u32, u32),
+    problems: &mut Problems,
+) -> Option<u32> {
+    let Some(number) = number else {
+        return Some(default);
+    };
+    let value = u32::try_from(number.value).ok();
+    let value = value.filter(|value| (least..=most).contains(value));
+    if value.is_none() {
+        let next = if least == most {
+            format!("only {least} is possible")
+        } else {
+            format!("write a number from {least} to {most}")
+        };
+        problems.add(&number.at, format!("is {}", number.value), next);
+    }
+    value
+}
+
+/// Whether a time, where one was read, may be a drive's.
+pub(super) fn check_latency(raw: &At<String>, ns: Option<u64>, problems: &mut Problems) {
+    if let Some(0 | 1_000_000_001..) = ns {
+        let next = "write a time from 1ns to 1s";
+        problems.add(&raw.at, "is not a drive's latency", next);
+    }
 }

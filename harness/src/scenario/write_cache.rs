@@ -1,9 +1,11 @@
 //! The model device's volatile write cache (pure).
 
-use super::machine::{check_latency, quantity};
 use super::parse::RawModel;
 use super::problems::{Place, Problems};
-use super::{defaults, rules::choice};
+use super::{
+    defaults,
+    rules::{check_latency, choice, quantity},
+};
 use crate::units::{parse_nanos, show_nanos};
 use diorama_wire::WriteCache;
 

@@ -2,26 +2,15 @@
 
 use super::{job_file, travels, words};
 use crate::scenario::{
-    problems::{At, Place, Problems},
+    parse::{JobFileText, RawWorkload},
+    problems::Problems,
     rules::choice,
-    workload::raw::RawWorkload,
 };
 use crate::units::show_bytes;
 use diorama_wire::{Bound, Fio, ModelDevice, Workload};
 
 /// fio's figures count whole milliseconds: shorter windows are not known to half a percent.
 const SHORTEST_NS: u64 = 200_000_000;
-
-/// A job file that a workload names, and its text or why it cannot be read.
-#[derive(Debug)]
-pub(in crate::scenario) struct JobFileText {
-    /// The path as written.
-    pub(in crate::scenario) path: At<String>,
-    /// What the file holds.
-    pub(in crate::scenario) text: Result<String, String>,
-    /// The workload's other keys.
-    pub(in crate::scenario) beside: Vec<Place>,
-}
 
 /// What `fio = "..."` means.
 pub(in crate::scenario) fn from_file(

@@ -1,9 +1,11 @@
 //! The engine, its queue and its options (pure).
 
-use super::raw::RawWorkload;
 use super::{choice, defaults};
-use crate::scenario::machine::bounded;
-use crate::scenario::problems::{At, Problems};
+use crate::scenario::{
+    parse::RawWorkload,
+    problems::{At, Problems},
+    rules::bounded,
+};
 use diorama_wire::{Batch, Engine, IoUring};
 
 /// The deepest queue.

@@ -1,9 +1,11 @@
 //! The file a workload runs on, and when a repetition ends (pure).
 
-use super::raw::RawWorkload;
 use super::{absent, choice, footprint, quantity};
-use crate::scenario::defaults;
-use crate::scenario::problems::{At, Problems};
+use crate::scenario::{
+    defaults,
+    parse::RawWorkload,
+    problems::{At, Problems},
+};
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
 use diorama_wire::{Bound, Layout, ModelDevice, Rw, Workload};
 

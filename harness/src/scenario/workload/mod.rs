@@ -2,18 +2,16 @@
 
 mod engine;
 mod file;
-pub(super) mod raw;
 #[cfg(test)]
 mod tests;
 
 use super::fio::keys as fio;
-use super::machine::{bounded, quantity};
+use super::parse::RawWorkload;
 use super::problems::{At, Place, Problems};
-use super::rules::{check_name, choice, duplicate, missing};
+use super::rules::{bounded, check_name, choice, duplicate, missing, quantity};
 use super::{WorkloadSpec, defaults};
 use crate::units::{parse_bytes, show_bytes};
 use diorama_wire::{Bound, Fio, Layout, ModelDevice, Rw, Sync, Workload};
-use raw::RawWorkload;
 
 /// Threads of the largest workload.
 const MAX_JOBS: u32 = 64;

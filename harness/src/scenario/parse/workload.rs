@@ -1,42 +1,54 @@
 //! A workload's TOML as written (pure).
 
-use crate::scenario::fio::keys::JobFileText;
-use crate::scenario::problems::{At, Place};
-use crate::scenario::section::Section;
+use crate::scenario::{
+    problems::{At, Place},
+    section::Section,
+};
 
 /// `[workloads.NAME]`
 #[derive(Debug)]
 pub(in crate::scenario) struct RawWorkload {
     pub(in crate::scenario) name: At<String>,
-    pub(super) ioengine: Option<At<String>>,
-    pub(super) rw: Option<At<String>>,
-    pub(super) rwmixread: Option<At<u64>>,
-    pub(super) randseed: Option<At<u64>>,
-    pub(super) bs: Option<At<String>>,
-    pub(super) iodepth: Option<At<u64>>,
-    pub(super) iodepth_batch: Option<At<u64>>,
-    pub(super) complete_min: Option<At<u64>>,
-    pub(super) complete_max: Option<At<u64>>,
-    pub(super) numjobs: Option<At<u64>>,
-    pub(super) size: Option<At<String>>,
-    pub(super) overwrite: Option<At<bool>>,
-    pub(super) fallocate: Option<At<String>>,
-    pub(super) file_append: Option<At<bool>>,
-    pub(super) sync: Option<At<String>>,
-    pub(super) rwf_dsync: Option<At<bool>>,
-    pub(super) fdatasync: Option<At<u64>>,
-    pub(super) fixedbufs: Option<At<bool>>,
-    pub(super) registerfiles: Option<At<bool>>,
-    pub(super) hipri: Option<At<bool>>,
-    pub(super) runtime: Option<At<String>>,
-    pub(super) number_ios: Option<At<u64>>,
+    pub(in crate::scenario) ioengine: Option<At<String>>,
+    pub(in crate::scenario) rw: Option<At<String>>,
+    pub(in crate::scenario) rwmixread: Option<At<u64>>,
+    pub(in crate::scenario) randseed: Option<At<u64>>,
+    pub(in crate::scenario) bs: Option<At<String>>,
+    pub(in crate::scenario) iodepth: Option<At<u64>>,
+    pub(in crate::scenario) iodepth_batch: Option<At<u64>>,
+    pub(in crate::scenario) complete_min: Option<At<u64>>,
+    pub(in crate::scenario) complete_max: Option<At<u64>>,
+    pub(in crate::scenario) numjobs: Option<At<u64>>,
+    pub(in crate::scenario) size: Option<At<String>>,
+    pub(in crate::scenario) overwrite: Option<At<bool>>,
+    pub(in crate::scenario) fallocate: Option<At<String>>,
+    pub(in crate::scenario) file_append: Option<At<bool>>,
+    pub(in crate::scenario) sync: Option<At<String>>,
+    pub(in crate::scenario) rwf_dsync: Option<At<bool>>,
+    pub(in crate::scenario) fdatasync: Option<At<u64>>,
+    pub(in crate::scenario) fixedbufs: Option<At<bool>>,
+    pub(in crate::scenario) registerfiles: Option<At<bool>>,
+    pub(in crate::scenario) hipri: Option<At<bool>>,
+    pub(in crate::scenario) runtime: Option<At<String>>,
+    pub(in crate::scenario) number_ios: Option<At<u64>>,
     pub(in crate::scenario) via: Option<At<String>>,
     pub(in crate::scenario) fio: Option<JobFileText>,
 }
 
+/// A job file that a workload names, and its text or why it cannot be read.
+#[derive(Debug)]
+pub(in crate::scenario) struct JobFileText {
+    /// The path as written.
+    pub(in crate::scenario) path: At<String>,
+    /// What the file holds.
+    pub(in crate::scenario) text: Result<String, String>,
+    /// The workload's other keys.
+    pub(in crate::scenario) beside: Vec<Place>,
+}
+
 impl RawWorkload {
     /// Where a key would have been written.
-    pub(super) fn place(&self, key: &str) -> Place {
+    pub(in crate::scenario) fn place(&self, key: &str) -> Place {
         Place {
             key: format!("{}.{key}", self.name.at.key),
             offset: self.name.at.offset,
@@ -44,7 +56,7 @@ impl RawWorkload {
     }
 
     /// Where a value was written, or would have been.
-    pub(super) fn place_of<T>(&self, value: Option<&At<T>>, key: &str) -> Place {
+    pub(in crate::scenario) fn place_of<T>(&self, value: Option<&At<T>>, key: &str) -> Place {
         value.map_or_else(|| self.place(key), |value| value.at.clone())
     }
 }
