@@ -1,7 +1,7 @@
 //! What the modelled drive needs of a kernel besides null_blk itself. Pure.
 
 use super::needs::{Driver, Missing, Needs};
-use crate::kernel::{Kernel, version};
+use crate::{kernel::Kernel, vocabulary::KernelVersion};
 use diorama_wire::ModelDevice;
 
 const MQ_DEADLINE: Driver = (
@@ -48,7 +48,7 @@ pub fn modules(model: &ModelDevice) -> Vec<&'static str> {
 pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
     let module = kernel.module_set.modules.get("null_blk");
     let has = |name: &str| module.map(|m| m.parameters.iter().any(|p| p == name));
-    let version = kernel.release.as_deref().and_then(version);
+    let version = kernel.release.as_deref().and_then(KernelVersion::of);
     let mut missing = Vec::new();
     let mut add = |what: &str| {
         missing.push(Missing {
@@ -58,7 +58,7 @@ pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
         });
     };
     if needs.polled {
-        let old = || version.is_some_and(|v| v < (5, 19));
+        let old = || version.is_some_and(|v| v < KernelVersion(5, 19));
         if has("poll_queues").map_or_else(old, |has| !has) {
             add("null_blk's poll queues (5.19 and later): polled completion, hipri");
         }
@@ -66,8 +66,11 @@ pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
     let cache = needs.model.as_ref().and_then(|m| m.write_cache);
     if cache.is_some_and(|cache| !cache.fua) {
         // From 6.5 on a cache that a driver does not have cannot be switched on either.
-        let checked = version.is_some_and(|v| v >= (6, 5));
-        let lacks = has("fua").map_or_else(|| version.is_some_and(|v| v < (6, 9)), |has| !has);
+        let checked = version.is_some_and(|v| v >= KernelVersion(6, 5));
+        let lacks = has("fua").map_or_else(
+            || version.is_some_and(|v| v < KernelVersion(6, 9)),
+            |has| !has,
+        );
         if checked && lacks {
             add(
                 "null_blk's attribute fua: a write cache without FUA; [model] fua = true is possible",
@@ -80,7 +83,7 @@ pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::needs::{plan, tests::kernel};
+    use crate::image::loading::{plan, tests::kernel};
     use diorama_wire::WriteCache;
 
     fn model(scheduler: &str, write_cache: Option<WriteCache>) -> ModelDevice {

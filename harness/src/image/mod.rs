@@ -5,7 +5,8 @@ pub mod build;
 pub mod cpio; // pure
 mod drive; // pure
 pub mod fio;
-pub mod needs; // pure
+pub mod loading; // pure
+mod needs; // pure
 pub mod stand_in; // pure
 pub mod strip; // pure
 pub mod sysroot;
@@ -103,7 +104,7 @@ struct Manifest {
 /// # Errors
 /// When an input cannot be read or the output not written.
 pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
-    let plan = needs::plan(&spec.needs, spec.kernel);
+    let plan = loading::plan(&spec.needs, spec.kernel);
     let mut filesystems = spec.needs.filesystems.clone();
     filesystems.sort();
     filesystems.dedup();
@@ -268,7 +269,7 @@ fn wire_module(name: &str) -> Module {
     Module {
         name: name.to_owned(),
         path: guest_path(name),
-        params: needs::parameters(name).to_owned(),
+        params: loading::parameters(name).to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a kernel lacks for a scenario's cells, as far as its configuration tells (pure).
 
 use crate::{
-    image::{Missing, Needs, needs},
+    image::{Missing, Needs, loading},
     kernel::Kernel,
     plan::{Part, Unsupported},
     record::Outcome,
@@ -48,7 +48,7 @@ pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Uns
 
 /// What a kernel certainly lacks.
 fn missing(kernel: &Kernel, needs: &Needs) -> Vec<Missing> {
-    let plan = needs::plan(needs, kernel);
+    let plan = loading::plan(needs, kernel);
     plan.missing.into_iter().filter(|m| m.certain).collect()
 }
 
