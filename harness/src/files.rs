@@ -1,11 +1,12 @@
 //! Reading files that somebody names: regular ones only, and no more than a kind of file may have.
 //! A device, a pipe or a file without end is an error at once, and never memory or patience lost.
+//! And writing one whole, or not at all.
 
-use crate::units::show_bytes;
+use crate::{error, units::show_bytes};
 use rustix::fs::{Mode, OFlags};
 use std::{
     fs::File,
-    io::{Error, ErrorKind, Read as _, Result},
+    io::{Error, ErrorKind, Read as _, Result, Write as _},
     os::unix::fs::FileTypeExt as _,
     path::Path,
 };
@@ -75,6 +76,27 @@ fn too_large(size: u64, limit: u64) -> Error {
             show_bytes(limit)
         ),
     )
+}
+
+/// Writes a file under another name and renames it.
+///
+/// # Errors
+/// When it cannot be written; then nothing of it is left.
+pub fn write_atomically(path: &Path, contents: &[u8]) -> error::Result<()> {
+    let parent = (path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty()))
+    .unwrap_or(Path::new("."));
+    let writing = |e| error::Error::io("writing", path, e);
+    let mut file = tempfile::Builder::new()
+        .prefix(".writing-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(parent)
+        .map_err(writing)?;
+    file.write_all(contents).map_err(writing)?;
+    file.as_file().sync_data().map_err(writing)?;
+    file.persist(path).map_err(|e| writing(e.error))?;
+    Ok(())
 }
 
 #[cfg(test)]

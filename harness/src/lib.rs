@@ -22,6 +22,8 @@ pub mod report; // pure
 pub mod run;
 pub mod scenario; // pure, but for reading the file
 pub mod store;
+pub mod suggest; // pure
 pub mod text; // pure
 pub mod units; // pure
 pub mod vm;
+pub mod vocabulary; // pure

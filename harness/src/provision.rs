@@ -12,13 +12,14 @@ use crate::{
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{Part, Prepared},
     record::KernelRecord,
-    scenario::{KernelRef, KernelSource, Scenario, features::KernelVersion},
+    scenario::{KernelRef, KernelSource, Scenario},
     store::{
         FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
         tree_key,
     },
     vm::{Spec, Vmm},
+    vocabulary::KernelVersion,
 };
 use diorama_wire::{FsKind, StopBy};
 use std::{
@@ -312,11 +313,7 @@ impl Provision<'_> {
             initramfs: None,
             as_locked,
         };
-        let version = ready
-            .release
-            .as_deref()
-            .and_then(kernel::version)
-            .map(|(a, b)| KernelVersion(a, b));
+        let version = ready.release.as_deref().and_then(KernelVersion::of);
 
         let (always, unsupported) = lacking::of(&ready, inputs.scenario);
         let lost = |part: &Part| unsupported.iter().any(|u| u.part == *part);

@@ -12,9 +12,10 @@ use super::{
 use crate::{
     compare::{Verdict, compare},
     error::{Error, Exit, Result},
+    files::write_atomically,
     plan::Plan,
     profile::{Explanation, Side, flame},
-    record::{self, Outcome, Results, write_atomically},
+    record::{self, Outcome, Results},
     report::{self, Check, Style, Why},
     run::{self, CellCache, Explainer, Options, Profiled, Qemu, Stop},
     scenario::{CellKey, Metric},

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Exit, Result},
+    files,
     record::{self, Results},
     report::{self, Format, Report, Style},
 };
@@ -80,7 +81,7 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
                 )),
             );
         }
-        Some(path) => record::write_atomically(path, &bytes)?,
+        Some(path) => files::write_atomically(path, &bytes)?,
     }
     Ok(exit(&report))
 }

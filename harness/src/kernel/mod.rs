@@ -22,6 +22,7 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     files,
+    vocabulary::KernelVersion,
 };
 use local::NearConfig;
 use modules::Collected;
@@ -63,9 +64,6 @@ pub struct Kernel {
     /// Where all of it lies.
     pub dir: PathBuf,
 }
-
-/// The oldest kernel that can be measured.
-pub const OLDEST: (u32, u32) = (5, 4);
 
 const MANIFEST: &str = "kernel.json";
 const MODULES: &str = "modules";
@@ -207,25 +205,17 @@ fn look(bytes: &[u8]) -> Result<Found<'_>> {
                 .hint("give arch/x86/boot/bzImage or vmlinux of an x86-64 build"),
         );
     };
-    if let Some(version) = found.release.as_deref().and_then(version)
-        && version < OLDEST
+    if let Some(version) = found.release.as_deref().and_then(KernelVersion::of)
+        && version < KernelVersion::OLDEST
     {
         return Err(Error::input(format!(
-            "Linux {} is older than {}.{}, the oldest kernel that can be measured",
+            "Linux {} is older than {}, the oldest kernel that can be measured",
             found.release.as_deref().unwrap_or_default(),
-            OLDEST.0,
-            OLDEST.1
+            KernelVersion::OLDEST
         ))
         .hint("choose a newer kernel"));
     }
     Ok(found)
-}
-
-/// Major and minor number of a release: `6.1.0-56-amd64` -> (6, 1).
-#[must_use]
-pub fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn finish(

@@ -168,9 +168,13 @@ fn of_several_kernels_modules_only_its_own_are_taken() {
 
 #[test]
 fn release_numbers_are_compared_as_numbers() {
-    assert_eq!(version("6.12.117+deb13-cloud-amd64"), Some((6, 12)));
-    assert_eq!(version("5.4.0-rc1"), Some((5, 4)));
-    assert!(version("5.10.0") > Some(OLDEST) && version("5.3.18") < Some(OLDEST));
+    let (version, oldest) = (KernelVersion::of, Some(KernelVersion::OLDEST));
+    assert_eq!(
+        version("6.12.117+deb13-cloud-amd64"),
+        Some(KernelVersion(6, 12))
+    );
+    assert_eq!(version("5.4.0-rc1"), Some(KernelVersion(5, 4)));
+    assert!(version("5.10.0") > oldest && version("5.3.18") < oldest);
     assert_eq!(version("x"), None);
     assert!(neighbouring_config(NO_CONFIG, None).is_none());
 }

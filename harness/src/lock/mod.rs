@@ -13,16 +13,17 @@ mod release;
 mod resolve;
 mod version;
 
+pub use crate::vocabulary::LockedFile;
 pub use declare::{Declarations, Kernel, Suite, Tools};
 pub use provide::{Change, Older, Provided, WhenGone, provide, update};
 
 use crate::{
-    digest::Sha256,
     error::{Error, Result},
     files,
+    suggest::closest,
 };
 use serde::{Deserialize, Serialize};
-use std::{io::Write as _, path::Path};
+use std::path::Path;
 
 /// Version of the lock files' format.
 pub const VERSION: u32 = 1;
@@ -50,24 +51,6 @@ pub struct LockEntry {
     /// Its files, sorted by package.
     #[serde(rename = "file")]
     pub files: Vec<LockedFile>,
-}
-
-/// One .deb.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LockedFile {
-    /// Binary package.
-    pub package: String,
-    /// Its version.
-    pub version: String,
-    /// Archive: `debian` or `debian-security`; the mirror's base URL is configuration.
-    pub archive: String,
-    /// Path below the archive's base: `pool/main/...`.
-    pub path: String,
-    /// Size in bytes.
-    pub size: u64,
-    /// Its sha256.
-    pub sha256: Sha256,
 }
 
 impl Default for Lock {
@@ -153,37 +136,17 @@ impl Lock {
         let text = toml::to_string(self)
             .map_err(|e| Error::internal("writing a lock as TOML").because(e))?;
         let head = "# Made by `diorama lock` from the declarations beside it. Do not edit.\n\n";
-        let dir = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let fail = |e| Error::io("writing", path, e);
-        let mut file = tempfile::Builder::new()
-            .prefix(".lock")
-            .tempfile_in(dir)
-            .map_err(fail)?;
-        file.write_all(head.as_bytes()).map_err(fail)?;
-        file.write_all(text.as_bytes()).map_err(fail)?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(path).map_err(|e| fail(e.error))?;
-        Ok(())
+        files::write_atomically(path, format!("{head}{text}").as_bytes())
     }
 }
 
 /// An unknown name, with the closest known one or the list of all.
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let known: Vec<_> = known.collect();
-    let close = known
-        .iter()
-        .filter(|_| name.len() <= 256)
-        .map(|k| (strsim::damerau_levenshtein(k, name), k))
-        .min()
-        .filter(|(distance, k)| *distance <= 2 && *distance < k.chars().count());
+    let close = closest(name, known.iter().copied());
     let error = Error::input(format!("there is no {what} `{name}`"));
     match close {
-        Some((_, close)) => error.hint(format!("did you mean `{close}`?")),
+        Some(close) => error.hint(format!("did you mean `{close}`?")),
         None => error.hint(format!("known: {}", known.join(", "))),
     }
 }
@@ -191,6 +154,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Sha256;
     use std::fs;
 
     fn lock() -> Lock {

@@ -8,6 +8,7 @@ use crate::{
     record::{KernelRecord, Outcome, VmmRecord},
     scenario::{CellKey, Scenario, features},
     vm::Spec,
+    vocabulary::KernelVersion,
 };
 use diorama_wire::{BootFacts, Bound, Filesystem, Job, PROTOCOL, StopBy, Workload};
 use serde::Serialize;
@@ -105,7 +106,7 @@ pub struct Prepared {
     /// What the kernel is.
     pub record: KernelRecord,
     /// Its release as (major, minor), if known: decides the file systems' features.
-    pub version: Option<features::KernelVersion>,
+    pub version: Option<KernelVersion>,
     /// Whether nothing told what the kernel has: no configuration, no modules. What it then turns out
     /// to lack may be in modules that were not given.
     pub blind: bool,
@@ -162,12 +163,12 @@ struct Inputs<'a, T: Serialize> {
 /// The oldest kernel, whose features file systems get. A kernel whose version nobody knows gets
 /// what the oldest supported kernel knows.
 #[must_use]
-pub fn oldest(prepared: &[Prepared]) -> features::KernelVersion {
+pub fn oldest(prepared: &[Prepared]) -> KernelVersion {
     prepared
         .iter()
-        .map(|p| p.version.unwrap_or(features::KernelVersion::OLDEST))
+        .map(|p| p.version.unwrap_or(KernelVersion::OLDEST))
         .min()
-        .unwrap_or(features::KernelVersion::OLDEST)
+        .unwrap_or(KernelVersion::OLDEST)
 }
 
 impl Plan {
@@ -257,7 +258,7 @@ impl KernelPlan {
     fn new(
         scenario: &Scenario,
         prepared: Prepared,
-        oldest: features::KernelVersion,
+        oldest: KernelVersion,
         vmm: &VmmRecord,
     ) -> KernelPlan {
         let identity = prepared

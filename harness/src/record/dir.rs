@@ -143,7 +143,7 @@ impl RunDir {
         if let Some(parent) = path.parent().filter(|parent| *parent != self.path) {
             fs::create_dir_all(parent).map_err(|e| Error::io("creating", parent, e))?;
         }
-        write_atomically(&path, contents)?;
+        files::write_atomically(&path, contents)?;
         Ok(path)
     }
 
@@ -157,24 +157,6 @@ impl RunDir {
         json.push(b'\n');
         self.write(name, &json)
     }
-}
-
-/// Writes a file under another name and renames it.
-///
-/// # Errors
-/// When it cannot be written; then nothing of it is left.
-pub fn write_atomically(path: &Path, contents: &[u8]) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let writing = |e| Error::io("writing", path, e);
-    let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(parent)
-        .map_err(writing)?;
-    file.write_all(contents).map_err(writing)?;
-    file.as_file().sync_data().map_err(writing)?;
-    file.persist(path).map_err(|e| writing(e.error))?;
-    Ok(())
 }
 
 /// Points `latest` at a run, or says why not. A file system without symbolic links goes without, in

@@ -3,8 +3,8 @@
 use super::parse::RawExpect;
 use super::problems::{At, Problems};
 use super::rules::choice;
-use super::suggest::next_step;
 use super::{Expect, Metric};
+use crate::suggest::next_step;
 
 /// Every metric by the word a scenario uses.
 pub const METRICS: &[(&str, Metric)] = &[

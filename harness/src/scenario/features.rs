@@ -8,8 +8,8 @@
 //! Nothing is left to mke2fs.conf or chance.
 
 use super::FilesystemSpec;
+use crate::vocabulary::KernelVersion;
 use diorama_wire::FsKind;
-use std::{fmt, str::FromStr};
 
 /// Where the guest tool set holds mkfs.ext4.
 pub const MKFS_EXT4: &str = "/sbin/mkfs.ext4";
@@ -18,41 +18,6 @@ pub const MKFS_XFS: &str = "/sbin/mkfs.xfs";
 
 /// What UUIDs and hash seeds are made of when nobody says otherwise.
 pub const DEFAULT_SEED: u128 = 0xd10a_3a00_0000_0000_0000_0000_0000_0001;
-
-/// A kernel's version and patch level: 6.12 of `6.12.117+deb12-cloud-amd64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KernelVersion(pub u32, pub u32);
-
-impl KernelVersion {
-    /// The oldest kernel that Diorama supports; to be assumed of one that is not known.
-    pub const OLDEST: KernelVersion = KernelVersion(5, 4);
-}
-
-impl FromStr for KernelVersion {
-    type Err = String;
-
-    /// Reads a release (uname -r) or a plain version.
-    fn from_str(release: &str) -> Result<KernelVersion, String> {
-        let mut numbers = release.splitn(3, '.').map(|part| {
-            let end = part
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(part.len());
-            part[..end].parse().ok()
-        });
-        match (numbers.next().flatten(), numbers.next().flatten()) {
-            (Some(version), Some(patch_level)) => Ok(KernelVersion(version, patch_level)),
-            _ => Err(format!(
-                "`{release}` is not a kernel release; write 6.12 or 6.12.117-amd64"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for KernelVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
-    }
-}
 
 /// ext4 features, on top of none: e2fsprogs 1.47's defaults in Debian, without `resize_inode`,
 /// which reserves blocks for growing. All are known since Linux 3.6 (metadata_csum).
@@ -178,20 +143,6 @@ mod tests {
 
     fn argv(kind: FsKind, mkfs: &[&str], oldest: KernelVersion) -> String {
         mkfs_argv(&spec(kind, mkfs), oldest, DEFAULT_SEED).join(" ")
-    }
-
-    #[test]
-    fn releases_are_read() {
-        assert_eq!(
-            "6.12.117+deb12-cloud-amd64".parse(),
-            Ok(KernelVersion(6, 12))
-        );
-        assert_eq!("7.2".parse(), Ok(KernelVersion(7, 2)));
-        assert_eq!("5.5-rc3".parse(), Ok(KernelVersion(5, 5)));
-        assert!(KernelVersion(5, 4) < KernelVersion(5, 10));
-        for text in ["mine", "6", "6.x", ""] {
-            assert!(text.parse::<KernelVersion>().is_err(), "{text}");
-        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Finding and reading a scenario's file.
 
-use super::{KernelSource, Overrides, Scenario, resolve::resolve_with, suggest::next_step};
+use super::{KernelSource, Overrides, Scenario, resolve::resolve_with};
 use crate::{
     error::{Error, Result},
     files,
+    suggest::next_step,
 };
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 //! What the command line changes about a scenario.
 
-use super::{KernelRef, KernelSource, suggest::next_step};
+use super::{KernelRef, KernelSource};
+use crate::suggest::next_step;
 use std::path::PathBuf;
 
 /// What the command line changes about a scenario. The default changes nothing.

@@ -2,7 +2,6 @@
 
 use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, required};
-use super::suggest::next_step;
 use super::{
     Clock, Device, KernelRef, KernelSource, Lane, LeftOut, Overrides, Scenario, expect,
     filesystems, machine,
@@ -10,6 +9,7 @@ use super::{
     workload,
 };
 use crate::error::Result;
+use crate::suggest::next_step;
 use std::path::Path;
 
 /// Resolves a scenario's text. `origin` names the file in messages, `base_dir` is what relative

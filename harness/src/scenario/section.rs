@@ -1,7 +1,7 @@
 //! Reading one TOML table: every value with its place, every mistake noted (pure).
 
 use super::problems::{At, Place, Problems};
-use super::suggest::next_step;
+use crate::suggest::next_step;
 use std::cell::RefCell;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result},
-    record::write_atomically,
+    files::write_atomically,
 };
 use std::{
     fs::{self, File},

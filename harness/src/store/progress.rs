@@ -1,6 +1,6 @@
 //! How a fetch tells what it is doing.
 
-use crate::lock::LockedFile;
+use crate::vocabulary::LockedFile;
 
 /// Receives the progress of a fetch, from several threads at once. A file that is already in the
 /// store causes no call at all.

@@ -1,7 +1,7 @@
 //! Why a file could not be had from any source, and what follows from that.
 
 use super::http::Failure;
-use crate::{error::Error, lock::LockedFile};
+use crate::{error::Error, vocabulary::LockedFile};
 
 /// Why a file is not in the store.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{
     http::{self, Failure},
     sources::Sources,
 };
-use crate::lock::LockedFile;
+use crate::vocabulary::LockedFile;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! For tests: packages made by hand, and a small HTTP server on the loopback interface.
 
-use crate::{digest::Sha256, lock::LockedFile, store::Sources};
+use crate::{digest::Sha256, store::Sources, vocabulary::LockedFile};
 use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Write},

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     digest::Sha256,
     error::{Error, Result},
-    lock::LockedFile,
+    vocabulary::LockedFile,
 };
 use std::{
     fs::{self, File, Permissions},

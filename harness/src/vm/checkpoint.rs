@@ -15,8 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files,
-    record::write_atomically,
+    files::{self, write_atomically},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Trying KVM: by running a guest to a known point under a deadline, never by looking at the file.
 
 use super::Vmm;
-use crate::host::probe::KvmTrial;
+use crate::vocabulary::KvmTrial;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::{
     fs::File,

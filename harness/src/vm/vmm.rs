@@ -4,8 +4,8 @@ use super::plugin::{Plugin, Profiling};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
-    record::VmmRecord,
     store::hermetic::Hermetic,
+    vocabulary::VmmRecord,
 };
 use std::{
     env,

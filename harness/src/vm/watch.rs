@@ -4,7 +4,7 @@ use super::{
     machine::{CONSOLE_LIMIT, Machine, Stream},
     qmp::Event,
 };
-use crate::{record::Outcome, text};
+use crate::{text, vocabulary::Outcome};
 use diorama_wire::{Phase, Progress};
 use std::{
     os::unix::process::ExitStatusExt as _,

@@ -23,41 +23,22 @@ const FLOORS: [&[&str]; 14] = [
     &["vm"],
     &["kernel"],
     &["store"],
-    &["clock", "files"],
+    &["clock", "files", "vocabulary"],
     &["digest", "pages", "profile", "units"],
     &["error"],
-    &["text"],
-];
-
-/// Imports that do not run downwards yet. Each that goes is to be taken off: the list only shrinks.
-const UPWARDS: &[(&str, &str)] = &[
-    ("store", "lock"),
-    ("store", "record"),
-    ("vm", "host"),
-    ("vm", "record"),
-];
-
-/// Modules of one parent that use each other in a circle, as parent and members. To be dissolved, too.
-const CIRCLES: &[(&str, &[&str])] = &[
-    ("cli", &["agree", "repro"]),
-    ("image", &["drive", "needs"]),
-    ("report", &["explain", "markdown", "terminal"]),
-    ("report::chart", &["legend", "lines"]),
-    (
-        "scenario",
-        &["fio", "machine", "parse", "workload", "write_cache"],
-    ),
-    ("store", &["http", "sources"]),
+    &["suggest", "text"],
 ];
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 12] = [
+const PURE: [&str; 14] = [
     "scenario",
     "profile",
     "plan",
     "compare",
     "report",
+    "vocabulary",
     "digest.rs",
+    "suggest.rs",
     "text.rs",
     "units.rs",
     "vm/spec.rs",
@@ -188,11 +169,7 @@ fn imports_run_downwards_only() {
             }
         }
     }
-    let found: Vec<(&str, &str)> = upwards
-        .keys()
-        .map(|(a, b)| (a.as_str(), b.as_str()))
-        .collect();
-    assert_eq!(found, UPWARDS, "{upwards:#?}");
+    assert!(upwards.is_empty(), "{upwards:#?}");
 }
 
 #[test]
@@ -220,14 +197,7 @@ fn modules_of_one_parent_do_not_use_each_other_in_circles() {
             circles.push((parent.clone(), circle));
         }
     }
-    let expected: Vec<(String, Vec<String>)> = CIRCLES
-        .iter()
-        .map(|(parent, members)| {
-            let members = members.iter().map(|m| (*m).to_owned()).collect();
-            ((*parent).to_owned(), members)
-        })
-        .collect();
-    assert_eq!(circles, expected);
+    assert!(circles.is_empty(), "{circles:#?}");
 }
 
 /// Sets of modules that reach each other.

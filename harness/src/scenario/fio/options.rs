@@ -217,7 +217,7 @@ pub(super) fn refusal(key: &str) -> Option<String> {
     });
     Some(match known {
         Some((_, why)) => (*why).to_owned(),
-        None => match crate::scenario::suggest::closest(key, ALLOWED.iter().copied()) {
+        None => match crate::suggest::closest(key, ALLOWED.iter().copied()) {
             Some(close) => format!("it is not an option that works here; did you mean `{close}`?"),
             None => "it is not among the options that work here".to_owned(),
         },

@@ -1,0 +1,133 @@
+//! What a cell is, and what its figures are of.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// All axes of a cell; its only identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CellKey {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Name of the file system.
+    pub filesystem: String,
+    /// Name of the workload.
+    pub workload: String,
+    /// Device and clock.
+    pub lane: Lane,
+}
+
+impl fmt::Display for CellKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.kernel, self.filesystem, self.workload)
+    }
+}
+
+/// Device and clock. No number is shown without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lane {
+    /// Where the I/O goes.
+    pub device: Device,
+    /// What time is.
+    pub clock: Clock,
+}
+
+impl Lane {
+    /// The exact lane: the model device under the instruction clock.
+    pub const EXACT: Lane = Lane {
+        device: Device::Model,
+        clock: Clock::Instructions,
+    };
+
+    /// Whether equal inputs give equal digits in this lane.
+    #[must_use]
+    pub fn is_exact(self) -> bool {
+        self == Lane::EXACT
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lane = if self.is_exact() {
+            "exact lane"
+        } else {
+            "metal lane"
+        };
+        write!(
+            f,
+            "{lane}: {} device, {} clock",
+            self.device.name(),
+            self.clock.name()
+        )
+    }
+}
+
+/// Where the I/O goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// Memory-backed null_blk inside the guest.
+    Model,
+    /// QEMU's emulated NVMe controller.
+    Nvme,
+    /// A real NVMe controller through vfio-pci.
+    Vfio,
+}
+
+impl Device {
+    /// The word a scenario uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Device::Model => "model",
+            Device::Nvme => "nvme",
+            Device::Vfio => "vfio",
+        }
+    }
+}
+
+/// What time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// QEMU's instruction counter: one instruction, one nanosecond.
+    Instructions,
+    /// The host's clock.
+    Wall,
+}
+
+impl Clock {
+    /// The word a scenario uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Clock::Instructions => "instructions",
+            Clock::Wall => "wall",
+        }
+    }
+}
+
+/// A figure of a cell, with the direction that is better and its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// I/Os per second of the window.
+    Iops,
+    /// Bytes moved in the window, scaled to one second: the mail's TOTAL_IO.
+    TotalIo,
+    /// Instructions per I/O of the span, without the drive model's moving of data.
+    PathLength,
+    /// Context switches per I/O of the span.
+    ContextSwitchesPerIo,
+    /// Interrupts per I/O of the span.
+    InterruptsPerIo,
+    /// Busy CPU nanoseconds per I/O of the span; instructions in the exact lane.
+    BusyPerIo,
+    /// The part of it spent in the engine's own user-space code.
+    UserPerIo,
+    /// The drive model's moving of data, in place of a drive's DMA.
+    DrivePerIo,
+    /// The rest of it: kernel and interrupts.
+    SystemPerIo,
+    /// kworker runs per I/O of the span.
+    KworkerRunsPerIo,
+}

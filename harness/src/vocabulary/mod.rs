@@ -1,0 +1,18 @@
+//! The words that all floors share: which cell, what came of it, which kernel, which file (pure).
+//!
+//! What only one floor knows stays there; what two speak of is here, below both. Upper floors hand
+//! some of it on under their own names: `scenario::Lane`, `record::Outcome`, `lock::LockedFile`.
+
+mod cell;
+mod file;
+mod kernel;
+mod outcome;
+mod trial;
+mod vmm;
+
+pub use cell::{CellKey, Clock, Device, Lane, Metric};
+pub use file::LockedFile;
+pub use kernel::KernelVersion;
+pub use outcome::{DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome};
+pub use trial::{DeviceNode, KvmTrial};
+pub use vmm::VmmRecord;

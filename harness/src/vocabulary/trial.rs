@@ -1,0 +1,46 @@
+//! What came of trying what a machine offers.
+
+use serde::{Deserialize, Serialize};
+
+/// What came of running a guest under KVM to a known point, under a deadline. Looking at
+/// /dev/kvm is not enough: it may open, answer, and then abort QEMU or hang the guest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KvmTrial {
+    /// The guest got there.
+    Works {
+        /// In seconds.
+        after_s: f64,
+    },
+    /// /dev/kvm cannot be opened.
+    NoDevice(DeviceNode),
+    /// QEMU or the guest failed.
+    Failed {
+        /// Its words.
+        why: String,
+    },
+    /// The guest did not get there in time.
+    TimedOut {
+        /// The deadline in seconds.
+        after_s: f64,
+    },
+    /// There was nothing to try it with.
+    NotTried {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// A device node, opened for reading and writing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceNode {
+    /// It opens.
+    Usable,
+    /// It is not there, or nothing is behind it.
+    Absent,
+    /// It is there, for others.
+    Denied,
+    /// Anything else.
+    Failed(String),
+}
