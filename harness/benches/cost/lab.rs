@@ -133,7 +133,7 @@ impl Lab {
 
     /// A kernel's checkpoint, made if there is none.
     pub async fn checkpoint(&self, kernel: &KernelPlan) -> Result<Rc<Checkpoint>> {
-        let quiet = Box::new(|_: &str, _: &str| {});
+        let quiet = Box::new(|_, _: &str| {});
         let made = self.qemu.checkpoint(kernel, self.cpu, quiet).await;
         match made.map_err(|o| ended(&o))? {
             Booted::Saved(checkpoint) => Ok(checkpoint.handle),
@@ -144,7 +144,7 @@ impl Lab {
     /// Profiles a cell: instructions of user space in its windows, and the windows' I/Os.
     pub async fn user(&self, kernel: &KernelPlan, cell: &CellPlan) -> Result<(u64, u64)> {
         let checkpoint = self.checkpoint(kernel).await?;
-        let quiet = Box::new(|_: &str, _: &str| {});
+        let quiet = Box::new(|_, _: &str| {});
         let profiled = self
             .qemu
             .explain(kernel, cell, Some(&checkpoint), self.cpu, quiet);
@@ -219,7 +219,9 @@ pub async fn watch(machine: &mut Machine, goal: Handover) -> Result<Vec<Mark>> {
     };
     let mut watcher = Watcher::new(Deadlines::default());
     watcher
-        .until(machine, goal, true, &mark)
+        .until(machine, goal, true, &|phase, detail| {
+            mark(phase.name(), detail);
+        })
         .await
         .map_err(|o| ended(&o))?;
     mark("end", "");

@@ -35,7 +35,7 @@ pub async fn count(plan: &Plan, qemu: &Qemu, cpu: usize, ui: &Ui) -> Result<User
         ui.line(&format!(
             "{name}: counting what the engines execute in user space"
         ));
-        let quiet = || Box::new(|_: &str, _: &str| {});
+        let quiet = || Box::new(|_, _: &str| {});
         let checkpoint = match qemu.checkpoint(kernel, cpu, quiet()).await {
             Ok(Booted::Saved(checkpoint)) => Some(checkpoint.handle),
             Ok(Booted::NotSaved { .. }) => None,

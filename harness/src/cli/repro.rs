@@ -21,7 +21,8 @@ use crate::{
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
     run::{
-        self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop, Verification,
+        self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop,
+        Verification, Why,
     },
     vm::{Deadlines, vsock::Vsock},
 };
@@ -210,7 +211,7 @@ async fn execute(
                 Outcome::Measured(_) | Outcome::NotRun { .. }
             )
         {
-            Stop::Soon("a cell was not measured (--fail-fast)").raise(&stopper);
+            Stop::Soon(Why::FailFast).raise(&stopper);
         }
     };
     let finished = run::perform(

@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Error, Exit, Result},
-    run::Stop,
+    run::{Stop, Why},
 };
 use std::{
     io::Write as _,
@@ -17,11 +17,6 @@ use tokio::{
     sync::watch,
     time::Instant,
 };
-
-/// Why a run was told to stop, for messages, and the exit code that belongs to it.
-pub const INTERRUPTED: &str = "interrupted (SIGINT)";
-const TERMINATED: &str = "terminated (SIGTERM)";
-const HUNG_UP: &str = "hung up (SIGHUP)";
 
 /// Whether a run listens, and decides what becomes of a signal.
 static RUN_LISTENS: AtomicBool = AtomicBool::new(false);
@@ -56,21 +51,21 @@ pub fn end_the_process() -> Result<()> {
         let mut overdue = None;
         loop {
             let stop = tokio::select! {
-                _ = interrupt.recv() => Stop::Now(INTERRUPTED),
-                _ = terminate.recv() => Stop::Now(TERMINATED),
-                _ = hangup.recv() => Stop::Now(HUNG_UP),
+                _ = interrupt.recv() => Stop::Now(Why::Interrupted),
+                _ = terminate.recv() => Stop::Now(Why::Terminated),
+                _ = hangup.recv() => Stop::Now(Why::HungUp),
                 () = until(overdue) => {
                     // What was measured is on the disk; guests end with this process.
-                    end(Stop::Now(overdue.map_or(INTERRUPTED, |(why, _)| why)));
+                    end(Stop::Now(overdue.map_or(Why::Interrupted, |(why, _)| why)));
                     continue;
                 }
             };
             if !RUN_LISTENS.load(Ordering::SeqCst) {
                 end(stop);
             }
-            interrupts += u32::from(stop == Stop::Now(INTERRUPTED));
+            interrupts += u32::from(stop == Stop::Now(Why::Interrupted));
             if let Stop::Now(why) = stop
-                && (why != INTERRUPTED || interrupts > 1)
+                && (why != Why::Interrupted || interrupts > 1)
                 && overdue.is_none()
             {
                 overdue = Some((why, Instant::now() + PATIENCE));
@@ -85,7 +80,7 @@ pub fn end_the_process() -> Result<()> {
 }
 
 /// Until the deadline; for ever if there is none.
-async fn until(deadline: Option<(&str, Instant)>) {
+async fn until(deadline: Option<(Why, Instant)>) {
     match deadline {
         Some((_, at)) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
@@ -123,11 +118,11 @@ pub fn listen() -> Result<watch::Sender<Stop>> {
         loop {
             let next = tokio::select! {
                 _ = interrupt.recv() => match *sender.borrow() {
-                    Stop::No => Stop::Soon(INTERRUPTED),
-                    Stop::Soon(_) | Stop::Now(_) => Stop::Now(INTERRUPTED),
+                    Stop::No => Stop::Soon(Why::Interrupted),
+                    Stop::Soon(_) | Stop::Now(_) => Stop::Now(Why::Interrupted),
                 },
-                _ = terminate.recv() => Stop::Now(TERMINATED),
-                _ = hangup.recv() => Stop::Now(HUNG_UP),
+                _ = terminate.recv() => Stop::Now(Why::Terminated),
+                _ = hangup.recv() => Stop::Now(Why::HungUp),
             };
             next.raise(&sender);
         }
@@ -139,7 +134,7 @@ pub fn listen() -> Result<watch::Sender<Stop>> {
 #[must_use]
 pub fn exit(stop: Stop) -> Option<Exit> {
     match stop {
-        Stop::Soon(INTERRUPTED) | Stop::Now(INTERRUPTED) => Some(Exit::Interrupted),
+        Stop::Soon(Why::Interrupted) | Stop::Now(Why::Interrupted) => Some(Exit::Interrupted),
         Stop::Now(_) => Some(Exit::Terminated),
         Stop::Soon(_) | Stop::No => None,
     }

@@ -1,11 +1,10 @@
 //! What a person sees while a run goes on: one collapsing line per guest on a terminal, one plain
 //! line per fact elsewhere. Everything goes to standard error; standard output is for results.
 
-use super::signals;
 use crate::{
     lock::LockedFile,
     record::Outcome,
-    run::{Event, Guest},
+    run::{Event, Guest, Running, Why},
     store::FetchProgress,
     text,
     units::show_bytes,
@@ -151,7 +150,10 @@ impl Ui {
                 detail,
             } => {
                 if let Some((bar, _)) = self.guests.get(guest) {
-                    bar.set_message(text::cut(&text::line(&format!("{phase} {detail}"))));
+                    bar.set_message(text::cut(&text::line(&format!(
+                        "{} {detail}",
+                        phase.word()
+                    ))));
                 }
             }
             Event::CheckpointReady {
@@ -233,7 +235,7 @@ impl Ui {
             }
             Event::Stopping { why, guests } => {
                 let mut text = format!("stopping: {why}; {guests}");
-                if *why == signals::INTERRUPTED && !guests.contains("ended") {
+                if (*why, *guests) == (Why::Interrupted, Running::Finish) {
                     text.push_str(" (once more ends them)");
                 }
                 self.line(&text);

@@ -1,7 +1,9 @@
 //! The typed event stream: the record and the terminal are fed by the same values.
 
+use super::stop::{Running, Why};
 use crate::record::{CellResult, MemoryDigests};
-use serde::Serialize;
+use diorama_wire::Phase;
+use serde::{Serialize, Serializer};
 
 /// Something that happened in a run, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,8 +42,8 @@ pub enum Event {
     Progress {
         /// Which one.
         guest: Guest,
-        /// [`diorama_wire::Phase::name`], or a host-side step.
-        phase: String,
+        /// What it does, or what is done with it.
+        phase: Doing,
         /// Detail; may be empty.
         detail: String,
     },
@@ -91,9 +93,9 @@ pub enum Event {
     /// The run was asked to stop.
     Stopping {
         /// By what.
-        why: String,
+        why: Why,
         /// What becomes of the guests that run.
-        guests: &'static str,
+        guests: Running,
     },
     /// The run is over.
     RunFinished {
@@ -104,11 +106,40 @@ pub enum Event {
     },
 }
 
-/// A host-side step in [`Event::Progress`]: something cached was altered and is made anew.
-pub(super) const REBUILD: &str = "rebuild";
+/// What a guest does, or what is done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// The agent is in this phase.
+    Phase(Phase),
+    /// It is started from its kernel's checkpoint.
+    Restore,
+    /// It is kept as its kernel's checkpoint.
+    Save,
+    /// Something cached was altered and is made anew.
+    Rebuild,
+    /// It is tried once more.
+    Retry,
+}
 
-/// A host-side step in [`Event::Progress`]: a guest is tried once more.
-pub(super) const RETRY: &str = "retry";
+impl Doing {
+    /// The word that events and the terminal show.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Doing::Phase(phase) => phase.name(),
+            Doing::Restore => "restore",
+            Doing::Save => "save",
+            Doing::Rebuild => "rebuild",
+            Doing::Retry => "retry",
+        }
+    }
+}
+
+impl Serialize for Doing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
 
 impl Event {
     /// What a reader of the results must know of this event, besides its outcome.
@@ -116,9 +147,9 @@ impl Event {
         match self {
             Event::Progress {
                 guest,
-                phase,
+                phase: Doing::Rebuild | Doing::Retry,
                 detail,
-            } if phase == REBUILD || phase == RETRY => Some(format!("{guest}: {detail}")),
+            } => Some(format!("{guest}: {detail}")),
             Event::CheckpointNotSaved { kernel, why } => Some(format!(
                 "{kernel}: its checkpoint could not be kept, so each of its cells boots by itself; \
                  that takes longer and gives the same digits ({why})"

@@ -1,12 +1,13 @@
 //! The seam between what is to be run and how it is run.
 
+use super::event::Doing;
 use crate::{
     plan::{CellPlan, KernelPlan},
     record::Outcome,
 };
 
-/// Progress of a guest: phase and detail.
-pub type Watch = Box<dyn Fn(&str, &str)>;
+/// Progress of a guest: what it does, and a detail.
+pub type Watch = Box<dyn Fn(Doing, &str)>;
 
 /// A checkpoint as the scheduler sees it.
 #[derive(Clone, Debug, PartialEq)]

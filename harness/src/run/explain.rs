@@ -90,7 +90,7 @@ impl Explainer {
         if let Some(known) = known {
             return Ok((known, true));
         }
-        let quiet = Box::new(|_: &str, _: &str| {});
+        let quiet = Box::new(|_, _: &str| {});
         match self.qemu.cell(kernel, cell, from, cpu, quiet).await {
             Outcome::Measured(measured) => {
                 if let Some(inputs) = &cell.inputs {

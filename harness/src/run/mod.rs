@@ -10,6 +10,7 @@ mod hosts;
 mod qemu;
 mod scheduler;
 mod seen;
+mod stop;
 mod symbols;
 mod verify;
 
@@ -18,13 +19,14 @@ mod tests;
 
 pub use cache::CellCache;
 pub use consoles::Consoles;
-pub use event::{Event, Guest};
+pub use event::{Doing, Event, Guest};
 pub use executor::{Booted, Checkpointed, Executor, Watch};
 pub use explain::{Explainer, Profiled, explain};
 pub use hosts::{Slots, slots};
 pub use qemu::{CHECKPOINTS, Qemu};
-pub use scheduler::{Options, Stop};
+pub use scheduler::Options;
 pub use seen::Seen;
+pub use stop::{Running, Stop, Why};
 pub use verify::Verification;
 
 use crate::{
@@ -328,7 +330,7 @@ impl<'a> Recorder<'a> {
     fn check(&mut self, written: Result<()>) {
         if let Err(error) = written {
             self.failed = Some(error);
-            Stop::Soon("the record cannot be written").raise(self.stop);
+            Stop::Soon(Why::NoRecord).raise(self.stop);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     consoles::{Consoles, Kept},
-    event::{REBUILD, RETRY},
+    event::Doing,
     executor::{Booted, Checkpointed, Executor, Watch},
     seen::{self, Seen},
     symbols,
@@ -19,7 +19,7 @@ use crate::{
         Watcher, blocking, console_tail, memory::GuestRam, vsock::Vsock,
     },
 };
-use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, StopBy};
+use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, Phase, StopBy};
 use serde_json::json;
 use std::{
     path::PathBuf,
@@ -78,7 +78,7 @@ impl Executor for Qemu {
             // One cold boot in several hundred hangs without explanation: one retry, and it shows.
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
-                    RETRY,
+                    Doing::Retry,
                     &format!("no progress in phase `{phase}` for {after_s:.0} s; tried once more"),
                 );
                 self.boot_and_save(name, machine, cpu, &watch).await?
@@ -181,7 +181,7 @@ impl Qemu {
     /// A checkpoint is a cache, and costs one boot: in doubt it goes, with what its guests said of
     /// their kernel.
     async fn doubt(&self, plan: &MachinePlan, text: &str, watch: &Watch) {
-        watch(REBUILD, text);
+        watch(Doing::Rebuild, text);
         for kind in [CHECKPOINTS, symbols::KIND] {
             let (store, key) = (self.store.clone(), plan.checkpoint);
             let forget = move || store.forget(kind, &key);
@@ -204,9 +204,9 @@ impl Qemu {
         let _console = self.keep_console(&format!("boot {name}"), &machine);
         let mut watcher = Watcher::new(self.deadlines);
         watcher
-            .until(&mut machine, Handover::Ready, true, watch)
+            .until(&mut machine, Handover::Ready, true, &phases(watch))
             .await?;
-        watch("save", "");
+        watch(Doing::Save, "");
         let saved = async {
             let memory = digest(&machine).await?;
             let wall_s = began.elapsed().as_secs_f64();
@@ -294,7 +294,7 @@ impl Qemu {
         let saved = match from {
             None => None,
             Some(checkpoint) => {
-                watch("restore", "");
+                watch(Doing::Restore, "");
                 let ram = self.saved_ram(plan, checkpoint, watch).await;
                 ram.map(|ram| (checkpoint, ram))
             }
@@ -317,7 +317,7 @@ impl Qemu {
                 icount = executed(&machine, profiling).await.map(|_| 0);
                 console = self.keep_console(&name, &machine);
                 watcher
-                    .until(&mut machine, Handover::Ready, true, watch)
+                    .until(&mut machine, Handover::Ready, true, &phases(watch))
                     .await?;
                 let memory = digest(&machine)
                     .await
@@ -339,7 +339,7 @@ impl Qemu {
         };
         let stops = plan.stop_by == StopBy::Pvpanic;
         watcher
-            .until(&mut machine, Handover::Done, stops, watch)
+            .until(&mut machine, Handover::Done, stops, &phases(watch))
             .await?;
         let end = if stops {
             let now = executed(&machine, profiling).await;
@@ -355,7 +355,7 @@ impl Qemu {
             icount = None;
             None
         };
-        watch("report", "");
+        watch(Doing::Phase(Phase::Report), "");
         let report = self.report(&mut machine, &mut watcher, stops, plan).await;
         let cpu_s = machine.cpu_seconds();
         // Whole since the guest's last mark, which came before its report.
@@ -389,7 +389,7 @@ impl Qemu {
             None => None,
         };
         for note in self.store.take_notes() {
-            watch(REBUILD, &note);
+            watch(Doing::Rebuild, &note);
         }
         let measured = Measured {
             guest,
@@ -532,6 +532,11 @@ async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
             return;
         }
     }
+}
+
+/// What hands the agent's own phases on.
+fn phases(watch: &Watch) -> impl Fn(Phase, &str) {
+    |phase, detail| watch(Doing::Phase(phase), detail)
 }
 
 async fn go_on(machine: &Machine) -> Step<()> {

@@ -6,6 +6,7 @@
 use super::{
     event::{Event, Guest},
     executor::{Booted, Executor, Watch},
+    stop::{Running, Stop, Why},
 };
 use crate::{
     plan::{Machine, Plan},
@@ -19,36 +20,6 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
-
-/// How far a run has been told to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stop {
-    /// Go on.
-    No,
-    /// Start nothing new; let running guests finish.
-    Soon(&'static str),
-    /// End running guests.
-    Now(&'static str),
-}
-
-impl Stop {
-    /// Tells a run to stop, at least this far. What was asked before stays, with its reason, unless
-    /// this is more urgent: a failing disk must not call a SIGTERM off.
-    pub fn raise(self, sender: &watch::Sender<Stop>) {
-        let urgency = |stop: &Stop| match stop {
-            Stop::No => 0,
-            Stop::Soon(_) => 1,
-            Stop::Now(_) => 2,
-        };
-        sender.send_if_modified(|current| {
-            let more = urgency(&self) > urgency(current);
-            if more {
-                *current = self;
-            }
-            more
-        });
-    }
-}
 
 /// How a plan is run.
 #[derive(Clone, Debug)]
@@ -165,8 +136,8 @@ pub async fn run<E: Executor>(
         tokio::select! {
             biased;
             Some(event) = progressed.recv() => sink(event),
-            changed = stop.changed(), if told < Stop::Now("") => {
-                told = if changed.is_ok() { *stop.borrow() } else { Stop::Now("the harness ended") };
+            changed = stop.changed(), if !matches!(told, Stop::Now(_)) => {
+                told = if changed.is_ok() { *stop.borrow() } else { Stop::Now(Why::HarnessEnded) };
                 announce(told, &mut sink);
                 if let Stop::Now(_) = told {
                     break;
@@ -189,27 +160,22 @@ pub async fn run<E: Executor>(
     // Dropping the set ends the guests that still run: their processes are killed with them.
     running.shutdown().await;
     let why = match told {
-        Stop::No => "it was not finished",
-        Stop::Soon(why) | Stop::Now(why) => why,
+        Stop::No => "it was not finished".to_owned(),
+        Stop::Soon(why) | Stop::Now(why) => why.to_string(),
     };
-    let finished = Outcome::NotRun {
-        why: why.to_owned(),
-    };
+    let finished = Outcome::NotRun { why };
     for (kernel, cell) in waiting {
         finish(&plan, kernel, cell, finished.clone(), &mut sink);
     }
 }
 
 fn announce(told: Stop, sink: &mut impl FnMut(Event)) {
-    if let Stop::Soon(why) | Stop::Now(why) = told {
-        sink(Event::Stopping {
-            why: why.to_owned(),
-            guests: match told {
-                Stop::Now(_) => "running guests are ended",
-                _ => "running guests may finish",
-            },
-        });
-    }
+    let (why, guests) = match told {
+        Stop::No => return,
+        Stop::Soon(why) => (why, Running::Finish),
+        Stop::Now(why) => (why, Running::End),
+    };
+    sink(Event::Stopping { why, guests });
 }
 
 fn kernel_of(task: Task) -> usize {
@@ -238,11 +204,11 @@ fn next<C>(
 }
 
 fn watcher(guest: Guest, to: mpsc::UnboundedSender<Event>) -> Watch {
-    Box::new(move |phase, detail| {
+    Box::new(move |doing, detail| {
         // Nobody listens any more only when the run is being torn down.
         let _ = to.send(Event::Progress {
             guest: guest.clone(),
-            phase: phase.to_owned(),
+            phase: doing,
             detail: detail.to_owned(),
         });
     })

@@ -25,7 +25,7 @@ enum Act {
     /// Never ends.
     Hang,
     /// Works, after saying this of itself.
-    Say(&'static str, &'static str),
+    Say(Doing, &'static str),
     /// Works, after the run directory went away.
     Vanish,
     /// Boots, but its checkpoint cannot be kept.
@@ -49,7 +49,7 @@ impl Scripted {
             Some(Act::Fail(outcome)) => return Err(outcome),
             Some(Act::Stop(stop)) => stop.raise(&self.stop),
             Some(Act::Hang) => std::future::pending().await,
-            Some(Act::Say(phase, detail)) => watch(phase, detail),
+            Some(Act::Say(doing, detail)) => watch(doing, detail),
             Some(Act::NotSaved(_)) => {}
             Some(Act::Vanish) => std::fs::remove_dir_all(&self.results).expect("removed"),
         }
@@ -274,7 +274,7 @@ fn tell(events: &[Event]) -> String {
         Event::RunFinished { measured, cells } => format!("run-finished: {measured} of {cells}"),
         Event::Note { text } => format!("note {text}"),
         Event::Stopping { why, guests } => format!("stopping: {why}; {guests}"),
-        Event::Progress { guest, phase, .. } => format!("progress {guest} {phase}"),
+        Event::Progress { guest, phase, .. } => format!("progress {guest} {}", phase.word()),
         Event::CellVerified {
             cell, differences, ..
         } => format!("verified {cell}: {differences:?}"),
@@ -364,16 +364,16 @@ fn a_failed_cell_costs_no_others() {
 #[test]
 fn stop_soon_lets_the_guest_finish_and_the_next_run_measures_only_the_rest() {
     let mut stage = Stage::new();
-    let stop = Act::Stop(Stop::Soon("asked to"));
+    let stop = Act::Stop(Stop::Soon(Why::Interrupted));
     let seen = stage.run(&[("6.12/ext4/read-4k", stop)], Known::Use);
     let finished = seen.finished.unwrap();
     insta::assert_snapshot!(words(&on_disk(&finished)), @r"
     6.12/ext4/read-4k: measured
-    6.12/ext4/write-4k: not run asked to
-    7.2/ext4/read-4k: not run asked to
-    7.2/ext4/write-4k: not run asked to
+    6.12/ext4/write-4k: not run interrupted (SIGINT)
+    7.2/ext4/read-4k: not run interrupted (SIGINT)
+    7.2/ext4/write-4k: not run interrupted (SIGINT)
     ");
-    assert_eq!(finished.stopped, Stop::Soon("asked to"));
+    assert_eq!(finished.stopped, Stop::Soon(Why::Interrupted));
     assert_eq!(completed(&seen.events).len(), 4, "each cell is told of");
 
     let resumed = stage.run(&[], Known::Use);
@@ -386,17 +386,17 @@ fn stop_soon_lets_the_guest_finish_and_the_next_run_measures_only_the_rest() {
 #[test]
 fn stop_now_ends_a_guest_that_hangs() {
     let acts = [
-        ("6.12/ext4/read-4k", Act::Stop(Stop::Now("terminated"))),
+        ("6.12/ext4/read-4k", Act::Stop(Stop::Now(Why::Terminated))),
         ("6.12/ext4/write-4k", Act::Hang),
     ];
     let mut stage = Stage::new();
     let seen = stage.run(&acts, Known::Use);
     let finished = seen.finished.unwrap();
-    assert_eq!(finished.stopped, Stop::Now("terminated"));
+    assert_eq!(finished.stopped, Stop::Now(Why::Terminated));
     assert_eq!(on_disk(&finished), finished.results);
     let events = tell(&seen.events);
     assert!(
-        events.contains("stopping: terminated; running guests are ended"),
+        events.contains("stopping: terminated (SIGTERM); running guests are ended"),
         "{events}"
     );
     assert_eq!(completed(&seen.events).len(), 4);
@@ -414,7 +414,7 @@ fn a_stop_before_the_first_guest_is_not_missed() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    Stop::Soon("early").raise(&stage.script.stop);
+    Stop::Soon(Why::HungUp).raise(&stage.script.stop);
     let mut events = Vec::new();
     tokio::task::LocalSet::new().block_on(
         &runtime,
@@ -434,9 +434,9 @@ fn a_stop_before_the_first_guest_is_not_missed() {
 #[test]
 fn a_stop_is_never_called_off_by_a_lesser_one() {
     let (sender, _) = watch::channel(Stop::No);
-    Stop::Now("terminated").raise(&sender);
-    Stop::Soon("the record cannot be written").raise(&sender);
-    assert_eq!(*sender.borrow(), Stop::Now("terminated"));
+    Stop::Now(Why::Terminated).raise(&sender);
+    Stop::Soon(Why::NoRecord).raise(&sender);
+    assert_eq!(*sender.borrow(), Stop::Now(Why::Terminated));
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn a_record_that_cannot_be_written_stops_the_run_and_loses_no_cell() {
 
 #[test]
 fn a_retry_is_noted_in_the_record() {
-    let acts = [("boot 7.2", Act::Say(event::RETRY, "no progress for 180 s"))];
+    let acts = [("boot 7.2", Act::Say(Doing::Retry, "no progress for 180 s"))];
     let mut stage = Stage::new();
     let finished = stage.run(&acts, Known::Use).finished.unwrap();
     assert_eq!(

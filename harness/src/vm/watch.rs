@@ -89,7 +89,8 @@ pub struct Watcher {
     last: Option<Progress>,
     /// Handovers that the agent has announced so far.
     passed: Vec<Progress>,
-    phase: &'static str,
+    /// The phase last entered; none until the agent has spoken.
+    phase: Option<Phase>,
     /// The phase last entered for the first time, its number if it has one, and when that was.
     reached: Option<(Phase, u64)>,
     entered: Instant,
@@ -112,7 +113,7 @@ impl Watcher {
             partial: [Vec::new(), Vec::new()],
             last: None,
             passed: Vec::new(),
-            phase: "boot",
+            phase: None,
             reached: None,
             entered: Instant::now(),
             since: Instant::now(),
@@ -140,7 +141,7 @@ impl Watcher {
         machine: &mut Machine,
         goal: Handover,
         stops: bool,
-        tell: &dyn Fn(&str, &str),
+        tell: &dyn Fn(Phase, &str),
     ) -> Result<(), Outcome> {
         self.since = Instant::now();
         self.entered = self.since;
@@ -164,7 +165,7 @@ impl Watcher {
                     machine,
                     format!(
                         "the guest stopped in phase `{}` instead of going on",
-                        self.phase
+                        self.phase_name()
                     ),
                 ));
             }
@@ -184,7 +185,7 @@ impl Watcher {
     }
 
     /// Reads on without waiting, for phases in which something else is awaited.
-    pub fn read_lines(&mut self, machine: &Machine, tell: &dyn Fn(&str, &str)) {
+    pub fn read_lines(&mut self, machine: &Machine, tell: &dyn Fn(Phase, &str)) {
         for (i, stream) in [&machine.progress, &machine.console]
             .into_iter()
             .enumerate()
@@ -195,7 +196,7 @@ impl Watcher {
         }
     }
 
-    fn line(&mut self, line: &str, tell: &dyn Fn(&str, &str)) {
+    fn line(&mut self, line: &str, tell: &dyn Fn(Phase, &str)) {
         if panic_message(line).is_some() {
             self.panicked.get_or_insert_with(Instant::now);
         }
@@ -206,9 +207,9 @@ impl Watcher {
         if let Progress::At(phase, detail) = &progress {
             if self.told < TOLD {
                 self.told += 1;
-                tell(phase.name(), &text::cut(detail));
+                tell(*phase, &text::cut(detail));
             }
-            self.phase = phase.name();
+            self.phase = Some(*phase);
             // Phases come in order, and repetitions count upwards: whatever else is said is no
             // reason to wait longer.
             let at = (*phase, leading_number(detail).min(self.repetitions));
@@ -222,6 +223,10 @@ impl Watcher {
             self.passed.push(progress.clone());
         }
         self.last = Some(progress);
+    }
+
+    fn phase_name(&self) -> &'static str {
+        self.phase.map_or("boot", Phase::name)
     }
 
     /// What comes of an agent that gave up without being able to report.
@@ -268,13 +273,13 @@ impl Watcher {
                 return Some(outcome);
             }
         }
-        let after = if self.phase == "boot" {
+        let after = if self.phase.is_none() {
             self.deadlines.boot
         } else {
             self.deadlines.phase
         };
         late(self.since.elapsed(), self.entered.elapsed(), after).map(|after| Outcome::TimedOut {
-            phase: self.phase.to_owned(),
+            phase: self.phase_name().to_owned(),
             after_s: after.as_secs_f64(),
             console: console_tail(machine),
         })
@@ -286,13 +291,13 @@ impl Watcher {
         let text = machine.console.text();
         let message = text.lines().rev().find_map(panic_message)?;
         Some(match lacking(message) {
-            Some(option) if self.phase == "boot" => Outcome::Unsupported {
+            Some(option) if self.phase.is_none() => Outcome::Unsupported {
                 why: format!("the kernel does not start the agent: {message}"),
                 config: vec![option.to_owned()],
             },
             _ => fault(
                 machine,
-                format!("kernel panic in phase `{}`: {message}", self.phase),
+                format!("kernel panic in phase `{}`: {message}", self.phase_name()),
             ),
         })
     }
@@ -303,7 +308,7 @@ impl Watcher {
         &mut self,
         machine: &mut Machine,
         last: Option<Event>,
-        tell: &dyn Fn(&str, &str),
+        tell: &dyn Fn(Phase, &str),
     ) -> Outcome {
         let last = last.filter(is_end).or_else(|| {
             let heard = std::iter::from_fn(|| machine.events.try_next());
@@ -323,12 +328,17 @@ impl Watcher {
             return outcome;
         }
         if last.as_ref().is_some_and(by_guest) {
-            let why = format!("the guest ended by itself in phase `{}`", self.phase);
+            let why = format!("the guest ended by itself in phase `{}`", self.phase_name());
             return fault(machine, why);
         }
         Outcome::HarnessFailed {
             stage: "running the guest".to_owned(),
-            why: not_by_guest(self.phase, status, last.as_ref(), &machine.said_last()),
+            why: not_by_guest(
+                self.phase_name(),
+                status,
+                last.as_ref(),
+                &machine.said_last(),
+            ),
         }
     }
 }
@@ -513,7 +523,9 @@ mod tests {
     fn progress_without_end_is_neither_told_nor_waited_for_without_end() {
         let mut watcher = watcher();
         let told = std::cell::RefCell::new(Vec::new());
-        let tell = |phase: &str, detail: &str| told.borrow_mut().push(format!("{phase} {detail}"));
+        let tell = |phase: Phase, detail: &str| {
+            told.borrow_mut().push(format!("{} {detail}", phase.name()));
+        };
         watcher.line("@measure 1", &tell);
         let first = watcher.entered;
         std::thread::sleep(Duration::from_millis(2));
