@@ -8,7 +8,7 @@ use super::{
     manifest::{Doubt, MANIFEST, Manifest},
     marker::{BUILDING, REMOVING, real_directory},
     removal::remove_tree,
-    sync_dir, touch,
+    sync, touch,
 };
 use crate::{
     digest::Sha256,
@@ -32,6 +32,9 @@ pub(super) const KINDS: [&str; 7] = [
     "symbols",
     "cell",
 ];
+
+/// So many files and directories are flushed one by one.
+const FEW: usize = 16;
 
 /// A derived directory that was checked. While this is held, nobody clears it away.
 #[derive(Clone, Debug)]
@@ -319,7 +322,7 @@ impl Store {
         let built = build(&building)
             .and_then(|()| Manifest::write(&building, kind, key))
             .and_then(|manifest| {
-                flush(&building)?;
+                flush(&building, &manifest)?;
                 let path = building.join(MANIFEST);
                 let lease = Lease::take(&path).map_err(|e| Error::io("locking", &path, e))?;
                 Ok((manifest, lease))
@@ -335,7 +338,7 @@ impl Store {
         let path = parent.join(key.to_string());
         let doomed = set_aside(&path)?;
         fs::rename(&building, &path).map_err(|e| Error::io("renaming", &building, e))?;
-        sync_dir(&parent)?;
+        sync(&parent)?;
         remove_tree(&doomed)?;
         Ok(Derived {
             path,
@@ -361,11 +364,20 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Flushes everything below a directory: one syncfs(2) instead of an fsync for each of some
-/// thousand files.
-fn flush(dir: &Path) -> Result<()> {
-    let handle = File::open(dir).map_err(|e| Error::io("flushing", dir, e))?;
-    rustix::fs::syncfs(&handle).map_err(|e| Error::io("flushing", dir, e.into()))
+/// Flushes everything below a directory. Few files (a measured cell's, a checkpoint's) are flushed by
+/// themselves: syncfs(2) would wait for all that anybody is writing on that file system. Some thousand
+/// would take longer so.
+fn flush(dir: &Path, manifest: &Manifest) -> Result<()> {
+    let failed = |e| Error::io("flushing", dir, e);
+    let Some(few) = manifest.at_most(FEW) else {
+        let handle = File::open(dir).map_err(failed)?;
+        return rustix::fs::syncfs(&handle).map_err(|e| failed(e.into()));
+    };
+    for path in few {
+        sync(&dir.join(path))?;
+    }
+    sync(&dir.join(MANIFEST))?;
+    sync(dir)
 }
 
 #[cfg(test)]

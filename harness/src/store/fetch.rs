@@ -7,7 +7,7 @@ use super::{
     lease::Lease,
     partial::Partial,
     reasons::{Missing, Reasons},
-    snapshot, sync_dir, touch,
+    snapshot, sync, touch,
 };
 use crate::{
     digest::Sha256,
@@ -214,7 +214,7 @@ impl Store {
             .and_then(|()| File::open(&from)?.sync_all())
             .map_err(|e| Error::io("flushing", &from, e))?;
         fs::rename(&from, &to).map_err(|e| Error::io("renaming", &from, e))?;
-        sync_dir(&self.root().join("files"))
+        sync(&self.root().join("files"))
     }
 
     /// Completes `partial/<sha256>` from the first source that can.

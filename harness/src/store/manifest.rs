@@ -144,6 +144,12 @@ impl Manifest {
         }
     }
 
+    /// The files and directories below the directory, without links, if there are so few.
+    pub fn at_most(&self, few: usize) -> Option<impl Iterator<Item = &str>> {
+        let items = (self.items.iter()).filter(|(_, item)| !matches!(item, Item::Link(_)));
+        (self.items.len() <= few).then(|| items.map(|(path, _)| path.as_str()))
+    }
+
     /// Compares one file below the directory.
     pub fn check_file(&self, dir: &Path, path: &str) -> Result<(), Doubt> {
         let Some(Item::File(made)) = self.items.get(path) else {

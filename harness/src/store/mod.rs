@@ -184,11 +184,11 @@ impl Store {
     }
 }
 
-/// Makes a rename in a directory durable.
-fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|d| d.sync_all())
-        .map_err(|e| Error::io("flushing", dir, e))
+/// Makes a file, or the renames in a directory, durable.
+fn sync(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|e| Error::io("flushing", path, e))
 }
 
 /// Marks a file or directory as just used, for [`Store::shrink`]. Best effort: the entry may be
