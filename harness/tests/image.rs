@@ -10,7 +10,7 @@ use diorama::{
     image::{
         Needs,
         build::{self, Build},
-        needs,
+        loading,
         strip::strip,
         sysroot,
     },
@@ -38,7 +38,7 @@ fn real_kernels_keep_every_relocation() {
             smp: 1,
             ..Needs::default()
         };
-        let plan = needs::plan(&needs, &kernel);
+        let plan = loading::plan(&needs, &kernel);
         assert_eq!(plan.missing, []);
         let modules = kernel.modules.as_deref().expect("modules");
         assert!(plan.early.iter().any(|module| module == "xfs"));

@@ -5,10 +5,10 @@ use crate::{
     compare::{agreement, compare},
     error::{Error, Exit, Result},
     files::write_atomically,
-    plan::{CellPlan, Plan},
+    plan::CellPlan,
     record::{Outcome, Results},
     report::{self, Style},
-    run::{Booted, Executor as _, Qemu},
+    run::{Booted, Executor as _, Qemu, Session},
     scenario::in_fios_words,
 };
 use diorama_wire::Bound;
@@ -25,7 +25,9 @@ pub type User = agreement::Instructions;
 ///
 /// # Errors
 /// When a guest does not get to its end.
-pub async fn count(plan: &Plan, qemu: &Qemu, cpu: usize, ui: &Ui) -> Result<User> {
+pub async fn count(session: &Session<Qemu>, ui: &Ui) -> Result<User> {
+    let (plan, qemu) = (&session.plan, &session.executor);
+    let cpu = session.options.cpus.first().copied().unwrap_or_default();
     let mut found = User::new();
     let Some(filesystem) = plan.scenario.filesystems.first() else {
         return Ok(found);

@@ -17,7 +17,7 @@ use crate::{
     profile::{Explanation, Side, flame},
     record::{self, Outcome, Results},
     report::{self, Check, Style, Why},
-    run::{self, CellCache, Explainer, Options, Profiled, Qemu, Stop},
+    run::{self, CellCache, Options, Profiled, Qemu, Session},
     scenario::{CellKey, Metric},
     vm::{Deadlines, vsock::Vsock},
 };
@@ -27,7 +27,6 @@ use std::{
     path::{Path, PathBuf},
     rc::Rc,
 };
-use tokio::sync::watch;
 
 /// Functions that a document shows.
 const IN_DOCUMENTS: usize = 40;
@@ -100,17 +99,15 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
     let local = tokio::task::LocalSet::new();
     let (explained, stopped) = local.block_on(&runtime, async {
         let stop = signals::listen()?;
-        let explained = explain_cells(
-            &Rc::new(plan),
-            &wanted,
-            qemu,
-            &CellCache::new(context.store.clone()),
-            &options,
-            &stop,
-            &mut ui,
-        )
-        .await;
-        let stopped = *stop.borrow();
+        let session = Session {
+            plan: Rc::new(plan),
+            executor: qemu,
+            cache: CellCache::new(context.store.clone()),
+            options,
+            stop,
+        };
+        let explained = explain_cells(&session, &wanted, &mut ui).await;
+        let stopped = *session.stop.borrow();
         Ok::<_, Error>((explained, stopped))
     })?;
     drop(local);
@@ -308,15 +305,8 @@ pub fn wanted(results: &Results, plan: &Plan) -> Vec<Wanted> {
 }
 
 /// Profiles the cells and holds each against its other kernel's.
-pub async fn explain_cells(
-    plan: &Rc<Plan>,
-    wanted: &[Wanted],
-    qemu: Rc<Qemu>,
-    cache: &CellCache,
-    options: &Options,
-    stop: &watch::Sender<Stop>,
-    ui: &mut Ui,
-) -> Explained {
+pub async fn explain_cells(session: &Session<Qemu>, wanted: &[Wanted], ui: &mut Ui) -> Explained {
+    let plan = &session.plan;
     let mut cells: Vec<(usize, usize)> = wanted
         .iter()
         .flat_map(|w| [Some(w.subject), w.against])
@@ -325,9 +315,8 @@ pub async fn explain_cells(
     cells.sort_unstable();
     cells.dedup();
     ui.expect(cells.len());
-    let explainer = Explainer::new(qemu, cache.clone());
     let mut listen = |event: &run::Event| ui.event(event);
-    let (profiled, failed) = run::explain(plan, cells, explainer, options, stop, &mut listen).await;
+    let (profiled, failed) = session.explain(cells, &mut listen).await;
     let of = |(k, c): (usize, usize)| profiled.get(&plan.kernels[k].cells[c].key.to_string());
     let whys = wanted.iter().filter_map(|w| {
         let subject = of(w.subject)?;

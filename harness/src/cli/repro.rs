@@ -21,7 +21,7 @@ use crate::{
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
     run::{
-        self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Slots, Stop,
+        self, CellCache, Consoles, Event, Finished, Known, Options, Order, Qemu, Session, Stop,
         Verification, Why,
     },
     vm::{Deadlines, vsock::Vsock},
@@ -130,17 +130,16 @@ pub fn repro(
         consoles: Some(Consoles::in_run(dir.path())),
     });
     drop(entered);
+    let order = Order { dir, known, notes };
     let local = tokio::task::LocalSet::new();
     let (finished, after) = local.block_on(
         &runtime,
         execute(
             &context,
             Rc::new(plan),
-            (executor, known),
-            dir,
-            notes,
-            measure,
-            &slots,
+            executor,
+            order,
+            (measure, slots.cpus),
             then,
             &mut ui,
         ),
@@ -180,28 +179,30 @@ fn say_settled(ui: &Ui, plan: &Plan) {
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call site")]
+/// Measures into the run directory, and does what follows with the same session.
 async fn execute(
     context: &Context,
     plan: Rc<Plan>,
-    (executor, known): (Rc<Qemu>, Known),
-    dir: RunDir,
-    notes: Vec<String>,
-    measure: &MeasureArgs,
-    slots: &Slots,
+    executor: Rc<Qemu>,
+    order: Order,
+    (measure, cpus): (&MeasureArgs, Vec<usize>),
     then: Then,
     ui: &mut Ui,
 ) -> Result<(Finished, After)> {
-    let stop = signals::listen()?;
     let timings = context.store.root().join("timings.json");
-    let options = Options {
-        cpus: slots.cpus.clone(),
-        checkpoints: !measure.inputs.no_checkpoint,
-        expected_s: read_timings(&timings),
+    let session = Session {
+        plan,
+        executor,
+        cache: CellCache::new(context.store.clone()),
+        options: Options {
+            cpus,
+            checkpoints: !measure.inputs.no_checkpoint,
+            expected_s: read_timings(&timings),
+        },
+        stop: signals::listen()?,
     };
-    let cache = CellCache::new(context.store.clone());
     let fail_fast = !measure.keep_going;
-    let stopper = stop.clone();
+    let stopper = session.stop.clone();
     let mut listen = |event: &Event| {
         ui.event(event);
         if let Event::CellFinished { result } = event
@@ -214,19 +215,8 @@ async fn execute(
             Stop::Soon(Why::FailFast).raise(&stopper);
         }
     };
-    let finished = run::perform(
-        plan.clone(),
-        executor.clone(),
-        &cache,
-        known,
-        &options,
-        dir,
-        notes,
-        &stop,
-        &mut listen,
-    )
-    .await?;
-    let mut took = options.expected_s.clone();
+    let finished = session.record(order, &mut listen).await?;
+    let mut took = session.options.expected_s.clone();
     took.append(&mut ui.took_s);
     write_timings(&timings, &took);
     let mut after = After::default();
@@ -234,15 +224,13 @@ async fn execute(
         match then {
             Then::End => {}
             Then::Explain => {
-                let wanted = explain::wanted(&finished.results, &plan);
+                let wanted = explain::wanted(&finished.results, &session.plan);
                 ui.line(&format!("{} cells differ and are profiled", wanted.len()));
-                let explained =
-                    explain::explain_cells(&plan, &wanted, executor, &cache, &options, &stop, ui);
-                after.explained = Some(explained.await);
+                let explained = explain::explain_cells(&session, &wanted, ui).await;
+                after.explained = Some(explained);
             }
             Then::CountUser => {
-                let cpu = slots.cpus.first().copied().unwrap_or_default();
-                after.user = Some(count::count(&plan, &executor, cpu, ui).await?);
+                after.user = Some(count::count(&session, ui).await?);
             }
         }
     }

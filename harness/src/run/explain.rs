@@ -1,20 +1,18 @@
 //! Profiling cells: each beside its plain run, whose every digit and byte of memory it must repeat.
 
 use super::{
-    CellCache, Event, Executor, Options, Qemu, Seen, Stop,
+    CellCache, Event, Executor, Qemu, Seen, Session,
     executor::{Booted, Watch},
-    scheduler,
 };
 use crate::{
     compare::differences,
-    plan::{CellPlan, KernelPlan, Plan},
+    plan::{CellPlan, KernelPlan},
     profile::Side,
     record::{Measured, Outcome},
     scenario::CellKey,
-    vm::Checkpoint,
+    vm::{Checkpoint, blocking},
 };
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
-use tokio::sync::watch;
 
 /// A cell that was profiled.
 #[derive(Clone, Debug)]
@@ -60,23 +58,13 @@ impl Profiled {
 
 /// Profiles cells by [`Qemu::explain`]; what is found is kept until it is taken.
 #[derive(Debug)]
-pub struct Explainer {
+struct Explainer {
     qemu: Rc<Qemu>,
     cache: CellCache,
     found: RefCell<BTreeMap<String, Profiled>>,
 }
 
 impl Explainer {
-    /// With this executor; plain runs come from this cache, and go into it.
-    #[must_use]
-    pub fn new(qemu: Rc<Qemu>, cache: CellCache) -> Explainer {
-        Explainer {
-            qemu,
-            cache,
-            found: RefCell::default(),
-        }
-    }
-
     /// The plain run, and whether it was known.
     async fn plain(
         &self,
@@ -94,8 +82,9 @@ impl Explainer {
         match self.qemu.cell(kernel, cell, from, cpu, quiet).await {
             Outcome::Measured(measured) => {
                 if let Some(inputs) = &cell.inputs {
+                    let (cache, inputs, kept) = (self.cache.clone(), *inputs, measured.clone());
                     // A cache that cannot be written costs the next run's time and nothing here.
-                    let _ = self.cache.put(inputs, &measured);
+                    let _ = blocking("caching a cell", move || cache.put(&inputs, &kept)).await;
                 }
                 Ok((*measured, false))
             }
@@ -147,42 +136,44 @@ impl Executor for Explainer {
     }
 }
 
-/// Profiles cells of a plan (pairs of kernel and cell indices), several at once. Returns them by name,
-/// and every cell that could not be profiled with what came of it.
-pub async fn explain(
-    plan: &Rc<Plan>,
-    cells: Vec<(usize, usize)>,
-    explainer: Explainer,
-    options: &Options,
-    stop: &watch::Sender<Stop>,
-    listen: &mut dyn FnMut(&Event),
-) -> (BTreeMap<String, Profiled>, Vec<(CellKey, Outcome)>) {
-    let explainer = Rc::new(explainer);
-    let mut failed = Vec::new();
-    let (settled, todo): (Vec<_>, Vec<_>) = cells
-        .into_iter()
-        .partition(|(k, c)| plan.kernels[*k].cells[*c].settled.is_some());
-    for (k, c) in settled {
-        let cell = &plan.kernels[k].cells[c];
-        failed.extend(cell.settled.clone().map(|why| (cell.key.clone(), why)));
-    }
-    let sink = |event: Event| {
-        if let Event::CellFinished { result } = &event
-            && result.outcome.measured().is_none()
-        {
-            failed.push((result.key.clone(), result.outcome.clone()));
+impl Session<Qemu> {
+    /// Profiles cells of the plan (pairs of kernel and cell indices), several at once. Returns them
+    /// by name, and every cell that could not be profiled with what came of it.
+    pub async fn explain(
+        &self,
+        cells: Vec<(usize, usize)>,
+        listen: &mut dyn FnMut(&Event),
+    ) -> (BTreeMap<String, Profiled>, Vec<(CellKey, Outcome)>) {
+        let explainer = Rc::new(Explainer {
+            qemu: self.executor.clone(),
+            cache: self.cache.clone(),
+            found: RefCell::default(),
+        });
+        let session = Session {
+            plan: self.plan.clone(),
+            executor: explainer.clone(),
+            cache: self.cache.clone(),
+            options: self.options.clone(),
+            stop: self.stop.clone(),
+        };
+        let plan = &self.plan;
+        let mut failed = Vec::new();
+        let (settled, todo): (Vec<_>, Vec<_>) = cells
+            .into_iter()
+            .partition(|(k, c)| plan.kernels[*k].cells[*c].settled.is_some());
+        for (k, c) in settled {
+            let cell = &plan.kernels[k].cells[c];
+            failed.extend(cell.settled.clone().map(|why| (cell.key.clone(), why)));
         }
-        listen(&event);
-    };
-    let stopped = stop.subscribe();
-    scheduler::run(
-        plan.clone(),
-        todo,
-        explainer.clone(),
-        options,
-        stopped,
-        sink,
-    )
-    .await;
-    (explainer.found.take(), failed)
+        let sink = async |event: Event| {
+            if let Event::CellFinished { result } = &event
+                && result.outcome.measured().is_none()
+            {
+                failed.push((result.key.clone(), result.outcome.clone()));
+            }
+            listen(&event);
+        };
+        session.measure(todo, sink).await;
+        (explainer.found.take(), failed)
+    }
 }

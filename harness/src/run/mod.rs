@@ -21,7 +21,7 @@ pub use cache::CellCache;
 pub use consoles::Consoles;
 pub use event::{Doing, Event, Guest};
 pub use executor::{Booted, Checkpointed, Executor, Watch};
-pub use explain::{Explainer, Profiled, explain};
+pub use explain::Profiled;
 pub use hosts::{Slots, slots};
 pub use qemu::{CHECKPOINTS, Qemu};
 pub use scheduler::Options;
@@ -31,12 +31,17 @@ pub use verify::Verification;
 
 use crate::{
     clock,
+    digest::Sha256,
     error::{Error, Result},
-    plan::Plan,
-    record::{CellResult, Origin, Outcome, Results, RunDir, SCHEMA},
+    plan::{CellPlan, KernelPlan, Plan},
+    record::{CellResult, Measured, Origin, Outcome, Results, RunDir, SCHEMA},
+    scenario::CellKey,
 };
 use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinHandle},
+};
 
 /// What a run does with what is known already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,164 +67,61 @@ pub struct Finished {
     pub stopped: Stop,
 }
 
-/// Runs a plan into a run directory. `listen` sees every event after it was recorded.
-///
-/// # Errors
-/// When the record cannot be written. Cells measured until then are in the cell cache, and in the
-/// record as far as it could be written.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "each is a separate seam of the tests"
-)]
-pub async fn perform<E: Executor>(
-    plan: Rc<Plan>,
-    executor: Rc<E>,
-    cache: &CellCache,
-    known: Known,
-    options: &Options,
-    dir: RunDir,
-    notes: Vec<String>,
-    stop: &watch::Sender<Stop>,
-    listen: &mut dyn FnMut(&Event),
-) -> Result<Finished> {
-    let mut recorder = Recorder::new(&plan, dir, notes, stop, listen);
-    let mut todo = Vec::new();
-    let mut before = BTreeMap::new();
-    for (k, kernel) in plan.kernels.iter().enumerate() {
-        for (c, cell) in kernel.cells.iter().enumerate() {
-            let cached = match cell.inputs.map(|inputs| cache.get(&inputs)) {
-                None => None,
-                Some(Ok(cached)) => cached.filter(|measured| {
-                    let mistaken = kernel.mistaken_for(&measured.guest.boot);
-                    recorder.notes.extend(mistaken.as_ref().map(|why| {
-                        let key = &cell.key;
-                        format!("{key}: in the cached cell {why}; it is measured again")
-                    }));
-                    mistaken.is_none()
-                }),
-                Some(Err(error)) => {
-                    let text = format!("{}: {error}; it is measured again", cell.key);
-                    recorder.notes.push(text);
-                    None
-                }
-            };
-            let at = recorder.index(k, c);
-            match (cell.settled.clone(), cached, known) {
-                (Some(outcome), _, _) => recorder.cells[at] = recorder.result(at, outcome),
-                (None, Some(measured), Known::Use) => {
-                    let outcome = Outcome::Measured(Box::new(measured));
-                    recorder.cells[at] = CellResult {
-                        origin: Origin::Cached,
-                        ..recorder.result(at, outcome)
-                    };
-                }
-                (None, cached, _) => {
-                    todo.push((k, c));
-                    before.extend(cached.map(|measured| (at, measured)));
-                }
-            }
-        }
-    }
-    let cached = recorder.count(|c| c.origin == Origin::Cached);
-    let settled = plan.cells().filter(|(_, c)| c.settled.is_some()).count();
-    recorder.tell(Event::RunStarted {
-        run_id: recorder.dir.run_id().to_owned(),
-        lane: plan.scenario.lane.to_string(),
-        cells: recorder.cells.len(),
-        cached,
-        settled,
-        jobs: options.cpus.len(),
-    });
-    for note in recorder.notes.clone() {
-        recorder.tell(Event::Note { text: note });
-    }
-    recorder.save();
+/// What cells are measured with, whatever the verb.
+#[derive(Debug)]
+pub struct Session<E> {
+    /// Whose cells.
+    pub plan: Rc<Plan>,
+    /// What measures one.
+    pub executor: Rc<E>,
+    /// What was measured before, and where it goes now.
+    pub cache: CellCache,
+    /// On which cores, and how.
+    pub options: Options,
+    /// Whether it has been told to stop.
+    pub stop: watch::Sender<Stop>,
+}
 
-    let mut later = Vec::new();
-    let mut verification = (known != Known::Use).then(Verification::default);
-    let sink = |event: Event| {
-        if let Event::CellFinished { result } = &event {
-            let at = recorder.position(result);
-            recorder.cells[at] = (**result).clone();
-            if let (Some(inputs), Outcome::Measured(measured)) = (&result.inputs, &result.outcome) {
-                let verified = verification
-                    .as_mut()
-                    .map(|v| v.add(&result.key, before.get(&at), measured));
-                // What was known stays when it differs: both are evidence, and the record has one.
-                let keep = known == Known::Replace || verified.as_ref().is_none_or(Vec::is_empty);
-                if keep && cache.is_busy(inputs) {
-                    // Not here: signals are heard by this thread.
-                    let (cache, inputs) = (cache.clone(), *inputs);
-                    let measured = (**measured).clone();
-                    later.push(tokio::task::spawn_blocking(move || {
-                        cache.put(&inputs, &measured)
-                    }));
-                } else if keep && let Err(error) = cache.put(inputs, measured) {
-                    recorder.not_cached(&error);
-                }
-                // A cell that nothing is known of was not verified.
-                if let Some(differences) = verified.filter(|_| before.contains_key(&at)) {
-                    if !differences.is_empty() {
-                        let differences = differences.join("; ");
-                        recorder.note(format!(
-                            "{}: EQUAL INPUTS, OTHER DIGITS than were measured before: {differences}",
-                            result.key
-                        ));
-                    }
-                    recorder.tell(Event::CellVerified {
-                        cell: result.key.to_string(),
-                        differences,
-                        memory: measured.memory.clone(),
-                    });
-                }
-            }
-            recorder.tell(event);
-            recorder.save();
-        } else {
-            let note = event.noteworthy();
-            recorder.tell(event);
-            if let Some(text) = note {
-                recorder.note(text);
-            }
-        }
-    };
-    scheduler::run(
-        plan.clone(),
-        todo,
-        executor,
-        options,
-        stop.subscribe(),
-        sink,
-    )
-    .await;
+/// A run directory, and what is to be recorded there.
+#[derive(Debug)]
+pub struct Order {
+    /// Where.
+    pub dir: RunDir,
+    /// What becomes of what is known already.
+    pub known: Known,
+    /// What a reader must know from the start.
+    pub notes: Vec<String>,
+}
 
-    let mut told = stop.subscribe();
-    for put in later {
-        // Whoever is told to stop at once waits for nobody; the record has the cell.
-        let done = tokio::select! {
-            done = put => done.unwrap_or_else(|e| Err(Error::internal("caching a cell").because(e))),
-            _ = told.wait_for(|stop| matches!(stop, Stop::Now(_))) => {
-                Err(Error::host("another process has its place in the cache"))
-            }
-        };
-        if let Err(error) = done {
-            recorder.not_cached(&error);
-        }
+impl<E: Executor> Session<E> {
+    /// Measures cells (pairs of kernel and cell indices into the plan); `sink` is told of
+    /// everything, and of each cell's end exactly once.
+    pub(crate) async fn measure(&self, cells: Vec<(usize, usize)>, sink: impl AsyncFnMut(Event)) {
+        scheduler::run(
+            self.plan.clone(),
+            cells,
+            self.executor.clone(),
+            &self.options,
+            self.stop.subscribe(),
+            sink,
+        )
+        .await;
     }
-    let measured = recorder.count(|c| c.outcome.measured().is_some());
-    recorder.tell(Event::RunFinished {
-        measured,
-        cells: recorder.cells.len(),
-    });
-    recorder.save();
-    let stopped = *stop.borrow();
-    let (results, dir) = recorder.finish()?;
-    Ok(Finished {
-        results,
-        dir,
-        verification,
-        stopped,
-    })
+
+    /// Runs the plan into a run directory. `listen` sees every event after it was recorded.
+    ///
+    /// # Errors
+    /// When the record cannot be written. Cells measured until then are in the cell cache, and in
+    /// the record as far as it could be written.
+    pub async fn record(&self, order: Order, listen: &mut dyn FnMut(&Event)) -> Result<Finished> {
+        let mut recorder = Recorder::new(&self.plan, &self.cache, order, &self.stop, listen);
+        let todo = recorder.look_up();
+        recorder.begin(self.options.cpus.len());
+        self.measure(todo, async |event| recorder.take(event).await)
+            .await;
+        recorder.settle().await;
+        recorder.end()
+    }
 }
 
 /// Keeps results.json and events.jsonl up to date. After the first failure to write it asks the
@@ -233,6 +135,13 @@ struct Recorder<'a> {
     listen: &'a mut dyn FnMut(&Event),
     stop: &'a watch::Sender<Stop>,
     failed: Option<Error>,
+    cache: &'a CellCache,
+    known: Known,
+    /// What was known of cells that are measured again, by their place.
+    before: BTreeMap<usize, Measured>,
+    verification: Option<Verification>,
+    /// Cells whose place in the cache another process has.
+    later: Vec<JoinHandle<Result<()>>>,
     /// Cells that were measured and could not be put into the cell cache.
     uncached: usize,
 }
@@ -240,8 +149,8 @@ struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     fn new(
         plan: &'a Plan,
-        dir: RunDir,
-        notes: Vec<String>,
+        cache: &'a CellCache,
+        order: Order,
         stop: &'a watch::Sender<Stop>,
         listen: &'a mut dyn FnMut(&Event),
     ) -> Recorder<'a> {
@@ -262,15 +171,174 @@ impl<'a> Recorder<'a> {
         );
         Recorder {
             plan,
-            dir,
+            dir: order.dir,
             started,
             cells,
-            notes,
+            notes: order.notes,
             listen,
             stop,
             failed: None,
+            cache,
+            known: order.known,
+            before: BTreeMap::new(),
+            verification: (order.known != Known::Use).then(Verification::default),
+            later: Vec::new(),
             uncached: 0,
         }
+    }
+
+    /// Takes what is known; returns the cells that are to be measured.
+    fn look_up(&mut self) -> Vec<(usize, usize)> {
+        let mut todo = Vec::new();
+        for (k, kernel) in self.plan.kernels.iter().enumerate() {
+            for (c, cell) in kernel.cells.iter().enumerate() {
+                let cached = self.cached(kernel, cell);
+                let at = self.index(k, c);
+                match (cell.settled.clone(), cached, self.known) {
+                    (Some(outcome), _, _) => self.cells[at].outcome = outcome,
+                    (None, Some(measured), Known::Use) => {
+                        self.cells[at].origin = Origin::Cached;
+                        self.cells[at].outcome = Outcome::Measured(Box::new(measured));
+                    }
+                    (None, cached, _) => {
+                        todo.push((k, c));
+                        self.before.extend(cached.map(|measured| (at, measured)));
+                    }
+                }
+            }
+        }
+        todo
+    }
+
+    /// What is known of a cell; why something is not believed is noted.
+    fn cached(&mut self, kernel: &KernelPlan, cell: &CellPlan) -> Option<Measured> {
+        let cached = cell.inputs.map(|inputs| self.cache.get(&inputs))?;
+        match cached {
+            Ok(cached) => cached.filter(|measured| {
+                let mistaken = kernel.mistaken_for(&measured.guest.boot);
+                self.notes.extend(mistaken.as_ref().map(|why| {
+                    let key = &cell.key;
+                    format!("{key}: in the cached cell {why}; it is measured again")
+                }));
+                mistaken.is_none()
+            }),
+            Err(error) => {
+                let text = format!("{}: {error}; it is measured again", cell.key);
+                self.notes.push(text);
+                None
+            }
+        }
+    }
+
+    fn begin(&mut self, jobs: usize) {
+        let cached = self.count(|c| c.origin == Origin::Cached);
+        let settled = self
+            .plan
+            .cells()
+            .filter(|(_, c)| c.settled.is_some())
+            .count();
+        self.tell(Event::RunStarted {
+            run_id: self.dir.run_id().to_owned(),
+            lane: self.plan.scenario.lane.to_string(),
+            cells: self.cells.len(),
+            cached,
+            settled,
+            jobs,
+        });
+        for text in self.notes.clone() {
+            self.tell(Event::Note { text });
+        }
+        self.save();
+    }
+
+    /// Takes in what happened.
+    async fn take(&mut self, event: Event) {
+        let Event::CellFinished { result } = &event else {
+            let note = event.noteworthy();
+            self.tell(event);
+            if let Some(text) = note {
+                self.note(text);
+            }
+            return;
+        };
+        let at = self.position(result);
+        self.cells[at] = (**result).clone();
+        if let (Some(inputs), Outcome::Measured(measured)) = (&result.inputs, &result.outcome) {
+            self.measured(at, &result.key, inputs, measured).await;
+        }
+        self.tell(event);
+        self.save();
+    }
+
+    /// Compares a measured cell with what was known, if that is asked for, and keeps it.
+    async fn measured(&mut self, at: usize, key: &CellKey, inputs: &Sha256, measured: &Measured) {
+        let before = self.before.get(&at);
+        let verified = (self.verification.as_mut()).map(|v| v.add(key, before, measured));
+        // What was known stays when it differs: both are evidence, and the record has one.
+        if self.known == Known::Replace || verified.as_ref().is_none_or(Vec::is_empty) {
+            self.keep(inputs, measured).await;
+        }
+        // A cell that nothing is known of was not verified.
+        let Some(differences) = verified.filter(|_| self.before.contains_key(&at)) else {
+            return;
+        };
+        if !differences.is_empty() {
+            let differences = differences.join("; ");
+            self.note(format!(
+                "{key}: EQUAL INPUTS, OTHER DIGITS than were measured before: {differences}"
+            ));
+        }
+        self.tell(Event::CellVerified {
+            cell: key.to_string(),
+            differences,
+            memory: measured.memory.clone(),
+        });
+    }
+
+    /// Puts a cell into the cache, off this thread, which hears signals and looks after guests.
+    async fn keep(&mut self, inputs: &Sha256, measured: &Measured) {
+        let busy = self.cache.is_busy(inputs);
+        let (cache, inputs, measured) = (self.cache.clone(), *inputs, measured.clone());
+        let put = tokio::task::spawn_blocking(move || cache.put(&inputs, &measured));
+        if busy {
+            self.later.push(put);
+        } else if let Err(error) = put_ended(put.await) {
+            self.not_cached(&error);
+        }
+    }
+
+    /// Waits for cells whose place in the cache another process had.
+    async fn settle(&mut self) {
+        let mut told = self.stop.subscribe();
+        for put in std::mem::take(&mut self.later) {
+            // Whoever is told to stop at once waits for nobody; the record has the cell.
+            let done = tokio::select! {
+                done = put => put_ended(done),
+                _ = told.wait_for(|stop| matches!(stop, Stop::Now(_))) => {
+                    Err(Error::host("another process has its place in the cache"))
+                }
+            };
+            if let Err(error) = done {
+                self.not_cached(&error);
+            }
+        }
+    }
+
+    fn end(mut self) -> Result<Finished> {
+        let measured = self.count(|c| c.outcome.measured().is_some());
+        self.tell(Event::RunFinished {
+            measured,
+            cells: self.cells.len(),
+        });
+        self.save();
+        let (stopped, verification) = (*self.stop.borrow(), self.verification.take());
+        let (results, dir) = self.finish()?;
+        Ok(Finished {
+            results,
+            dir,
+            verification,
+            stopped,
+        })
     }
 
     fn index(&self, kernel: usize, cell: usize) -> usize {
@@ -286,13 +354,6 @@ impl<'a> Recorder<'a> {
             .iter()
             .position(|c| c.key == result.key)
             .expect("a result belongs to a cell of the plan")
-    }
-
-    fn result(&self, at: usize, outcome: Outcome) -> CellResult {
-        CellResult {
-            outcome,
-            ..self.cells[at].clone()
-        }
     }
 
     fn count(&self, what: impl Fn(&CellResult) -> bool) -> usize {
@@ -392,4 +453,8 @@ impl<'a> Recorder<'a> {
             .hint(hint)
             .while_(format!("recording run {}", results.run_id)))
     }
+}
+
+fn put_ended(ended: std::result::Result<Result<()>, JoinError>) -> Result<()> {
+    ended.unwrap_or_else(|e| Err(Error::internal("caching a cell").because(e)))
 }

@@ -66,7 +66,7 @@ pub async fn run<E: Executor>(
     executor: Rc<E>,
     options: &Options,
     mut stop: watch::Receiver<Stop>,
-    mut sink: impl FnMut(Event),
+    mut sink: impl AsyncFnMut(Event),
 ) {
     let mut waiting = todo;
     let mut states: Vec<State<E::Checkpoint>> = plan
@@ -89,7 +89,7 @@ pub async fn run<E: Executor>(
     let (progress, mut progressed) = mpsc::unbounded_channel::<Event>();
     // A run may have been told to stop before it got here: that is no change any more.
     let mut told = *stop.borrow_and_update();
-    announce(told, &mut sink);
+    announce(told, &mut sink).await;
 
     while !matches!(told, Stop::Now(_)) {
         while told == Stop::No
@@ -116,7 +116,8 @@ pub async fn run<E: Executor>(
                 guest: guest.clone(),
                 cpu,
                 expected_s,
-            });
+            })
+            .await;
             let watch = watcher(guest, progress.clone());
             let (plan, executor) = (plan.clone(), executor.clone());
             let from = match (&task, &states[kernel_of(task)]) {
@@ -124,10 +125,7 @@ pub async fn run<E: Executor>(
                 _ => None,
             };
             running.spawn_local(async move {
-                (
-                    cpu,
-                    perform(&plan, &*executor, task, from, cpu, watch).await,
-                )
+                (cpu, work(&plan, &*executor, task, from, cpu, watch).await)
             });
         }
         if running.is_empty() {
@@ -135,10 +133,10 @@ pub async fn run<E: Executor>(
         }
         tokio::select! {
             biased;
-            Some(event) = progressed.recv() => sink(event),
+            Some(event) = progressed.recv() => sink(event).await,
             changed = stop.changed(), if !matches!(told, Stop::Now(_)) => {
                 told = if changed.is_ok() { *stop.borrow() } else { Stop::Now(Why::HarnessEnded) };
-                announce(told, &mut sink);
+                announce(told, &mut sink).await;
                 if let Stop::Now(_) = told {
                     break;
                 }
@@ -146,10 +144,10 @@ pub async fn run<E: Executor>(
             Some(joined) = running.join_next() => match joined {
                 Ok((cpu, done)) => {
                     while let Ok(event) = progressed.try_recv() {
-                        sink(event);
+                        sink(event).await;
                     }
                     free.push(cpu);
-                    settle(&plan, done, &mut states, &mut waiting, &mut sink);
+                    settle(&plan, done, &mut states, &mut waiting, &mut sink).await;
                 }
                 // A panic in a task is a bug; it must not look like a measured cell.
                 Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
@@ -165,17 +163,17 @@ pub async fn run<E: Executor>(
     };
     let finished = Outcome::NotRun { why };
     for (kernel, cell) in waiting {
-        finish(&plan, kernel, cell, finished.clone(), &mut sink);
+        finish(&plan, kernel, cell, finished.clone(), &mut sink).await;
     }
 }
 
-fn announce(told: Stop, sink: &mut impl FnMut(Event)) {
+async fn announce(told: Stop, sink: &mut impl AsyncFnMut(Event)) {
     let (why, guests) = match told {
         Stop::No => return,
         Stop::Soon(why) => (why, Running::Finish),
         Stop::Now(why) => (why, Running::End),
     };
-    sink(Event::Stopping { why, guests });
+    sink(Event::Stopping { why, guests }).await;
 }
 
 fn kernel_of(task: Task) -> usize {
@@ -214,7 +212,8 @@ fn watcher(guest: Guest, to: mpsc::UnboundedSender<Event>) -> Watch {
     })
 }
 
-async fn perform<E: Executor>(
+/// One boot or one cell.
+async fn work<E: Executor>(
     plan: &Plan,
     executor: &E,
     task: Task,
@@ -241,12 +240,12 @@ async fn perform<E: Executor>(
     }
 }
 
-fn settle<C>(
+async fn settle<C>(
     plan: &Plan,
     done: Done<C>,
     states: &mut [State<C>],
     waiting: &mut Vec<(usize, usize)>,
-    sink: &mut impl FnMut(Event),
+    sink: &mut impl AsyncFnMut(Event),
 ) {
     match done {
         Done::Boot {
@@ -259,7 +258,8 @@ fn settle<C>(
                 wall_s: made.wall_s,
                 cpu_s: made.cpu_s,
                 memory: made.memory,
-            });
+            })
+            .await;
             states[kernel] = State::There(made.handle);
         }
         Done::Boot {
@@ -269,7 +269,8 @@ fn settle<C>(
             sink(Event::CheckpointNotSaved {
                 kernel: plan.kernels[kernel].record.name.clone(),
                 why,
-            });
+            })
+            .await;
             states[kernel] = State::NotNeeded;
         }
         Done::Boot {
@@ -280,13 +281,14 @@ fn settle<C>(
                 kernel: plan.kernels[kernel].record.name.clone(),
                 outcome: outcome.word().to_owned(),
                 why: outcome.why(),
-            });
+            })
+            .await;
             states[kernel] = State::NotNeeded;
             let (gone, left) = waiting.iter().partition(|(k, _)| *k == kernel);
             *waiting = left;
             let gone: Vec<(usize, usize)> = gone;
             for (kernel, cell) in gone {
-                finish(plan, kernel, cell, outcome.clone(), sink);
+                finish(plan, kernel, cell, outcome.clone(), sink).await;
             }
         }
         Done::Cell {
@@ -295,12 +297,18 @@ fn settle<C>(
             outcome,
         } => {
             waiting.retain(|w| *w != (kernel, cell));
-            finish(plan, kernel, cell, outcome, sink);
+            finish(plan, kernel, cell, outcome, sink).await;
         }
     }
 }
 
-fn finish(plan: &Plan, kernel: usize, cell: usize, outcome: Outcome, sink: &mut impl FnMut(Event)) {
+async fn finish(
+    plan: &Plan,
+    kernel: usize,
+    cell: usize,
+    outcome: Outcome,
+    sink: &mut impl AsyncFnMut(Event),
+) {
     let cell = &plan.kernels[kernel].cells[cell];
     let result = CellResult {
         key: cell.key.clone(),
@@ -310,5 +318,6 @@ fn finish(plan: &Plan, kernel: usize, cell: usize, outcome: Outcome, sink: &mut 
     };
     sink(Event::CellFinished {
         result: Box::new(result),
-    });
+    })
+    .await;
 }

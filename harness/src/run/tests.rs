@@ -153,26 +153,26 @@ impl Stage {
             checkpoints: true,
             expected_s: BTreeMap::new(),
         };
+        let session = Session {
+            plan: self.plan.clone(),
+            executor: self.script.clone(),
+            cache: self.cache.clone(),
+            options,
+            stop: self.script.stop.clone(),
+        };
+        let order = Order {
+            dir,
+            known,
+            notes: Vec::new(),
+        };
         let mut events = Vec::new();
         let mut listen = |event: &Event| events.push(event.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
-        let finished = tokio::task::LocalSet::new().block_on(
-            &runtime,
-            perform(
-                self.plan.clone(),
-                self.script.clone(),
-                &self.cache,
-                known,
-                &options,
-                dir,
-                Vec::new(),
-                &self.script.stop,
-                &mut listen,
-            ),
-        );
+        let finished =
+            tokio::task::LocalSet::new().block_on(&runtime, session.record(order, &mut listen));
         let started = self.script.started.borrow().clone();
         Seen {
             finished,
@@ -424,7 +424,7 @@ fn a_stop_before_the_first_guest_is_not_missed() {
             stage.script.clone(),
             &options,
             stage.script.stop.subscribe(),
-            |event| events.push(event),
+            async |event| events.push(event),
         ),
     );
     assert_eq!(stage.script.started.borrow().len(), 0);
