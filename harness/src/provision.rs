@@ -10,7 +10,7 @@ use crate::{
     image::{self, Image, ImageSpec, Needs},
     kernel::{self, Kernel, LocalBuild},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
-    plan::{Part, Prepared},
+    plan::{Part, PreparedKernel},
     record::KernelRecord,
     scenario::{KernelRef, KernelSource, Scenario},
     store::{
@@ -100,7 +100,7 @@ pub struct Provisioned {
     /// The agent's build id, if it has one.
     pub agent: Option<String>,
     /// One per kernel of the scenario.
-    pub kernels: Vec<Prepared>,
+    pub kernels: Vec<PreparedKernel>,
     /// What a reader of the results must know.
     pub notes: Vec<String>,
 }
@@ -286,7 +286,7 @@ impl Provision<'_> {
         kernel: &KernelRef,
         inputs: &Inputs<'_>,
         notes: &mut Vec<String>,
-    ) -> Result<Prepared> {
+    ) -> Result<PreparedKernel> {
         let name = &kernel.name;
         let (key, dir, origin, as_locked) = match &kernel.source {
             KernelSource::Locked => {
@@ -329,7 +329,7 @@ impl Provision<'_> {
         } else {
             Err(lacking::outcome(&always))
         };
-        Ok(Prepared {
+        Ok(PreparedKernel {
             record,
             version,
             blind: ready.config.is_none() && ready.module_set.modules.is_empty(),

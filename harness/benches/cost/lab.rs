@@ -4,7 +4,7 @@ use diorama::{
     error::{Error, Result},
     image,
     lock::WhenGone,
-    plan::{CellPlan, KernelPlan, Machine as MachinePlan, Plan},
+    plan::{CellPlan, KernelPlan, MachinePlan, Plan},
     provision::{Project, Provision},
     record::Outcome,
     run::{Booted, Executor as _, Qemu},

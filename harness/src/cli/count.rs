@@ -19,7 +19,7 @@ use std::path::Path;
 const IOS: [u64; 2] = [2_000, 12_000];
 
 /// User-space instructions per I/O, by kernel and workload.
-pub type User = agreement::Instructions;
+pub type User = agreement::UserInstructions;
 
 /// Counts every engine on every kernel. User space does not see the file system: one is enough.
 ///

@@ -16,7 +16,7 @@ use crate::{
     plan::Plan,
     profile::{Explanation, Side, flame},
     record::{self, Outcome, Results},
-    report::{self, Check, Style, Why},
+    report::{self, ProfileCheck, Style, Why},
     run::{self, CellCache, Options, Profiled, Qemu, Session},
     scenario::{CellKey, Metric},
     vm::{Deadlines, vsock::Vsock},
@@ -347,7 +347,7 @@ pub async fn explain_cells(session: &Session<Qemu>, wanted: &[Wanted], ui: &mut 
     }
 }
 
-fn check(profiled: &Profiled) -> Check {
+fn check(profiled: &Profiled) -> ProfileCheck {
     let Profiled {
         key,
         plain,
@@ -355,7 +355,7 @@ fn check(profiled: &Profiled) -> Check {
         seen,
         ..
     } = profiled;
-    Check {
+    ProfileCheck {
         cell: key.to_string(),
         release: measured.guest.boot.release.clone(),
         windows: measured.guest.repetitions.len(),

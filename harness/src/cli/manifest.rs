@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::{collections::BTreeMap, env, path::Path};
 
 #[derive(Serialize)]
-struct Manifest<'a> {
+struct RunManifest<'a> {
     schema: u32,
     run_id: &'a str,
     diorama: &'a str,
@@ -40,7 +40,7 @@ struct ManifestKernel<'a> {
 /// # Errors
 /// When the disk refuses.
 pub fn write(dir: &RunDir, plan: &Plan, cache: &Path, slots: &Slots) -> Result<()> {
-    let manifest = Manifest {
+    let manifest = RunManifest {
         schema: SCHEMA,
         run_id: dir.run_id(),
         diorama: env!("CARGO_PKG_VERSION"),

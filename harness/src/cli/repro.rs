@@ -21,8 +21,8 @@ use crate::{
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
     run::{
-        self, CellCache, Consoles, Event, Finished, Known, Options, Order, Qemu, Session, Stop,
-        Verification, Why,
+        self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
+        StopReason, Verification,
     },
     vm::{Deadlines, vsock::Vsock},
 };
@@ -130,7 +130,7 @@ pub fn repro(
         consoles: Some(Consoles::in_run(dir.path())),
     });
     drop(entered);
-    let order = Order { dir, known, notes };
+    let order = Recording { dir, known, notes };
     let local = tokio::task::LocalSet::new();
     let (finished, after) = local.block_on(
         &runtime,
@@ -184,7 +184,7 @@ async fn execute(
     context: &Context,
     plan: Rc<Plan>,
     executor: Rc<Qemu>,
-    order: Order,
+    order: Recording,
     (measure, cpus): (&MeasureArgs, Vec<usize>),
     then: Then,
     ui: &mut Ui,
@@ -212,7 +212,7 @@ async fn execute(
                 Outcome::Measured(_) | Outcome::NotRun { .. }
             )
         {
-            Stop::Soon(Why::FailFast).raise(&stopper);
+            Stop::Soon(StopReason::FailFast).raise(&stopper);
         }
     };
     let finished = session.record(order, &mut listen).await?;

@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Error, Exit, Result},
-    run::{Stop, Why},
+    run::{Stop, StopReason},
 };
 use std::{
     io::Write as _,
@@ -51,21 +51,21 @@ pub fn end_the_process() -> Result<()> {
         let mut overdue = None;
         loop {
             let stop = tokio::select! {
-                _ = interrupt.recv() => Stop::Now(Why::Interrupted),
-                _ = terminate.recv() => Stop::Now(Why::Terminated),
-                _ = hangup.recv() => Stop::Now(Why::HungUp),
+                _ = interrupt.recv() => Stop::Now(StopReason::Interrupted),
+                _ = terminate.recv() => Stop::Now(StopReason::Terminated),
+                _ = hangup.recv() => Stop::Now(StopReason::HungUp),
                 () = until(overdue) => {
                     // What was measured is on the disk; guests end with this process.
-                    end(Stop::Now(overdue.map_or(Why::Interrupted, |(why, _)| why)));
+                    end(Stop::Now(overdue.map_or(StopReason::Interrupted, |(why, _)| why)));
                     continue;
                 }
             };
             if !RUN_LISTENS.load(Ordering::SeqCst) {
                 end(stop);
             }
-            interrupts += u32::from(stop == Stop::Now(Why::Interrupted));
+            interrupts += u32::from(stop == Stop::Now(StopReason::Interrupted));
             if let Stop::Now(why) = stop
-                && (why != Why::Interrupted || interrupts > 1)
+                && (why != StopReason::Interrupted || interrupts > 1)
                 && overdue.is_none()
             {
                 overdue = Some((why, Instant::now() + PATIENCE));
@@ -80,7 +80,7 @@ pub fn end_the_process() -> Result<()> {
 }
 
 /// Until the deadline; for ever if there is none.
-async fn until(deadline: Option<(Why, Instant)>) {
+async fn until(deadline: Option<(StopReason, Instant)>) {
     match deadline {
         Some((_, at)) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
@@ -118,11 +118,11 @@ pub fn listen() -> Result<watch::Sender<Stop>> {
         loop {
             let next = tokio::select! {
                 _ = interrupt.recv() => match *sender.borrow() {
-                    Stop::No => Stop::Soon(Why::Interrupted),
-                    Stop::Soon(_) | Stop::Now(_) => Stop::Now(Why::Interrupted),
+                    Stop::No => Stop::Soon(StopReason::Interrupted),
+                    Stop::Soon(_) | Stop::Now(_) => Stop::Now(StopReason::Interrupted),
                 },
-                _ = terminate.recv() => Stop::Now(Why::Terminated),
-                _ = hangup.recv() => Stop::Now(Why::HungUp),
+                _ = terminate.recv() => Stop::Now(StopReason::Terminated),
+                _ = hangup.recv() => Stop::Now(StopReason::HungUp),
             };
             next.raise(&sender);
         }
@@ -134,7 +134,9 @@ pub fn listen() -> Result<watch::Sender<Stop>> {
 #[must_use]
 pub fn exit(stop: Stop) -> Option<Exit> {
     match stop {
-        Stop::Soon(Why::Interrupted) | Stop::Now(Why::Interrupted) => Some(Exit::Interrupted),
+        Stop::Soon(StopReason::Interrupted) | Stop::Now(StopReason::Interrupted) => {
+            Some(Exit::Interrupted)
+        }
         Stop::Now(_) => Some(Exit::Terminated),
         Stop::Soon(_) | Stop::No => None,
     }

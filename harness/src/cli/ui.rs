@@ -4,7 +4,7 @@
 use crate::{
     lock::LockedFile,
     record::Outcome,
-    run::{Event, Guest, Running, Why},
+    run::{Event, Guest, Running, StopReason},
     store::FetchProgress,
     text,
     units::show_bytes,
@@ -235,7 +235,7 @@ impl Ui {
             }
             Event::Stopping { why, guests } => {
                 let mut text = format!("stopping: {why}; {guests}");
-                if (*why, *guests) == (Why::Interrupted, Running::Finish) {
+                if (*why, *guests) == (StopReason::Interrupted, Running::Finish) {
                     text.push_str(" (once more ends them)");
                 }
                 self.line(&text);

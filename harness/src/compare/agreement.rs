@@ -17,19 +17,19 @@ pub const COMPARED: [Metric; 4] = [
 ];
 
 /// User-space instructions per I/O by kernel and workload, counted one by one.
-pub type Instructions = BTreeMap<(String, String), f64>;
+pub type UserInstructions = BTreeMap<(String, String), f64>;
 
 /// One workload on one kernel and file system through our engine and through fio's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Pair {
+pub struct EnginePair {
     /// The kernel.
     pub kernel: String,
     /// The file system.
     pub filesystem: String,
     /// The workload that our engine runs.
-    pub ours: Side,
+    pub ours: EngineSide,
     /// The same that fio runs.
-    pub fio: Side,
+    pub fio: EngineSide,
     /// Metrics in which they are further apart than [`AGREE_WITHIN`], with the ratio ours / fio's;
     /// `None` where fio's is nothing and ours is not.
     pub apart: BTreeMap<Metric, Option<f64>>,
@@ -40,7 +40,7 @@ pub struct Pair {
 
 /// One side of a pair.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Side {
+pub struct EngineSide {
     /// The workload's name in the scenario.
     pub workload: String,
     /// The engine, as fio names it.
@@ -71,8 +71,8 @@ pub fn pairs(scenario: &Scenario) -> Vec<(String, String)> {
 pub fn agreement(
     scenario: &Scenario,
     comparison: &Comparison,
-    instructions: &Instructions,
-) -> Vec<Pair> {
+    instructions: &UserInstructions,
+) -> Vec<EnginePair> {
     let mut found = Vec::new();
     for filesystem in &comparison.filesystems {
         for (ours, fio) in pairs(scenario) {
@@ -87,7 +87,7 @@ pub fn agreement(
                         instructions.get(&counted).copied(),
                     )
                 };
-                found.push(Pair::new(
+                found.push(EnginePair::new(
                     subject.kernel.clone(),
                     filesystem.clone(),
                     side(&ours),
@@ -104,12 +104,12 @@ fn side(
     workload: &str,
     cell: Option<&Cell>,
     instructions: Option<f64>,
-) -> Side {
+) -> EngineSide {
     let spec = scenario.workloads.iter().find(|w| w.name == workload);
     let figure = |metric| cell.and_then(|c| c.figures.get(&metric));
     let median = |metric| Some((metric, figure(metric).map(|f: &Figure| f.median)?));
     let ratio = cell.and_then(|c| c.against.get(&Metric::Iops)?.ratio.as_ref());
-    Side {
+    EngineSide {
         workload: workload.to_owned(),
         engine: spec.map_or("", |w| w.job.engine.name()),
         measured: cell.is_some_and(|c| c.failure.is_none()),
@@ -119,8 +119,8 @@ fn side(
     }
 }
 
-impl Pair {
-    fn new(kernel: String, filesystem: String, ours: Side, fio: Side) -> Pair {
+impl EnginePair {
+    fn new(kernel: String, filesystem: String, ours: EngineSide, fio: EngineSide) -> EnginePair {
         let mut apart = BTreeMap::new();
         for metric in COMPARED {
             let (Some(&a), Some(&b)) = (ours.medians.get(&metric), fio.medians.get(&metric)) else {
@@ -133,7 +133,7 @@ impl Pair {
             }
         }
         let effect = ours.ratio.zip(fio.ratio).map(|(a, b)| a / b);
-        Pair {
+        EnginePair {
             kernel,
             filesystem,
             ours,
@@ -155,8 +155,8 @@ impl Pair {
 mod tests {
     use super::*;
 
-    fn side(ctx: f64, iops: f64, ratio: Option<f64>) -> Side {
-        Side {
+    fn side(ctx: f64, iops: f64, ratio: Option<f64>) -> EngineSide {
+        EngineSide {
             workload: "w".into(),
             engine: "libaio",
             measured: true,
@@ -166,8 +166,8 @@ mod tests {
         }
     }
 
-    fn pair(ours: Side, fio: Side) -> Pair {
-        Pair::new("6.12".into(), "ext4".into(), ours, fio)
+    fn pair(ours: EngineSide, fio: EngineSide) -> EnginePair {
+        EnginePair::new("6.12".into(), "ext4".into(), ours, fio)
     }
 
     #[test]

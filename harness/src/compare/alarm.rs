@@ -18,16 +18,16 @@ pub struct Alarm {
     /// The input digest of both.
     pub inputs: Sha256,
     /// The first one.
-    pub first: Place,
+    pub first: Sighting,
     /// The other.
-    pub other: Place,
+    pub other: Sighting,
     /// What differs: `repetitions[2].ios: 5103, was 5102`.
     pub differences: Vec<String>,
 }
 
 /// A cell of one of several runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct Sighting {
     /// Name of the run's directory.
     pub run_id: String,
     /// Which cell of it.
@@ -38,7 +38,7 @@ impl Alarm {
     /// In one sentence.
     #[must_use]
     pub fn words(&self) -> String {
-        let place = |place: &Place| format!("{} of {}", place.key, place.run_id);
+        let place = |place: &Sighting| format!("{} of {}", place.key, place.run_id);
         format!(
             "EQUAL INPUTS, OTHER DIGITS: {} and {} have the input digest {}, and differ: {}",
             place(&self.first),
@@ -65,7 +65,7 @@ pub fn alarms(runs: &[&Results]) -> Vec<Alarm> {
         let (first_run, known) = *first.entry(inputs).or_insert((run, cell));
         let differences = outcomes(&known.outcome, &cell.outcome);
         if !differences.is_empty() {
-            let place = |run: &Results, cell: &CellResult| Place {
+            let place = |run: &Results, cell: &CellResult| Sighting {
                 run_id: run.run_id.clone(),
                 key: cell.key.clone(),
             };

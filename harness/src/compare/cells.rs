@@ -1,7 +1,7 @@
 //! Every cell of one or several runs beside its baseline.
 
 use super::{
-    Alarm, Failure, Figure, METRICS, Ratio, Verdict, alarms, failure, figure,
+    Alarm, Figure, METRICS, Ratio, Unmeasured, Verdict, alarms, failure, figure,
     resolution::resolution,
     verdict::{judge, judge_failures},
 };
@@ -109,7 +109,7 @@ pub struct Cell {
     /// Digest of everything its digits depend on; absent when it never got that far.
     pub inputs: Option<Sha256>,
     /// Why it has no figures, unless it was measured.
-    pub failure: Option<Failure>,
+    pub failure: Option<Unmeasured>,
     /// What it measured. A metric whose counter the kernel lacks is absent.
     pub figures: BTreeMap<Metric, Figure>,
     /// Against the baseline on the same file system and workload; empty for the baseline itself.
@@ -306,7 +306,7 @@ fn figures(outcome: &Outcome) -> BTreeMap<Metric, Figure> {
 fn all_against(
     run: &Results,
     cell: &CellResult,
-    failed: Option<&Failure>,
+    failed: Option<&Unmeasured>,
     figures: &BTreeMap<Metric, Figure>,
     baseline: Option<(&Results, &CellResult)>,
 ) -> BTreeMap<Metric, Against> {

@@ -1,6 +1,6 @@
 //! A scenario's `[[expect]]` claims, tested against a run: was the report reproduced?
 
-use super::{Comparison, Failure, Verdict, compare};
+use super::{Comparison, Unmeasured, Verdict, compare};
 use crate::{
     record::Results,
     scenario::{CellKey, Expect},
@@ -316,7 +316,7 @@ fn test_cell(expect: &Expect, cell: &super::Cell) -> Tested {
 }
 
 fn value(expect: &Expect, cell: &super::Cell) -> Result<f64, String> {
-    let not_measured = |f: &Failure| format!("{}: {}", f.word, f.why);
+    let not_measured = |f: &Unmeasured| format!("{}: {}", f.word, f.why);
     if let Some(failure) = &cell.failure {
         return Err(not_measured(failure));
     }

@@ -13,10 +13,10 @@ mod outcome;
 mod resolution;
 mod verdict;
 
-pub use alarm::{Alarm, Place, alarms, differences, memory_compared};
+pub use alarm::{Alarm, Sighting, alarms, differences, memory_compared};
 pub use cells::{Against, Cell, Comparison, Locked, Run, Subject, compare};
 pub use expect::{Claim, Held, Reproduction, Tested, claims, reproduction};
 pub use figure::{Figure, figure};
 pub use metric::{Better, METRICS, MetricFacts};
-pub use outcome::{Blame, Failure, failure};
+pub use outcome::{Blame, Unmeasured, failure};
 pub use verdict::{RESOLUTION, Ratio, Verdict};

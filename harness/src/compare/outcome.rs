@@ -17,7 +17,7 @@ pub enum Blame {
 
 /// Why a cell has no figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct Unmeasured {
     /// The outcome's word, as tables show it in capitals.
     pub word: &'static str,
     /// The reason, on one line.
@@ -30,7 +30,7 @@ pub struct Failure {
 
 /// The failure that an outcome is; `None` for a measurement.
 #[must_use]
-pub fn failure(outcome: &Outcome) -> Option<Failure> {
+pub fn failure(outcome: &Outcome) -> Option<Unmeasured> {
     let (word, why, console, blame) = match outcome {
         Outcome::Measured(_) => return None,
         Outcome::WrongResult { why } => ("wrong result", why.clone(), &[][..], Blame::Kernel),
@@ -65,7 +65,7 @@ pub fn failure(outcome: &Outcome) -> Option<Failure> {
         ),
         Outcome::NotRun { why } => ("not run", why.clone(), &[][..], Blame::Other),
     };
-    Some(Failure {
+    Some(Unmeasured {
         word,
         why: why.lines().map(clean).collect::<Vec<_>>().join("; "),
         console: console.iter().map(|line| clean(line)).collect(),

@@ -2,7 +2,7 @@
 
 use super::{
     Better, Figure,
-    outcome::{Blame, Failure},
+    outcome::{Blame, Unmeasured},
 };
 use crate::scenario::{Lane, Metric};
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,7 @@ pub fn judge(
 
 /// The verdict when at least one of the two cells was not measured; `None` when both were.
 #[must_use]
-pub fn judge_failures(cell: Option<&Failure>, baseline: Option<&Failure>) -> Option<Verdict> {
+pub fn judge_failures(cell: Option<&Unmeasured>, baseline: Option<&Unmeasured>) -> Option<Verdict> {
     let incomparable = |why: String| Some(Verdict::Incomparable { why });
     match (cell, baseline) {
         (None, None) => None,
@@ -169,7 +169,7 @@ pub fn judge_failures(cell: Option<&Failure>, baseline: Option<&Failure>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Clock, Device};
+    use crate::scenario::{Clock, DeviceKind};
 
     fn figure(min: f64, median: f64, max: f64) -> Figure {
         Figure {
@@ -267,7 +267,7 @@ mod tests {
     fn one_repetition_and_a_noisy_lane_allow_no_verdict() {
         let (mut a, b) = (figure(70.0, 70.0, 70.0), figure(100.0, 100.0, 100.0));
         let wall = Lane {
-            device: Device::Vfio,
+            device: DeviceKind::Vfio,
             clock: Clock::Wall,
         };
         assert_eq!(
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn only_a_failure_of_the_kernel_itself_is_broken_or_fixed() {
-        let failure = |blame| Failure {
+        let failure = |blame| Unmeasured {
             word: "guest fault",
             why: "oops".into(),
             console: vec![],

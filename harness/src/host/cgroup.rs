@@ -9,21 +9,21 @@ use std::{
 const MOUNT: &str = "/sys/fs/cgroup";
 
 /// Files of one version: limit, use, and what of the use can be dropped at once.
-struct Files {
+struct CgroupFiles {
     limit: &'static str,
     used: &'static str,
     cache: &'static str,
 }
 
 /// Documentation/admin-guide/cgroup-v2.rst
-const V2: Files = Files {
+const V2: CgroupFiles = CgroupFiles {
     limit: "memory.max",
     used: "memory.current",
     cache: "inactive_file ",
 };
 
 /// Documentation/admin-guide/cgroup-v1/memory.rst
-const V1: Files = Files {
+const V1: CgroupFiles = CgroupFiles {
     limit: "memory.limit_in_bytes",
     used: "memory.usage_in_bytes",
     cache: "total_inactive_file ",
@@ -47,7 +47,7 @@ fn headroom(mount: &Path, self_cgroup: &str) -> Option<u64> {
 
 /// Where a line of /proc/self/cgroup (`0::/a`, `4:memory:/a`) puts this process: the hierarchy's top,
 /// the group in it, and its files.
-fn place(mount: &Path, line: &str) -> Option<(PathBuf, PathBuf, Files)> {
+fn place(mount: &Path, line: &str) -> Option<(PathBuf, PathBuf, CgroupFiles)> {
     let mut parts = line.splitn(3, ':');
     let (_, controllers, group) = (parts.next()?, parts.next()?, parts.next()?);
     let group = group.strip_prefix('/')?;
@@ -62,12 +62,12 @@ fn place(mount: &Path, line: &str) -> Option<(PathBuf, PathBuf, Files)> {
     Some((top, own, files))
 }
 
-fn tightest(top: &Path, own: &Path, files: &Files) -> Option<u64> {
+fn tightest(top: &Path, own: &Path, files: &CgroupFiles) -> Option<u64> {
     let groups = own.ancestors().take_while(|group| group.starts_with(top));
     groups.filter_map(|group| left(group, files)).min()
 }
 
-fn left(group: &Path, files: &Files) -> Option<u64> {
+fn left(group: &Path, files: &CgroupFiles) -> Option<u64> {
     let read = |file: &str| fs::read_to_string(group.join(file)).ok();
     let number = |file: &str| read(file)?.trim().parse::<u64>().ok();
     // Version 1 says "no limit" with a number beyond all memory; version 2 with a word.

@@ -96,7 +96,7 @@ impl Build<'_> {
 /// When cargo did not name one.
 pub fn artifact(product: &Product, messages: &[u8]) -> Result<PathBuf> {
     #[derive(Deserialize)]
-    struct Message {
+    struct CargoMessage {
         reason: String,
         target: Option<Target>,
         executable: Option<PathBuf>,
@@ -109,7 +109,7 @@ pub fn artifact(product: &Product, messages: &[u8]) -> Result<PathBuf> {
     }
     let lines = messages.split(|byte| *byte == b'\n');
     let mut made = lines
-        .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
+        .filter_map(|line| serde_json::from_slice::<CargoMessage>(line).ok())
         .filter(|message| message.reason == "compiler-artifact")
         .filter(|message| (message.target.as_ref()).is_some_and(|t| t.name == product.artifact));
     let shared = |files: Vec<PathBuf>| {

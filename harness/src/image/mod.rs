@@ -88,7 +88,7 @@ pub const INITRAMFS: &str = "initramfs.cpio";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+struct ImageFile {
     sha256: Sha256,
     size: u64,
     boot: Boot,
@@ -141,7 +141,7 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
     archive.file(BOOT_PATH, 0o644, json(&boot)?);
 
     let bytes = archive.to_bytes();
-    let manifest = Manifest {
+    let manifest = ImageFile {
         sha256: Sha256::of(&bytes),
         size: bytes.len() as u64,
         boot,
@@ -163,7 +163,7 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
 pub fn load(out: &Path) -> Result<Image> {
     let path = out.join(MANIFEST);
     let bytes = files::read(&path, files::LIST).map_err(|e| Error::io("reading", &path, e))?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| {
+    let manifest: ImageFile = serde_json::from_slice(&bytes).map_err(|e| {
         Error::fetch(format!("reading {}", path.display()))
             .because(e)
             .hint("remove the directory: it will be made again")

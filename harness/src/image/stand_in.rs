@@ -16,13 +16,13 @@ use object::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A symbol and the version it is bound to, if any.
-pub type Symbol = (String, Option<String>);
+pub type Exported = (String, Option<String>);
 
 /// The functions that `program` imports and none of the `libraries` exports, by name and version.
 ///
 /// # Errors
 /// When one of the files is no 64-bit ELF file.
-pub fn missing(program: &[u8], libraries: &[&[u8]]) -> Result<BTreeSet<Symbol>> {
+pub fn missing(program: &[u8], libraries: &[&[u8]]) -> Result<BTreeSet<Exported>> {
     let fail = |e| Error::input("reading an ELF file's symbols").because(e);
     let mut there = BTreeSet::new();
     for library in libraries {
@@ -35,7 +35,7 @@ pub fn missing(program: &[u8], libraries: &[&[u8]]) -> Result<BTreeSet<Symbol>> 
     Ok(wanted)
 }
 
-fn imports(program: &[u8]) -> object::read::Result<BTreeSet<Symbol>> {
+fn imports(program: &[u8]) -> object::read::Result<BTreeSet<Exported>> {
     let header = FileHeader64::<Endianness>::parse(program)?;
     let endian = header.endian()?;
     let sections = header.sections(endian, program)?;
@@ -69,7 +69,7 @@ const PHDRS: usize = 4;
 
 /// A shared library that exports `symbols`, each of which traps. Its bytes depend on nothing else.
 #[must_use]
-pub fn library(symbols: &BTreeSet<Symbol>) -> Vec<u8> {
+pub fn library(symbols: &BTreeSet<Exported>) -> Vec<u8> {
     let mut strings = Strings::default();
     // Index 1 is the library itself, and the version of what has none.
     let mut versions: BTreeMap<&str, u16> = BTreeMap::new();
@@ -237,7 +237,7 @@ mod tests {
     use std::ffi::{CStr, CString};
     use std::os::unix::ffi::OsStrExt as _;
 
-    fn symbols() -> BTreeSet<Symbol> {
+    fn symbols() -> BTreeSet<Exported> {
         [
             ("old", None),
             ("a", Some("V_1")),

@@ -15,15 +15,12 @@ use object::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why a module was left as it is.
-pub type Reason = String;
-
 /// Drops the symbols that loading does not need, debugging sections, and the signature at the end.
 ///
 /// # Errors
 /// A reason when the module holds something that this function does not know; the module is then
 /// best loaded as it is.
-pub fn strip(module: &[u8]) -> Result<Vec<u8>, Reason> {
+pub fn strip(module: &[u8]) -> Result<Vec<u8>, String> {
     let mut builder = Builder::read(module).map_err(|e| e.to_string())?;
     let header = &builder.header;
     if header.e_type != elf::ET_REL
@@ -99,7 +96,7 @@ fn drop_debugging(builder: &mut Builder<'_>) {
 }
 
 /// One section symbol for every section that holds symbols, made where the linker left none.
-fn section_symbols(builder: &mut Builder<'_>) -> Result<BTreeMap<usize, SymbolId>, Reason> {
+fn section_symbols(builder: &mut Builder<'_>) -> Result<BTreeMap<usize, SymbolId>, String> {
     let mut symbols = BTreeMap::new();
     let mut wanted = BTreeMap::new();
     for symbol in &builder.symbols {

@@ -1,6 +1,6 @@
 //! A kernel's configuration: embedded (CONFIG_IKCONFIG), or a `config-*` / `.config` file. Pure.
 
-use super::decompress::{Format, decompress};
+use super::decompress::{Compression, decompress};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ impl Config {
     #[must_use]
     pub fn embedded(vmlinux: &[u8]) -> Option<Config> {
         let start = memmem::find(vmlinux, b"IKCFG_ST\x1f\x8b")? + b"IKCFG_ST".len();
-        let text = decompress(Format::Gzip, &vmlinux[start..]).ok()?;
+        let text = decompress(Compression::Gzip, &vmlinux[start..]).ok()?;
         Some(Config::parse(&String::from_utf8_lossy(&text)))
     }
 

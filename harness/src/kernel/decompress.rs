@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 /// A compression, by its magic bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum Compression {
     /// CONFIG_KERNEL_GZIP, .ko.gz
     Gzip,
     /// CONFIG_KERNEL_BZIP2
@@ -35,17 +35,17 @@ const MAX_IMAGE: u64 = 1 << 30;
 
 /// Recognises a compression.
 #[must_use]
-pub fn sniff(bytes: &[u8]) -> Option<Format> {
-    let known: [(&[u8], Format); 9] = [
-        (b"\x7fELF", Format::Elf),
-        (b"\x1f\x8b", Format::Gzip),
-        (b"\x1f\x9e", Format::Gzip),
-        (b"BZh", Format::Bzip2),
-        (b"\x5d\0\0", Format::Lzma),
-        (b"\xfd7zXZ\0", Format::Xz),
-        (LZOP_MAGIC, Format::Lzo),
-        (LZ4_LEGACY_MAGIC, Format::Lz4),
-        (b"\x28\xb5\x2f\xfd", Format::Zstd),
+pub fn sniff(bytes: &[u8]) -> Option<Compression> {
+    let known: [(&[u8], Compression); 9] = [
+        (b"\x7fELF", Compression::Elf),
+        (b"\x1f\x8b", Compression::Gzip),
+        (b"\x1f\x9e", Compression::Gzip),
+        (b"BZh", Compression::Bzip2),
+        (b"\x5d\0\0", Compression::Lzma),
+        (b"\xfd7zXZ\0", Compression::Xz),
+        (LZOP_MAGIC, Compression::Lzo),
+        (LZ4_LEGACY_MAGIC, Compression::Lz4),
+        (b"\x28\xb5\x2f\xfd", Compression::Zstd),
     ];
     known
         .iter()
@@ -57,41 +57,41 @@ pub fn sniff(bytes: &[u8]) -> Option<Format> {
 ///
 /// # Errors
 /// When the stream is damaged, or larger than any kernel.
-pub fn decompress(format: Format, bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub fn decompress(format: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     // One byte more than allowed shows that there would have been more.
     let limit = MAX_IMAGE + 1;
     match format {
-        Format::Elf => out.extend_from_slice(bytes),
-        Format::Gzip => {
+        Compression::Elf => out.extend_from_slice(bytes),
+        Compression::Gzip => {
             flate2::bufread::GzDecoder::new(bytes)
                 .take(limit)
                 .read_to_end(&mut out)?;
         }
-        Format::Bzip2 => {
+        Compression::Bzip2 => {
             bzip2::bufread::BzDecoder::new(bytes)
                 .take(limit)
                 .read_to_end(&mut out)?;
         }
-        Format::Lzma => {
+        Compression::Lzma => {
             let stream = liblzma::stream::Stream::new_lzma_decoder(u64::MAX)?;
             liblzma::bufread::XzDecoder::new_stream(bytes, stream)
                 .take(limit)
                 .read_to_end(&mut out)?;
         }
-        Format::Xz => {
+        Compression::Xz => {
             liblzma::bufread::XzDecoder::new(bytes)
                 .take(limit)
                 .read_to_end(&mut out)?;
         }
-        Format::Zstd => {
+        Compression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(bytes)?.single_frame();
             // The kernel is compressed with --ultra -22, whose window exceeds the usual limit.
             decoder.window_log_max(31)?;
             decoder.take(limit).read_to_end(&mut out)?;
         }
-        Format::Lz4 => out = lz4_legacy(bytes)?,
-        Format::Lzo => out = lzop(bytes)?,
+        Compression::Lz4 => out = lz4_legacy(bytes)?,
+        Compression::Lzo => out = lzop(bytes)?,
     }
     if out.len() as u64 > MAX_IMAGE {
         return Err(damaged("it expands to more than 1 GiB"));
@@ -113,7 +113,7 @@ pub fn payload(bytes: &[u8]) -> Result<Vec<u8>> {
         ))
         .hint("check that the file is whole, or build with CONFIG_KERNEL_GZIP=y")
     })?;
-    if format == Format::Elf {
+    if format == Compression::Elf {
         return Ok(bytes.to_vec());
     }
     let failed = |e: io::Error| {
@@ -129,7 +129,7 @@ pub fn payload(bytes: &[u8]) -> Result<Vec<u8>> {
         .split_last_chunk::<4>()
         .ok_or_else(|| failed(damaged("it is empty")))?;
     let size = u32::from_le_bytes(*size) as usize;
-    let stream = if format == Format::Gzip {
+    let stream = if format == Compression::Gzip {
         bytes
     } else {
         stream

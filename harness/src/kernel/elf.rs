@@ -8,7 +8,7 @@ use object::{
     read::elf::{FileHeader, ProgramHeader},
 };
 
-type Header = FileHeader64<Endianness>;
+type ElfHeader = FileHeader64<Endianness>;
 
 /// `XEN_ELFNOTE_PHYS32_ENTRY` (include/xen/interface/elfnote.h): the 32-bit entry point of PVH.
 const PHYS32_ENTRY: u32 = 18;
@@ -40,7 +40,7 @@ pub fn look(image: &[u8]) -> Result<Vmlinux> {
     if image.get(4) == Some(&1) {
         return Err(not("a 32-bit ELF file"));
     }
-    let header = Header::parse(image).map_err(damaged)?;
+    let header = ElfHeader::parse(image).map_err(damaged)?;
     let endian = header.endian().map_err(damaged)?;
     if header.e_machine(endian) != EM_X86_64 {
         return Err(not("an ELF file for another architecture than x86-64"));

@@ -71,7 +71,7 @@ const MODULES: &str = "modules";
 /// kernel.json. Names are relative to its directory.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+struct KernelFile {
     release: Option<String>,
     build: Option<String>,
     boot: Boot,
@@ -135,7 +135,7 @@ pub fn prepare_local(image: &Path, modules: Option<&Path>, out: &Path) -> Result
 /// When the directory holds no readable manifest.
 pub fn load(out: &Path) -> Result<Kernel> {
     let path = out.join(MANIFEST);
-    let manifest: Manifest = serde_json::from_slice(&read(&path)?).map_err(|e| {
+    let manifest: KernelFile = serde_json::from_slice(&read(&path)?).map_err(|e| {
         Error::fetch(format!("reading {}", path.display()))
             .because(e)
             .hint("remove the directory: it will be made again")
@@ -155,7 +155,7 @@ pub fn load(out: &Path) -> Result<Kernel> {
 }
 
 /// What looking into an image gave.
-struct Found<'a> {
+struct FoundKernel<'a> {
     release: Option<String>,
     build: Option<String>,
     boot: Boot,
@@ -166,7 +166,7 @@ struct Found<'a> {
 }
 
 /// Tells a bzImage from a vmlinux and chooses how to boot it. Pure.
-fn look(bytes: &[u8]) -> Result<Found<'_>> {
+fn look(bytes: &[u8]) -> Result<FoundKernel<'_>> {
     let found = if bzimage::is_bzimage(bytes) {
         let bz = bzimage::parse(bytes)?;
         let vmlinux = decompress::payload(bz.payload)?;
@@ -177,7 +177,7 @@ fn look(bytes: &[u8]) -> Result<Found<'_>> {
         } else {
             (Boot::BzImage, bytes.into())
         };
-        Found {
+        FoundKernel {
             release,
             build: elf.build,
             boot,
@@ -192,7 +192,7 @@ fn look(bytes: &[u8]) -> Result<Found<'_>> {
             )
             .hint("give arch/x86/boot/bzImage of the same build"));
         }
-        Found {
+        FoundKernel {
             release: elf.release,
             build: elf.build,
             boot: Boot::Pvh,
@@ -219,7 +219,7 @@ fn look(bytes: &[u8]) -> Result<Found<'_>> {
 }
 
 fn finish(
-    found: Found<'_>,
+    found: FoundKernel<'_>,
     modules: Option<(&Path, &Collected)>,
     configs: &[NearConfig],
     out: &Path,
@@ -241,7 +241,7 @@ fn finish(
         Boot::BzImage => "bzImage",
     };
     write(&out.join(image), &found.image)?;
-    let manifest = Manifest {
+    let manifest = KernelFile {
         release: found.release,
         build: found.build,
         boot: found.boot,

@@ -3,7 +3,7 @@
 
 use super::{
     config::{Config, Setting},
-    decompress::{self, Format},
+    decompress::{self, Compression},
     modinfo::{self, normalise},
 };
 use crate::{
@@ -209,7 +209,7 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
         ))
         .hint("build or unpack the modules again")
     })?;
-    if format == Format::Elf {
+    if format == Compression::Elf {
         return Ok(bytes);
     }
     decompress::decompress(format, &bytes).map_err(|e| {

@@ -4,7 +4,7 @@ use super::{
     LockedFile,
     control::{self, Package},
     declare::{Declarations, Suite},
-    release::{self, Refusal, Release},
+    release::{self, Release, ReleaseRefusal},
 };
 use crate::{
     error::{Error, Result},
@@ -164,7 +164,7 @@ impl<'a> Archive<'a> {
             let bytes = loop {
                 match http::get_all(self.sources, &url, RELEASE_LIMIT) {
                     Ok(bytes) => break bytes,
-                    Err(http::Failure::Transient(_)) if tries < self.sources.retries => {
+                    Err(http::HttpFailure::Transient(_)) if tries < self.sources.retries => {
                         tries += 1;
                         std::thread::sleep(backoff);
                         backoff *= 2;
@@ -181,8 +181,8 @@ impl<'a> Archive<'a> {
             let text = String::from_utf8_lossy(&bytes);
             match release::verify(&text, &suite.name, &keys, self.now) {
                 Ok(release) => return Ok(Ok(release)),
-                Err(Refusal::Expired(error)) => expired = Some(error),
-                Err(Refusal::Untrusted(error)) => {
+                Err(ReleaseRefusal::Expired(error)) => expired = Some(error),
+                Err(ReleaseRefusal::Untrusted(error)) => {
                     return Err(error.while_(format!("reading {url}")));
                 }
             }

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, path::Path};
 #[derive(Clone, Debug)]
 pub struct Declarations {
     /// In the order declared.
-    pub kernels: Vec<Kernel>,
+    pub kernels: Vec<DeclaredKernel>,
     /// In the order declared.
     pub tools: Vec<Tools>,
     suites: Vec<Suite>,
@@ -23,7 +23,7 @@ pub struct Declarations {
 /// A kernel series of Debian.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kernel {
+pub struct DeclaredKernel {
     /// Name in scenarios and in the lock.
     pub name: String,
     /// `6.12` takes 6.12.y, the newest.
@@ -68,7 +68,7 @@ pub struct Suite {
 #[serde(deny_unknown_fields)]
 struct KernelsFile {
     #[serde(default)]
-    kernel: Vec<Kernel>,
+    kernel: Vec<DeclaredKernel>,
 }
 
 #[derive(Deserialize)]

@@ -14,7 +14,7 @@ mod resolve;
 mod version;
 
 pub use crate::vocabulary::LockedFile;
-pub use declare::{Declarations, Kernel, Suite, Tools};
+pub use declare::{Declarations, DeclaredKernel, Suite, Tools};
 pub use provide::{Change, Older, Provided, WhenGone, provide, update};
 
 use crate::{

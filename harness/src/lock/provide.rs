@@ -6,7 +6,7 @@ use super::{
 use crate::{
     clock,
     error::{Error, Result},
-    store::{FetchProgress, Missing, Sources, Store},
+    store::{FetchProgress, MissingFile, Sources, Store},
 };
 use std::{cmp::Ordering, fmt};
 
@@ -62,10 +62,10 @@ pub fn provide(
                 note: None,
             });
         }
-        Err(Missing::Failed(error)) => {
+        Err(MissingFile::Failed(error)) => {
             return Err(error.while_(format!("fetching `{}`", entry.name)));
         }
-        Err(Missing::Gone(error)) => error,
+        Err(MissingFile::Gone(error)) => error,
     };
     if when_gone == WhenGone::Fail {
         return Err(gone

@@ -48,7 +48,7 @@ pub struct Release {
 
 /// Why a Release file is of no use.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum ReleaseRefusal {
     /// Properly signed, but expired: another suite may still serve.
     Expired(Error),
     /// Not signed by an accepted key, or not what was asked for.
@@ -57,9 +57,14 @@ pub enum Refusal {
 
 /// Verifies a clear-signed Release file of a suite: one good signature by one of the keys, the
 /// suite's own name, and a `Valid-Until` (where there is one) that is not past.
-pub fn verify(text: &str, suite: &str, keys: &[Key], now: Timestamp) -> Result<Release, Refusal> {
+pub fn verify(
+    text: &str,
+    suite: &str,
+    keys: &[Key],
+    now: Timestamp,
+) -> Result<Release, ReleaseRefusal> {
     let untrusted = |why: String| {
-        Refusal::Untrusted(Error::fetch(format!("verifying the Release file of {suite}: {why}")).hint(
+        ReleaseRefusal::Untrusted(Error::fetch(format!("verifying the Release file of {suite}: {why}")).hint(
             "do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys",
         ))
     };
@@ -86,7 +91,7 @@ pub fn verify(text: &str, suite: &str, keys: &[Key], now: Timestamp) -> Result<R
         let expired =
             date(until).ok_or_else(|| untrusted(format!("Valid-Until `{until}` is not a date")))?;
         if expired < now {
-            return Err(Refusal::Expired(
+            return Err(ReleaseRefusal::Expired(
                 Error::fetch(format!("the Release file of {suite} expired on {until}"))
                     .hint("try another mirror (this one is stale), or set this machine's clock"),
             ));
@@ -240,8 +245,8 @@ SHA256:
 
     fn refused(text: &str, suite: &str, key: &Key, now: &str) -> String {
         match verify(text, suite, std::slice::from_ref(key), at(now)).unwrap_err() {
-            Refusal::Untrusted(e) => format!("untrusted {}", e.render()),
-            Refusal::Expired(e) => format!("expired {}", e.render()),
+            ReleaseRefusal::Untrusted(e) => format!("untrusted {}", e.render()),
+            ReleaseRefusal::Expired(e) => format!("expired {}", e.render()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! From a declaration to the files that the archive has for it now.
 
 use super::{
-    Kernel, LockEntry, LockedFile, Tools,
+    DeclaredKernel, LockEntry, LockedFile, Tools,
     archive::{Archive, Index},
     control::Package,
     dependencies::View,
@@ -20,7 +20,7 @@ use std::{
 const SMALLEST_KERNEL: u64 = 1 << 20;
 
 /// Resolves a kernel: the newest signed package of its series that is really there.
-pub fn kernel(archive: &mut Archive<'_>, kernel: &Kernel) -> Result<LockEntry> {
+pub fn kernel(archive: &mut Archive<'_>, kernel: &DeclaredKernel) -> Result<LockEntry> {
     let indexes = archive.indexes(&kernel.suites)?;
     let found = candidates(&indexes, kernel);
     for candidate in &found {
@@ -59,7 +59,7 @@ struct Candidate {
 
 /// Kernels of the series, newest first; of equal versions the suite named first. Both of Debian's
 /// layouts: `linux-image-R` up to 6.18, `linux-binary-R` with `linux-modules-R` since 6.19.
-fn candidates(indexes: &[Rc<Index>], kernel: &Kernel) -> Vec<Candidate> {
+fn candidates(indexes: &[Rc<Index>], kernel: &DeclaredKernel) -> Vec<Candidate> {
     let mut found = Vec::new();
     for index in indexes {
         let modules: BTreeMap<_, _> = index
@@ -105,7 +105,7 @@ fn candidates(indexes: &[Rc<Index>], kernel: &Kernel) -> Vec<Candidate> {
 }
 
 /// `6.12.107+deb13-cloud-amd64` is of series 6.12 and flavour cloud-amd64; 6.1 is not its series.
-fn of_series(release: &str, kernel: &Kernel) -> bool {
+fn of_series(release: &str, kernel: &DeclaredKernel) -> bool {
     release
         .strip_suffix(&kernel.flavour)
         .and_then(|r| r.strip_suffix('-'))
@@ -204,7 +204,7 @@ mod tests {
     use crate::lock::dependencies::tests::{index, package};
 
     fn found(packages: Vec<Package>, series: &str) -> Vec<String> {
-        let kernel = Kernel {
+        let kernel = DeclaredKernel {
             name: series.into(),
             series: series.into(),
             flavour: "cloud-amd64".into(),

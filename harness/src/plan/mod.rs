@@ -34,8 +34,8 @@ pub struct KernelPlan {
     /// What the kernel is, for the record.
     pub record: KernelRecord,
     /// Its machine; absent when the kernel could not be prepared for this scenario.
-    pub machine: Option<Machine>,
-    /// See [`Prepared::blind`].
+    pub machine: Option<MachinePlan>,
+    /// See [`PreparedKernel::blind`].
     pub blind: bool,
     /// Its cells, in the scenario's order.
     pub cells: Vec<CellPlan>,
@@ -66,7 +66,7 @@ impl KernelPlan {
 
 /// A kernel's machine.
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct MachinePlan {
     /// What QEMU is told.
     pub spec: Spec,
     /// How the guest hands over.
@@ -77,7 +77,7 @@ pub struct Machine {
     pub modules: Option<PathBuf>,
 }
 
-impl Machine {
+impl MachinePlan {
     /// Whether its cells may start from a checkpoint: the guest can stop itself, and has one CPU.
     /// Whose turn it is among several is QEMU's to know, and is not saved: cells that go on from
     /// such a checkpoint differ.
@@ -102,7 +102,7 @@ pub struct CellPlan {
 
 /// What was made ready for one kernel of the scenario.
 #[derive(Clone, Debug)]
-pub struct Prepared {
+pub struct PreparedKernel {
     /// What the kernel is.
     pub record: KernelRecord,
     /// Its release as (major, minor), if known: decides the file systems' features.
@@ -136,7 +136,7 @@ pub enum Part {
     Workload(String),
 }
 
-impl Prepared {
+impl PreparedKernel {
     /// Why a cell of these parts cannot run: for the kernel's own sake first.
     fn settled(&self, parts: &[Part]) -> Option<Outcome> {
         let mut unsupported = self.unsupported.iter();
@@ -163,7 +163,7 @@ struct Inputs<'a, T: Serialize> {
 /// The oldest kernel, whose features file systems get. A kernel whose version nobody knows gets
 /// what the oldest supported kernel knows.
 #[must_use]
-pub fn oldest(prepared: &[Prepared]) -> KernelVersion {
+pub fn oldest(prepared: &[PreparedKernel]) -> KernelVersion {
     prepared
         .iter()
         .map(|p| p.version.unwrap_or(KernelVersion::OLDEST))
@@ -199,7 +199,7 @@ impl Plan {
 
     /// Expands the matrix.
     #[must_use]
-    pub fn new(scenario: Scenario, prepared: Vec<Prepared>, vmm: VmmRecord) -> Plan {
+    pub fn new(scenario: Scenario, prepared: Vec<PreparedKernel>, vmm: VmmRecord) -> Plan {
         let oldest = oldest(&prepared);
         let kernels = prepared
             .into_iter()
@@ -257,7 +257,7 @@ impl KernelPlan {
 
     fn new(
         scenario: &Scenario,
-        prepared: Prepared,
+        prepared: PreparedKernel,
         oldest: KernelVersion,
         vmm: &VmmRecord,
     ) -> KernelPlan {
@@ -323,7 +323,7 @@ impl KernelPlan {
             .machine
             .ok()
             .zip(checkpoint)
-            .map(|((spec, stop_by), checkpoint)| Machine {
+            .map(|((spec, stop_by), checkpoint)| MachinePlan {
                 spec,
                 stop_by,
                 checkpoint,

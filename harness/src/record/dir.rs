@@ -30,7 +30,7 @@ pub struct RunDir {
 }
 
 #[derive(Serialize)]
-struct Line<'a, E: Serialize> {
+struct EventLine<'a, E: Serialize> {
     /// Seconds since the run began, by the host's monotonic clock.
     t: f64,
     #[serde(flatten)]
@@ -120,7 +120,7 @@ impl RunDir {
     /// # Errors
     /// When the file cannot be written.
     pub fn event(&mut self, event: &impl Serialize) -> Result<()> {
-        let line = Line {
+        let line = EventLine {
             t: (self.began.elapsed().as_secs_f64() * 1e3).round() / 1e3,
             event,
         };

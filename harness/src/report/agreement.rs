@@ -6,7 +6,7 @@ use super::{
     terminal,
 };
 use crate::{
-    compare::agreement::{AGREE_WITHIN, COMPARED, Pair, Side},
+    compare::agreement::{AGREE_WITHIN, COMPARED, EnginePair, EngineSide},
     scenario::{Lane, Metric},
 };
 
@@ -15,7 +15,7 @@ const NONE: &str = "n/a";
 
 /// For a terminal.
 #[must_use]
-pub fn agreement_text(pairs: &[Pair], lane: Lane, style: &Style) -> String {
+pub fn agreement_text(pairs: &[EnginePair], lane: Lane, style: &Style) -> String {
     let tables = [figures(pairs, lane), apart(pairs, lane)];
     let mut text = terminal::tables(&tables, style);
     text.push_str(&format!("\n{}\n", summary(pairs)));
@@ -24,7 +24,7 @@ pub fn agreement_text(pairs: &[Pair], lane: Lane, style: &Style) -> String {
 
 /// A document that stands alone.
 #[must_use]
-pub fn agreement_markdown(pairs: &[Pair], lane: Lane) -> String {
+pub fn agreement_markdown(pairs: &[EnginePair], lane: Lane) -> String {
     let mut text = format!(
         "# Our engines and fio's\n\n**{lane}**\n\n{}\n",
         summary(pairs)
@@ -42,7 +42,7 @@ pub fn agreement_markdown(pairs: &[Pair], lane: Lane) -> String {
 }
 
 /// How many pairs agree, in a line.
-fn summary(pairs: &[Pair]) -> String {
+fn summary(pairs: &[EnginePair]) -> String {
     let whole = pairs.iter().filter(|p| p.ours.measured && p.fio.measured);
     let (mut counted, mut agreed) = (0, 0);
     for pair in whole {
@@ -58,14 +58,14 @@ fn summary(pairs: &[Pair]) -> String {
 }
 
 /// Every side's figures.
-fn figures(pairs: &[Pair], lane: Lane) -> Table {
+fn figures(pairs: &[EnginePair], lane: Lane) -> Table {
     Table {
         title: "Each workload through our engine and through fio's".into(),
         caption: format!("{lane}; medians, per I/O but for IOPS"),
         corner: "kernel, workload".into(),
         columns: columns("to baseline"),
         groups: groups(pairs, |pair| {
-            let row = |side: &Side| Row {
+            let row = |side: &EngineSide| Row {
                 label: format!("{} {}", pair.kernel, side.workload),
                 entries: side_entries(side),
             };
@@ -88,7 +88,7 @@ fn columns(effect: &str) -> Vec<String> {
         .collect()
 }
 
-fn side_entries(side: &Side) -> Vec<Entry> {
+fn side_entries(side: &EngineSide) -> Vec<Entry> {
     let mut entries: Vec<Entry> = COMPARED
         .iter()
         .map(|m| match side.medians.get(m) {
@@ -107,7 +107,7 @@ fn optional(value: Option<f64>, decimals: usize) -> Entry {
 }
 
 /// Ours relative to fio's.
-fn apart(pairs: &[Pair], lane: Lane) -> Table {
+fn apart(pairs: &[EnginePair], lane: Lane) -> Table {
     Table {
         title: "Ours relative to fio's".into(),
         caption: format!("{lane}; ours / fio's"),
@@ -133,7 +133,7 @@ fn apart(pairs: &[Pair], lane: Lane) -> Table {
     }
 }
 
-fn relative(pair: &Pair, metric: Metric) -> Entry {
+fn relative(pair: &EnginePair, metric: Metric) -> Entry {
     let sides = (
         pair.ours.medians.get(&metric),
         pair.fio.medians.get(&metric),
@@ -158,7 +158,7 @@ fn relative(pair: &Pair, metric: Metric) -> Entry {
 }
 
 /// Rows by file system, in the pairs' order.
-fn groups(pairs: &[Pair], rows: impl Fn(&Pair) -> Vec<Row>) -> Vec<Group> {
+fn groups(pairs: &[EnginePair], rows: impl Fn(&EnginePair) -> Vec<Row>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for pair in pairs {
         if groups.last().is_none_or(|g| g.name != pair.filesystem) {

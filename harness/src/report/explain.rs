@@ -4,7 +4,7 @@ use super::{
     Style, markdown,
     table::number,
     terminal,
-    why::{self, Check, Why, signed},
+    why::{self, ProfileCheck, Why, signed},
 };
 
 /// Columns of a mail.
@@ -19,7 +19,7 @@ pub fn explanation_text(why: &Why, functions: usize, style: &Style) -> String {
     let tables = [why::layers(why), why::functions(why, functions)];
     let mut text = terminal::tables(&tables, style);
     text.push('\n');
-    for line in why.checks.iter().flat_map(Check::words) {
+    for line in why.checks.iter().flat_map(ProfileCheck::words) {
         text.push_str(&format!("{line}\n"));
     }
     text
@@ -35,7 +35,7 @@ pub fn explanation_markdown(why: &Why, functions: usize, depth: usize) -> String
         parts.push(format!("*{}*", table.caption));
         parts.push(markdown::ungrouped(&table));
     }
-    let words: Vec<String> = why.checks.iter().flat_map(Check::words).collect();
+    let words: Vec<String> = why.checks.iter().flat_map(ProfileCheck::words).collect();
     parts.push(markdown::list(&words));
     parts.join("\n\n") + "\n"
 }

@@ -28,8 +28,8 @@ use crate::error::Result;
 pub use agreement::{agreement_markdown, agreement_text};
 pub use axis::{Axis, AxisKey};
 pub use explain::{explanation_mail, explanation_markdown, explanation_text};
-pub use model::{FailedCell, Kernel, Report};
-pub use why::{Check, Why};
+pub use model::{FailedCell, KernelRow, Report};
+pub use why::{ProfileCheck, Why};
 
 /// What a report can be rendered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]

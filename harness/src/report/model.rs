@@ -2,7 +2,7 @@
 
 use super::{Why, axis::Axis, method, setup};
 use crate::{
-    compare::{self, Alarm, Claim, Comparison, Failure, Locked, Reproduction},
+    compare::{self, Alarm, Claim, Comparison, Locked, Reproduction, Unmeasured},
     record::{KernelRecord, Origin, Results},
     scenario::{CellKey, Lane},
 };
@@ -22,7 +22,7 @@ pub struct Report {
     /// What was measured, as name and value.
     pub setup: Vec<(String, String)>,
     /// Every kernel of every run.
-    pub kernels: Vec<Kernel>,
+    pub kernels: Vec<KernelRow>,
     /// Figures, ratios and verdicts of every cell.
     pub comparison: Comparison,
     /// What the first run's workloads differ in, where that is one number: then a chart shows
@@ -50,7 +50,7 @@ pub struct Report {
 
 /// A kernel as a report shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Kernel {
+pub struct KernelRow {
     /// As tables name it.
     pub label: String,
     /// Whether everything is compared with it.
@@ -69,7 +69,7 @@ pub struct FailedCell {
     /// Which.
     pub key: CellKey,
     /// Why.
-    pub failure: Failure,
+    pub failure: Unmeasured,
 }
 
 impl Report {
@@ -162,7 +162,7 @@ impl Report {
     }
 
     /// Kernels that are not those that the lock names.
-    pub(super) fn replaced(&self) -> impl Iterator<Item = &Kernel> {
+    pub(super) fn replaced(&self) -> impl Iterator<Item = &KernelRow> {
         self.kernels.iter().filter(|k| k.locked == Locked::Replaced)
     }
 
@@ -178,8 +178,8 @@ impl Report {
     }
 }
 
-fn kernels(runs: &[&Results], comparison: &Comparison) -> Vec<Kernel> {
-    let of = |s: &compare::Subject| Kernel {
+fn kernels(runs: &[&Results], comparison: &Comparison) -> Vec<KernelRow> {
+    let of = |s: &compare::Subject| KernelRow {
         label: s.label.clone(),
         baseline: s.baseline,
         locked: s.locked,

@@ -3,7 +3,7 @@
 use crate::{
     compare::Comparison,
     record::{Outcome, Results},
-    scenario::{Device, WorkloadSpec},
+    scenario::{DeviceKind, WorkloadSpec},
     units::{show_bytes, show_nanos},
 };
 use diorama_wire::{Batch, Bound, Layout, Sync, Workload};
@@ -81,7 +81,7 @@ fn evidence(runs: &[&Results]) -> String {
 
 fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
     let scenario = &results.scenario;
-    if scenario.lane.device == Device::Model {
+    if scenario.lane.device == DeviceKind::Model {
         let m = &scenario.model;
         let bandwidth = m
             .bandwidth_mib_s

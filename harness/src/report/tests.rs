@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     compare::METRICS,
     compare::fixture,
-    scenario::{Clock, Device, Lane},
+    scenario::{Clock, DeviceKind, Lane},
 };
 
 fn text(report: &Report, format: Format, style: &Style) -> String {
@@ -260,7 +260,7 @@ fn json_is_json_with_every_cell() {
 fn a_figure_of_another_lane_is_never_shown_below_this_lanes_name() {
     let (a, mut b) = (fixture::results(), fixture::results());
     let wall = Lane {
-        device: Device::Vfio,
+        device: DeviceKind::Vfio,
         clock: Clock::Wall,
     };
     b.scenario.lane = wall;

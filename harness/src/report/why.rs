@@ -13,14 +13,14 @@ pub struct Why {
     /// Where the instructions went.
     pub explanation: Explanation,
     /// How each kernel's cell was profiled.
-    pub checks: Vec<Check>,
+    pub checks: Vec<ProfileCheck>,
     /// Lane of every figure in it.
     pub lane: Lane,
 }
 
 /// How a cell was profiled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
+pub struct ProfileCheck {
     /// Which cell.
     pub cell: String,
     /// What uname -r said.
@@ -48,7 +48,7 @@ pub struct Check {
     pub profiled_s: f64,
 }
 
-impl Check {
+impl ProfileCheck {
     /// What the plugin counted more than QEMU itself and the exceptions explain.
     #[must_use]
     pub fn remainder(&self) -> Option<i64> {
@@ -176,13 +176,13 @@ fn of_a_cell(cell: &str, whys: &[&Why]) -> Option<Table> {
 
 /// In a line: how many cells were profiled, and whether that changed anything.
 pub(super) fn checked(whys: &[Why]) -> Vec<String> {
-    let mut cells: Vec<&Check> = Vec::new();
+    let mut cells: Vec<&ProfileCheck> = Vec::new();
     for check in whys.iter().flat_map(|w| &w.checks) {
         if !cells.iter().any(|c| c.cell == check.cell) {
             cells.push(check);
         }
     }
-    let changed: Vec<&&Check> = cells.iter().filter(|c| !c.perturbed.is_empty()).collect();
+    let changed: Vec<&&ProfileCheck> = cells.iter().filter(|c| !c.perturbed.is_empty()).collect();
     if changed.is_empty() {
         return vec![format!(
             "{} cells profiled without perturbing one byte of guest memory; flame graphs and functions \

@@ -21,7 +21,7 @@ pub struct CellCache {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct CachedCell {
     schema: u32,
     inputs: Sha256,
     measured: Measured,
@@ -48,7 +48,7 @@ impl CellCache {
         let text =
             files::read(&path, files::PROGRAM).map_err(|e| Error::io("reading", &path, e))?;
         // Whole, but another version's.
-        let Ok(entry) = serde_json::from_slice::<Entry>(&text) else {
+        let Ok(entry) = serde_json::from_slice::<CachedCell>(&text) else {
             return Ok(None);
         };
         Ok((entry.schema == SCHEMA && entry.inputs == *inputs).then_some(entry.measured))
@@ -65,7 +65,7 @@ impl CellCache {
     /// # Errors
     /// When the store cannot be written.
     pub fn put(&self, inputs: &Sha256, measured: &Measured) -> Result<()> {
-        let entry = Entry {
+        let entry = CachedCell {
             schema: SCHEMA,
             inputs: *inputs,
             measured: measured.clone(),

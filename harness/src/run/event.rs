@@ -1,6 +1,6 @@
 //! The typed event stream: the record and the terminal are fed by the same values.
 
-use super::stop::{Running, Why};
+use super::stop::{Running, StopReason};
 use crate::record::{CellResult, MemoryDigests};
 use diorama_wire::Phase;
 use serde::{Serialize, Serializer};
@@ -93,7 +93,7 @@ pub enum Event {
     /// The run was asked to stop.
     Stopping {
         /// By what.
-        why: Why,
+        why: StopReason,
         /// What becomes of the guests that run.
         guests: Running,
     },

@@ -26,7 +26,7 @@ pub use hosts::{Slots, slots};
 pub use qemu::{CHECKPOINTS, Qemu};
 pub use scheduler::Options;
 pub use seen::Seen;
-pub use stop::{Running, Stop, Why};
+pub use stop::{Running, Stop, StopReason};
 pub use verify::Verification;
 
 use crate::{
@@ -84,7 +84,7 @@ pub struct Session<E> {
 
 /// A run directory, and what is to be recorded there.
 #[derive(Debug)]
-pub struct Order {
+pub struct Recording {
     /// Where.
     pub dir: RunDir,
     /// What becomes of what is known already.
@@ -113,7 +113,11 @@ impl<E: Executor> Session<E> {
     /// # Errors
     /// When the record cannot be written. Cells measured until then are in the cell cache, and in
     /// the record as far as it could be written.
-    pub async fn record(&self, order: Order, listen: &mut dyn FnMut(&Event)) -> Result<Finished> {
+    pub async fn record(
+        &self,
+        order: Recording,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<Finished> {
         let mut recorder = Recorder::new(&self.plan, &self.cache, order, &self.stop, listen);
         let todo = recorder.look_up();
         recorder.begin(self.options.cpus.len());
@@ -150,7 +154,7 @@ impl<'a> Recorder<'a> {
     fn new(
         plan: &'a Plan,
         cache: &'a CellCache,
-        order: Order,
+        order: Recording,
         stop: &'a watch::Sender<Stop>,
         listen: &'a mut dyn FnMut(&Event),
     ) -> Recorder<'a> {
@@ -391,7 +395,7 @@ impl<'a> Recorder<'a> {
     fn check(&mut self, written: Result<()>) {
         if let Err(error) = written {
             self.failed = Some(error);
-            Stop::Soon(Why::NoRecord).raise(self.stop);
+            Stop::Soon(StopReason::NoRecord).raise(self.stop);
         }
     }
 

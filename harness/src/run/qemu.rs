@@ -10,7 +10,7 @@ use super::{
 use crate::{
     digest::Sha256,
     error::{Error, Result},
-    plan::{CellPlan, KernelPlan, Machine as MachinePlan},
+    plan::{CellPlan, KernelPlan, MachinePlan},
     profile::Symbols,
     record::{HostSide, Measured, MemoryDigests, Outcome},
     store::{Derived, Store, staging::move_files},
@@ -54,7 +54,7 @@ pub struct Qemu {
 /// What a guest finds that is booted to its checkpoint.
 const NO_JOB: &[u8] = &[];
 
-type Step<T> = std::result::Result<T, Outcome>;
+type Attempt<T> = std::result::Result<T, Outcome>;
 
 impl Executor for Qemu {
     type Checkpoint = Rc<Checkpoint>;
@@ -64,7 +64,7 @@ impl Executor for Qemu {
         kernel: &KernelPlan,
         cpu: usize,
         watch: Watch,
-    ) -> Step<Booted<Rc<Checkpoint>>> {
+    ) -> Attempt<Booted<Rc<Checkpoint>>> {
         let machine = machine_of(kernel)?;
         let began = Instant::now();
         if !self.fresh_checkpoints
@@ -124,7 +124,7 @@ impl Qemu {
         from: Option<&Rc<Checkpoint>>,
         cpu: usize,
         watch: Watch,
-    ) -> Step<(Measured, Seen)> {
+    ) -> Attempt<(Measured, Seen)> {
         let profiling = Profiling::AllWindows;
         let (measured, seen) = self
             .measure(kernel, cell, from, cpu, profiling, &watch)
@@ -197,7 +197,7 @@ impl Qemu {
         plan: &MachinePlan,
         cpu: usize,
         watch: &Watch,
-    ) -> Step<Result<Checkpoint>> {
+    ) -> Attempt<Result<Checkpoint>> {
         let began = Instant::now();
         self.check(&plan.spec).await?;
         let mut machine = self.boot(&self.vmm, &plan.spec, NO_JOB, cpu).await?;
@@ -237,7 +237,7 @@ impl Qemu {
 
     /// Whether the files a guest boots from are still those that its digest names: what the disk
     /// did to them since must not become a figure.
-    async fn check(&self, spec: &Spec) -> Step<()> {
+    async fn check(&self, spec: &Spec) -> Attempt<()> {
         let doing = "checking what the guest boots from";
         let (store, spec) = (self.store.clone(), spec.clone());
         let checked = blocking(doing, move || {
@@ -253,7 +253,7 @@ impl Qemu {
         Some(consoles.keep(guest, machine.console.clone()))
     }
 
-    async fn boot(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Step<Machine> {
+    async fn boot(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Attempt<Machine> {
         let start = async {
             let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
             Machine::start(vmm, spec, Start::Boot, ram, job, cpu).await
@@ -269,7 +269,7 @@ impl Qemu {
         cpu: usize,
         profiling: Profiling,
         watch: &Watch,
-    ) -> Step<(Measured, Option<Seen>)> {
+    ) -> Attempt<(Measured, Option<Seen>)> {
         let plan = machine_of(kernel)?;
         // Known since the kernel was measured first.
         let known = match profiling {
@@ -410,7 +410,7 @@ impl Qemu {
 
     /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
     /// by the cell's digest.
-    async fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Step<Derived> {
+    async fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Attempt<Derived> {
         let doing = "adding the job to the initramfs";
         let key = Sha256::of_value(&(plan.checkpoint, &cell.job));
         let (store, without, job) = (
@@ -435,7 +435,7 @@ impl Qemu {
         watcher: &mut Watcher,
         stopped: bool,
         plan: &MachinePlan,
-    ) -> Step<(diorama_wire::CellReport, Symbols)> {
+    ) -> Attempt<(diorama_wire::CellReport, Symbols)> {
         let known = symbols::known(&self.store, &plan.checkpoint);
         let plugged = self.vsock.plug(&machine.qmp, HOTPLUG_BUS).await;
         let plugged =
@@ -539,7 +539,7 @@ fn phases(watch: &Watch) -> impl Fn(Phase, &str) {
     |phase, detail| watch(Doing::Phase(phase), detail)
 }
 
-async fn go_on(machine: &Machine) -> Step<()> {
+async fn go_on(machine: &Machine) -> Attempt<()> {
     match machine.qmp.execute("cont", json!({})).await {
         Ok(_) => Ok(()),
         Err(e) => Err(failed_in("continuing the guest", &e, machine)),
@@ -561,7 +561,7 @@ async fn digest(machine: &Machine) -> Result<String> {
     blocking("reading the guest's memory", move || ram.digest()).await
 }
 
-fn machine_of(kernel: &KernelPlan) -> Step<&MachinePlan> {
+fn machine_of(kernel: &KernelPlan) -> Attempt<&MachinePlan> {
     kernel
         .machine
         .as_ref()

@@ -6,10 +6,10 @@
 use super::{
     event::{Event, Guest},
     executor::{Booted, Executor, Watch},
-    stop::{Running, Stop, Why},
+    stop::{Running, Stop, StopReason},
 };
 use crate::{
-    plan::{Machine, Plan},
+    plan::{MachinePlan, Plan},
     record::{CellResult, Origin, Outcome},
 };
 use std::{
@@ -74,7 +74,10 @@ pub async fn run<E: Executor>(
         .iter()
         .enumerate()
         .map(|(k, kernel)| {
-            let can = kernel.machine.as_ref().is_some_and(Machine::can_checkpoint);
+            let can = kernel
+                .machine
+                .as_ref()
+                .is_some_and(MachinePlan::can_checkpoint);
             let needed = waiting.iter().any(|(kernel, _)| *kernel == k);
             if can && needed && options.checkpoints {
                 State::Wanted
@@ -135,7 +138,7 @@ pub async fn run<E: Executor>(
             biased;
             Some(event) = progressed.recv() => sink(event).await,
             changed = stop.changed(), if !matches!(told, Stop::Now(_)) => {
-                told = if changed.is_ok() { *stop.borrow() } else { Stop::Now(Why::HarnessEnded) };
+                told = if changed.is_ok() { *stop.borrow() } else { Stop::Now(StopReason::HarnessEnded) };
                 announce(told, &mut sink).await;
                 if let Stop::Now(_) = told {
                     break;

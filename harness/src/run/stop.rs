@@ -10,14 +10,14 @@ pub enum Stop {
     /// Go on.
     No,
     /// Start nothing new; let running guests finish.
-    Soon(Why),
+    Soon(StopReason),
     /// End running guests.
-    Now(Why),
+    Now(StopReason),
 }
 
 /// Why a run was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum StopReason {
     /// SIGINT
     Interrupted,
     /// SIGTERM
@@ -32,21 +32,21 @@ pub enum Why {
     HarnessEnded,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::Interrupted => "interrupted (SIGINT)",
-            Why::Terminated => "terminated (SIGTERM)",
-            Why::HungUp => "hung up (SIGHUP)",
-            Why::FailFast => "a cell was not measured (--fail-fast)",
-            Why::NoRecord => "the record cannot be written",
-            Why::HarnessEnded => "the harness ended",
+            StopReason::Interrupted => "interrupted (SIGINT)",
+            StopReason::Terminated => "terminated (SIGTERM)",
+            StopReason::HungUp => "hung up (SIGHUP)",
+            StopReason::FailFast => "a cell was not measured (--fail-fast)",
+            StopReason::NoRecord => "the record cannot be written",
+            StopReason::HarnessEnded => "the harness ended",
         })
     }
 }
 
 /// In events it is its words.
-impl Serialize for Why {
+impl Serialize for StopReason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -5,7 +5,7 @@ use crate::{
     compare::fixture,
     digest::Sha256,
     kernel::Boot,
-    plan::{CellPlan, KernelPlan, Prepared},
+    plan::{CellPlan, KernelPlan, PreparedKernel},
     store::Store,
     vm::Spec,
 };
@@ -160,7 +160,7 @@ impl Stage {
             options,
             stop: self.script.stop.clone(),
         };
-        let order = Order {
+        let order = Recording {
             dir,
             known,
             notes: Vec::new(),
@@ -207,7 +207,7 @@ fn plan() -> Plan {
         .kernels
         .into_iter()
         .filter(|k| ["6.12", "7.2"].contains(&k.name.as_str()))
-        .map(|record| Prepared {
+        .map(|record| PreparedKernel {
             version: None,
             blind: false,
             machine: Ok((
@@ -364,7 +364,7 @@ fn a_failed_cell_costs_no_others() {
 #[test]
 fn stop_soon_lets_the_guest_finish_and_the_next_run_measures_only_the_rest() {
     let mut stage = Stage::new();
-    let stop = Act::Stop(Stop::Soon(Why::Interrupted));
+    let stop = Act::Stop(Stop::Soon(StopReason::Interrupted));
     let seen = stage.run(&[("6.12/ext4/read-4k", stop)], Known::Use);
     let finished = seen.finished.unwrap();
     insta::assert_snapshot!(words(&on_disk(&finished)), @r"
@@ -373,7 +373,7 @@ fn stop_soon_lets_the_guest_finish_and_the_next_run_measures_only_the_rest() {
     7.2/ext4/read-4k: not run interrupted (SIGINT)
     7.2/ext4/write-4k: not run interrupted (SIGINT)
     ");
-    assert_eq!(finished.stopped, Stop::Soon(Why::Interrupted));
+    assert_eq!(finished.stopped, Stop::Soon(StopReason::Interrupted));
     assert_eq!(completed(&seen.events).len(), 4, "each cell is told of");
 
     let resumed = stage.run(&[], Known::Use);
@@ -386,13 +386,16 @@ fn stop_soon_lets_the_guest_finish_and_the_next_run_measures_only_the_rest() {
 #[test]
 fn stop_now_ends_a_guest_that_hangs() {
     let acts = [
-        ("6.12/ext4/read-4k", Act::Stop(Stop::Now(Why::Terminated))),
+        (
+            "6.12/ext4/read-4k",
+            Act::Stop(Stop::Now(StopReason::Terminated)),
+        ),
         ("6.12/ext4/write-4k", Act::Hang),
     ];
     let mut stage = Stage::new();
     let seen = stage.run(&acts, Known::Use);
     let finished = seen.finished.unwrap();
-    assert_eq!(finished.stopped, Stop::Now(Why::Terminated));
+    assert_eq!(finished.stopped, Stop::Now(StopReason::Terminated));
     assert_eq!(on_disk(&finished), finished.results);
     let events = tell(&seen.events);
     assert!(
@@ -414,7 +417,7 @@ fn a_stop_before_the_first_guest_is_not_missed() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    Stop::Soon(Why::HungUp).raise(&stage.script.stop);
+    Stop::Soon(StopReason::HungUp).raise(&stage.script.stop);
     let mut events = Vec::new();
     tokio::task::LocalSet::new().block_on(
         &runtime,
@@ -434,9 +437,9 @@ fn a_stop_before_the_first_guest_is_not_missed() {
 #[test]
 fn a_stop_is_never_called_off_by_a_lesser_one() {
     let (sender, _) = watch::channel(Stop::No);
-    Stop::Now(Why::Terminated).raise(&sender);
-    Stop::Soon(Why::NoRecord).raise(&sender);
-    assert_eq!(*sender.borrow(), Stop::Now(Why::Terminated));
+    Stop::Now(StopReason::Terminated).raise(&sender);
+    Stop::Soon(StopReason::NoRecord).raise(&sender);
+    assert_eq!(*sender.borrow(), Stop::Now(StopReason::Terminated));
 }
 
 #[test]

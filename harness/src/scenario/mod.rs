@@ -25,7 +25,7 @@ pub use load::{available, is_path, load, locate};
 pub use overrides::{Overrides, parse_kernel};
 pub use resolve::resolve;
 
-pub use crate::vocabulary::{CellKey, Clock, Device, Lane, Metric};
+pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric};
 
 use diorama_wire::{Fio, FsKind, ModelDevice, Workload};
 use serde::{Deserialize, Serialize};

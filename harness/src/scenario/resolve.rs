@@ -3,7 +3,7 @@
 use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, required};
 use super::{
-    Clock, Device, KernelRef, KernelSource, Lane, LeftOut, Overrides, Scenario, expect,
+    Clock, DeviceKind, KernelRef, KernelSource, Lane, LeftOut, Overrides, Scenario, expect,
     filesystems, machine,
     parse::{self, RawKernel, RawScenario},
     workload,
@@ -137,16 +137,16 @@ fn text_or_empty(text: Option<&At<String>>) -> String {
 
 /// The lanes that the design allows, of which this version runs one.
 fn lane(raw: &RawScenario, problems: &mut Problems) -> Option<Lane> {
-    const DEVICES: &[(&str, Device)] = &[
-        ("model", Device::Model),
-        ("nvme", Device::Nvme),
-        ("vfio", Device::Vfio),
+    const DEVICES: &[(&str, DeviceKind)] = &[
+        ("model", DeviceKind::Model),
+        ("nvme", DeviceKind::Nvme),
+        ("vfio", DeviceKind::Vfio),
     ];
     const CLOCKS: &[(&str, Clock)] =
         &[("instructions", Clock::Instructions), ("wall", Clock::Wall)];
     let device = match &raw.device {
         Some(word) => choice(word, "devices", DEVICES, problems),
-        None => Some(Device::Model),
+        None => Some(DeviceKind::Model),
     };
     let clock = match &raw.clock {
         Some(word) => choice(word, "clocks", CLOCKS, problems),
@@ -159,8 +159,8 @@ fn lane(raw: &RawScenario, problems: &mut Problems) -> Option<Lane> {
     let next = "use device = \"model\" and clock = \"instructions\", the exact lane";
     let written = raw.device.as_ref().or(raw.clock.as_ref());
     let (what, at) = match (lane.device, lane.clock) {
-        (Device::Model, Clock::Instructions) => return Some(lane),
-        (Device::Model, Clock::Wall) => (
+        (DeviceKind::Model, Clock::Instructions) => return Some(lane),
+        (DeviceKind::Model, Clock::Wall) => (
             "the wall clock is not available in this version".to_owned(),
             raw.clock.as_ref().or(written)?,
         ),

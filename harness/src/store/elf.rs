@@ -22,7 +22,7 @@ pub const LIBRARY_DIRS: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "usr/lib"];
 
 /// What an ELF file asks of the dynamic loader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct ElfNeeds {
     /// PT_INTERP: the loader's absolute path; only executables have one.
     pub interpreter: Option<String>,
     /// DT_NEEDED, in order.
@@ -35,7 +35,7 @@ pub struct Needs {
 ///
 /// # Errors
 /// When the bytes are not a well-formed ELF file; `path` is for the message.
-pub fn needs(bytes: &[u8], path: &Path) -> Result<Needs> {
+pub fn needs(bytes: &[u8], path: &Path) -> Result<ElfNeeds> {
     parse(bytes).map_err(|e| broken(path, e))
 }
 
@@ -43,11 +43,11 @@ fn broken(path: &Path, why: object::Error) -> Error {
     Error::fetch(format!("reading the ELF file {}", path.display())).because(why)
 }
 
-fn parse(bytes: &[u8]) -> object::Result<Needs> {
+fn parse(bytes: &[u8]) -> object::Result<ElfNeeds> {
     let text = |b: &[u8]| String::from_utf8_lossy(b).trim_end_matches('\0').to_owned();
     let header = FileHeader64::<Endianness>::parse(bytes)?;
     let endian = header.endian()?;
-    let mut needs = Needs::default();
+    let mut needs = ElfNeeds::default();
     for segment in header.program_headers(endian, bytes)? {
         if let Some(path) = segment.interpreter(endian, bytes)? {
             needs.interpreter = Some(text(path));

@@ -3,10 +3,10 @@
 use super::{
     FetchProgress, Sources, Store,
     flock::Flock,
-    http::{self, Failure},
+    http::{self, HttpFailure},
     lease::Lease,
     partial::Partial,
-    reasons::{Missing, Reasons},
+    reasons::{MissingFile, Reasons},
     snapshot, sync, touch,
 };
 use crate::{
@@ -71,10 +71,10 @@ impl Store {
         files: &[LockedFile],
         sources: &Sources,
         progress: &dyn FetchProgress,
-    ) -> Result<Vec<PathBuf>, Missing> {
+    ) -> Result<Vec<PathBuf>, MissingFile> {
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        let first: Mutex<Option<Missing>> = Mutex::new(None);
+        let first: Mutex<Option<MissingFile>> = Mutex::new(None);
         std::thread::scope(|scope| {
             let work = || {
                 while !stop.load(Ordering::Relaxed)
@@ -110,7 +110,7 @@ impl Store {
         sources: &Sources,
         progress: &dyn FetchProgress,
         stop: &AtomicBool,
-    ) -> Result<(), Missing> {
+    ) -> Result<(), MissingFile> {
         if self.cached(file, progress)? {
             return Ok(());
         }
@@ -224,7 +224,7 @@ impl Store {
         sources: &Sources,
         progress: &dyn FetchProgress,
         stop: &AtomicBool,
-    ) -> Result<(), Missing> {
+    ) -> Result<(), MissingFile> {
         let mirrors = sources.mirrors(&file.archive)?;
         let mut urls: Vec<String> = mirrors
             .iter()
@@ -242,7 +242,7 @@ impl Store {
                     Ok(()) => return Ok(()),
                     Err(failure) => {
                         progress.note(&format!("{}: {failure}", file.package));
-                        if matches!(failure, Failure::Transient(_) | Failure::Cut(_)) {
+                        if matches!(failure, HttpFailure::Transient(_) | HttpFailure::Cut(_)) {
                             again.push(url.clone());
                         }
                         reasons.add(url, failure);
@@ -305,7 +305,7 @@ impl Store {
         url: &str,
         progress: &dyn FetchProgress,
         stop: &AtomicBool,
-    ) -> Result<Result<(), Failure>> {
+    ) -> Result<Result<(), HttpFailure>> {
         let path = self.partial_path(&file.sha256);
         let mut part = Partial::open(&path, file.size)?;
         let resumed_from = part.have;
@@ -321,7 +321,7 @@ impl Store {
                 .length
                 .filter(|n| part.have.saturating_add(*n) != file.size)
             {
-                return Ok(Err(Failure::Wrong(format!(
+                return Ok(Err(HttpFailure::Wrong(format!(
                     "{url}: the file there has {} bytes, not {}",
                     part.have.saturating_add(length),
                     file.size
@@ -331,14 +331,14 @@ impl Store {
             let mut buffer = vec![0; 1 << 16];
             while part.have <= file.size {
                 if stop.load(Ordering::Relaxed) {
-                    return Ok(Err(Failure::Refused("stopped".into())));
+                    return Ok(Err(HttpFailure::Refused("stopped".into())));
                 }
                 let n = match body.read(&mut buffer) {
                     Ok(0) => break,
                     Ok(n) => n,
                     Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                     Err(e) => {
-                        return Ok(Err(Failure::Cut(format!(
+                        return Ok(Err(HttpFailure::Cut(format!(
                             "{url}: cut short after {} of {} bytes ({e})",
                             part.have, file.size
                         ))));
@@ -348,7 +348,7 @@ impl Store {
                 progress.advanced(file, part.have.min(file.size));
             }
             if part.have < file.size {
-                return Ok(Err(Failure::Cut(format!(
+                return Ok(Err(HttpFailure::Cut(format!(
                     "{url}: cut short after {} of {} bytes",
                     part.have, file.size
                 ))));
@@ -366,9 +366,9 @@ impl Store {
         );
         // Bytes of an earlier process may be to blame: then this source deserves a whole try.
         Ok(Err(if resumed_from > 0 {
-            Failure::Cut(what)
+            HttpFailure::Cut(what)
         } else {
-            Failure::Wrong(what)
+            HttpFailure::Wrong(what)
         }))
     }
 }
@@ -388,7 +388,7 @@ pub(crate) fn check_there(file: &LockedFile, sources: &Sources) -> Result<bool> 
     for base in sources.mirrors(&file.archive)? {
         match http::head(sources, &format!("{base}/{}", file.path)) {
             Ok(length) if length.is_none_or(|n| n == file.size) => return Ok(true),
-            Ok(_) | Err(Failure::Gone(_)) => answered = true,
+            Ok(_) | Err(HttpFailure::Gone(_)) => answered = true,
             Err(failure) => unclear = Some(failure),
         }
     }

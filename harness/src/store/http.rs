@@ -5,7 +5,7 @@ use std::{fmt, io::Read};
 
 /// Why a request gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum HttpFailure {
     /// The server is sure that it does not have it (404, 410).
     Gone(String),
     /// May work later, and says nothing of the file: no connection, time-out, 5xx.
@@ -18,19 +18,19 @@ pub enum Failure {
     Wrong(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Gone(why)
-            | Failure::Transient(why)
-            | Failure::Cut(why)
-            | Failure::Refused(why)
-            | Failure::Wrong(why) => f.write_str(why),
+            HttpFailure::Gone(why)
+            | HttpFailure::Transient(why)
+            | HttpFailure::Cut(why)
+            | HttpFailure::Refused(why)
+            | HttpFailure::Wrong(why) => f.write_str(why),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for HttpFailure {}
 
 /// An answer whose body may be read.
 pub struct Answer {
@@ -43,7 +43,7 @@ pub struct Answer {
 }
 
 /// GET from an offset.
-pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, Failure> {
+pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, HttpFailure> {
     let mut request = sources.agent().get(url);
     if offset > 0 {
         request = request.header("Range", format!("bytes={offset}-"));
@@ -56,7 +56,7 @@ pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, Failure>
     if status == 206
         && !header("content-range").is_some_and(|v| v.starts_with(&format!("bytes {offset}-")))
     {
-        return Err(Failure::Refused(format!(
+        return Err(HttpFailure::Refused(format!(
             "{url}: the server sent another range than asked for"
         )));
     }
@@ -68,21 +68,21 @@ pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, Failure>
 }
 
 /// GET of a whole answer of at most `limit` bytes.
-pub fn get_all(sources: &Sources, url: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+pub fn get_all(sources: &Sources, url: &str, limit: u64) -> Result<Vec<u8>, HttpFailure> {
     let answer = get(sources, url, 0)?;
     let mut bytes = Vec::new();
     answer
         .body
         .take(limit + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| Failure::Transient(format!("{url}: {e}")))?;
+        .map_err(|e| HttpFailure::Transient(format!("{url}: {e}")))?;
     if bytes.len() as u64 > limit {
-        return Err(Failure::Refused(format!(
+        return Err(HttpFailure::Refused(format!(
             "{url}: longer than {limit} bytes"
         )));
     }
     if let Some(length) = answer.length.filter(|&n| n != bytes.len() as u64) {
-        return Err(Failure::Transient(format!(
+        return Err(HttpFailure::Transient(format!(
             "{url}: cut short after {} of {length} bytes",
             bytes.len()
         )));
@@ -91,7 +91,7 @@ pub fn get_all(sources: &Sources, url: &str, limit: u64) -> Result<Vec<u8>, Fail
 }
 
 /// HEAD: the Content-Length, if the server says.
-pub fn head(sources: &Sources, url: &str) -> Result<Option<u64>, Failure> {
+pub fn head(sources: &Sources, url: &str) -> Result<Option<u64>, HttpFailure> {
     let response = sources
         .agent()
         .head(url)
@@ -116,20 +116,20 @@ pub fn reach(sources: &Sources) -> Result<String, String> {
     }
 }
 
-fn check(url: &str, status: u16) -> Result<(), Failure> {
+fn check(url: &str, status: u16) -> Result<(), HttpFailure> {
     match status {
         200 | 206 => Ok(()),
-        404 | 410 => Err(Failure::Gone(format!("{url}: gone (HTTP {status})"))),
-        408 | 425 | 429 | 500.. => Err(Failure::Transient(format!("{url}: HTTP {status}"))),
-        _ => Err(Failure::Refused(format!("{url}: HTTP {status}"))),
+        404 | 410 => Err(HttpFailure::Gone(format!("{url}: gone (HTTP {status})"))),
+        408 | 425 | 429 | 500.. => Err(HttpFailure::Transient(format!("{url}: HTTP {status}"))),
+        _ => Err(HttpFailure::Refused(format!("{url}: HTTP {status}"))),
     }
 }
 
-fn failed(url: &str, error: &ureq::Error) -> Failure {
+fn failed(url: &str, error: &ureq::Error) -> HttpFailure {
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Tls(_) | ureq::Error::TooManyRedirects => {
-            Failure::Refused(format!("{url}: {error}"))
+            HttpFailure::Refused(format!("{url}: {error}"))
         }
-        _ => Failure::Transient(format!("{url}: {error}")),
+        _ => HttpFailure::Transient(format!("{url}: {error}")),
     }
 }

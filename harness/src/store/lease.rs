@@ -17,7 +17,7 @@ pub struct Lease {
 
 /// What can be removed: nobody holds a lease on it, and nobody gets one while this is held.
 #[derive(Debug)]
-pub struct Claim {
+pub struct LeaseClaim {
     /// None where there is no file: nobody can hold a lease on it.
     _file: Option<File>,
 }
@@ -62,12 +62,12 @@ impl Lease {
     }
 }
 
-impl Claim {
+impl LeaseClaim {
     /// Nothing when somebody uses it.
     ///
     /// # Errors
     /// When the file is there and cannot be locked.
-    pub fn attempt(path: &Path) -> io::Result<Option<Claim>> {
+    pub fn attempt(path: &Path) -> io::Result<Option<LeaseClaim>> {
         // For writing where that is allowed: NFS wants it for an exclusive lock (flock(2)).
         let open = |write| {
             File::options()
@@ -79,12 +79,12 @@ impl Claim {
         let file = match open(true).or_else(|_| open(false)) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some(Claim { _file: None }));
+                return Ok(Some(LeaseClaim { _file: None }));
             }
             Err(e) => return Err(e),
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Claim { _file: Some(file) })),
+            Ok(()) => Ok(Some(LeaseClaim { _file: Some(file) })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(e) => Err(e.into()),
         }

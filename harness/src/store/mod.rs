@@ -43,7 +43,7 @@ pub(crate) mod testing;
 pub use derived::Derived;
 pub(crate) use fetch::check_there;
 pub use progress::{FetchProgress, NoProgress};
-pub(crate) use reasons::Missing;
+pub(crate) use reasons::MissingFile;
 pub use sources::Sources;
 pub use tree::tree_key;
 pub use usage::{LEFTOVER, Usage};

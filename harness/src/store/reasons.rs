@@ -1,11 +1,11 @@
 //! Why a file could not be had from any source, and what follows from that.
 
-use super::http::Failure;
+use super::http::HttpFailure;
 use crate::{error::Error, vocabulary::LockedFile};
 
 /// Why a file is not in the store.
 #[derive(Debug)]
-pub(crate) enum Missing {
+pub(crate) enum MissingFile {
     /// Every mirror that answers says that it has it no more, and a witness whose word nobody on the
     /// way can forge, a mirror asked by HTTPS or the snapshot archive, says so too.
     Gone(Error),
@@ -13,56 +13,61 @@ pub(crate) enum Missing {
     Failed(Error),
 }
 
-impl From<Error> for Missing {
-    fn from(error: Error) -> Missing {
-        Missing::Failed(error)
+impl From<Error> for MissingFile {
+    fn from(error: Error) -> MissingFile {
+        MissingFile::Failed(error)
     }
 }
 
-impl From<Missing> for Error {
-    fn from(missing: Missing) -> Error {
+impl From<MissingFile> for Error {
+    fn from(missing: MissingFile) -> Error {
         match missing {
-            Missing::Gone(e) | Missing::Failed(e) => e,
+            MissingFile::Gone(e) | MissingFile::Failed(e) => e,
         }
     }
 }
 
 /// The last failure of every source, in the order tried.
 #[derive(Default)]
-pub(super) struct Reasons(Vec<(String, Failure)>);
+pub(super) struct Reasons(Vec<(String, HttpFailure)>);
 
 impl Reasons {
     /// Takes note of a failure.
-    pub(super) fn add(&mut self, source: String, failure: Failure) {
+    pub(super) fn add(&mut self, source: String, failure: HttpFailure) {
         match self.0.iter_mut().find(|(s, _)| *s == source) {
             Some((_, last)) => *last = failure,
             None => self.0.push((source, failure)),
         }
     }
 
-    fn any(&self, what: impl Fn(&Failure) -> bool) -> bool {
+    fn any(&self, what: impl Fn(&HttpFailure) -> bool) -> bool {
         self.0.iter().any(|(_, f)| what(f))
     }
 
     /// Whether the archive has it no more: a mirror is sure of it, and none has it or sent another
     /// file in its place. A mirror that does not answer says nothing either way.
     pub(super) fn gone(&self) -> bool {
-        self.any(|f| matches!(f, Failure::Gone(_)))
-            && !self.any(|f| matches!(f, Failure::Cut(_) | Failure::Wrong(_)))
+        self.any(|f| matches!(f, HttpFailure::Gone(_)))
+            && !self.any(|f| matches!(f, HttpFailure::Cut(_) | HttpFailure::Wrong(_)))
     }
 
     /// Whether more than plain HTTP says so: anybody on the way can answer 404, and what follows from
     /// it is another kernel.
     pub(super) fn witnessed(&self, snapshots: &[String]) -> bool {
         self.0.iter().any(|(source, failure)| {
-            matches!(failure, Failure::Gone(_))
+            matches!(failure, HttpFailure::Gone(_))
                 && (source.starts_with("https://") || snapshots.contains(source))
         })
     }
 
     /// What became of the file; `gone` as the mirrors alone said it, `witnessed` as
     /// [`Reasons::witnessed`] says.
-    pub(super) fn into_missing(self, file: &LockedFile, gone: bool, witnessed: bool) -> Missing {
+    pub(super) fn into_missing(
+        self,
+        file: &LockedFile,
+        gone: bool,
+        witnessed: bool,
+    ) -> MissingFile {
         let why: Vec<_> = self.0.iter().map(|(_, f)| f.to_string()).collect();
         let what = format!("fetching {} {}", file.package, file.version);
         let why = why.join("; ");
@@ -76,33 +81,33 @@ impl Reasons {
                 "name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be \
                  reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`",
             );
-            return Missing::Failed(error);
+            return MissingFile::Failed(error);
         }
         if gone {
             let error = Error::fetch(format!("{what}: it has vanished from the archive"))
                 .because(why)
                 .hint("resolve it afresh with `diorama lock --update`");
-            return Missing::Gone(error);
+            return MissingFile::Gone(error);
         }
-        let (what, hint) = if self.any(|f| matches!(f, Failure::Wrong(_))) {
+        let (what, hint) = if self.any(|f| matches!(f, HttpFailure::Wrong(_))) {
             // Never replaced unasked: a person has to say which of the two is to be trusted.
             (
                 format!("{what}: what is served is not the locked file"),
                 "try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`",
             )
-        } else if self.any(|f| matches!(f, Failure::Cut(_))) {
+        } else if self.any(|f| matches!(f, HttpFailure::Cut(_))) {
             (
                 format!("{what}: the transfer ends early"),
                 "run the same command again: what has arrived is kept, and it goes on from there",
             )
         } else {
-            let refused = self.any(|f| matches!(f, Failure::Refused(_)));
+            let refused = self.any(|f| matches!(f, HttpFailure::Refused(_)));
             let verb = if refused { "gives it" } else { "answers" };
             (
                 format!("{what}: no mirror {verb}"),
                 "check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
             )
         };
-        Missing::Failed(Error::fetch(what).because(why).hint(hint))
+        MissingFile::Failed(Error::fetch(what).because(why).hint(hint))
     }
 }

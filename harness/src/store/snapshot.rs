@@ -2,7 +2,7 @@
 //! Interface: <https://salsa.debian.org/snapshot-team/snapshot/-/blob/master/API>.
 
 use super::{
-    http::{self, Failure},
+    http::{self, HttpFailure},
     sources::Sources,
 };
 use crate::vocabulary::LockedFile;
@@ -27,13 +27,13 @@ const LIMIT: u64 = 4 << 20;
 
 /// URL of a locked file at a snapshot archive. The sha1 only finds the file; what is downloaded
 /// is verified by the lock's sha256 like everything else.
-pub fn url(sources: &Sources, base: &str, file: &LockedFile) -> Result<String, Failure> {
+pub fn url(sources: &Sources, base: &str, file: &LockedFile) -> Result<String, HttpFailure> {
     let (package, version) = (escape(&file.package), escape(&file.version));
     let query = format!("{base}/mr/binary/{package}/{version}/binfiles?fileinfo=1");
     let answer = http::get_all(sources, &query, LIMIT)?;
     let sha1 = find(&answer, file).map_err(|why| match why {
-        Some(e) => Failure::Refused(format!("{query}: {e}")),
-        None => Failure::Gone(format!("{query}: does not list {}", file.path)),
+        Some(e) => HttpFailure::Refused(format!("{query}: {e}")),
+        None => HttpFailure::Gone(format!("{query}: does not list {}", file.path)),
     })?;
     Ok(format!("{base}/file/{sha1}"))
 }

@@ -5,7 +5,7 @@ use super::{
     Store,
     derived::KINDS,
     flock::Flock,
-    lease::Claim,
+    lease::LeaseClaim,
     manifest::MANIFEST,
     marker::{BUILDING, REMOVING, is_digest, key_of},
     removal::remove_tree,
@@ -36,7 +36,7 @@ pub const LEFTOVER: &str = "leftover";
 /// Kinds that are files, named by their digest.
 const FLAT: [&str; 3] = ["files", "partial", "quarantine"];
 
-struct Entry {
+struct Stored {
     path: PathBuf,
     used: SystemTime,
     bytes: u64,
@@ -126,7 +126,7 @@ impl Store {
             return Ok(true);
         }
         // What cannot even be asked for leases (a link, a missing manifest) has none.
-        if let Ok(None) = Claim::attempt(&leased) {
+        if let Ok(None) = LeaseClaim::attempt(&leased) {
             return Ok(false);
         }
         if flat {
@@ -137,7 +137,7 @@ impl Store {
         Ok(true)
     }
 
-    fn entries(&self, kind: &str) -> Result<Vec<Entry>> {
+    fn entries(&self, kind: &str) -> Result<Vec<Stored>> {
         let mut paths = Vec::new();
         if FLAT.contains(&kind) {
             let file = |name: &str, kind: FileType| kind.is_file() && is_digest(name);
@@ -157,7 +157,7 @@ impl Store {
         let mut entries = Vec::new();
         for path in paths {
             match fs::symlink_metadata(&path) {
-                Ok(meta) => entries.push(Entry {
+                Ok(meta) => entries.push(Stored {
                     used: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
                     bytes: size(&path)?,
                     path,

@@ -33,24 +33,24 @@ const MAX_LINE: u64 = 16 << 20;
 
 /// QEMU's refusal of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Refusal {
+pub struct QmpRefusal {
     /// `GenericError`, `CommandNotFound`, ...
     pub class: String,
     /// In words.
     pub desc: String,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for QmpRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.desc, self.class)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for QmpRefusal {}
 
 /// Something that happened in QEMU.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Event {
+pub struct QmpEvent {
     /// `STOP`, `GUEST_PANICKED`, `SHUTDOWN`, ...
     #[serde(rename = "event")]
     pub name: String,
@@ -65,16 +65,16 @@ struct Line {
     id: Option<u64>,
     #[serde(rename = "return")]
     value: Option<Value>,
-    error: Option<Refusal>,
+    error: Option<QmpRefusal>,
     event: Option<String>,
     #[serde(default)]
     data: Value,
 }
 
-type Answer = Result<Value, Refusal>;
+type Reply = Result<Value, QmpRefusal>;
 
 /// Commands that wait for their answer; `None` once the connection is over.
-type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
+type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Reply>>>>>;
 
 /// The client. Dropping it closes the connection.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub struct Qmp {
 
 /// QEMU's events, in order.
 #[derive(Debug)]
-pub struct Events(mpsc::UnboundedReceiver<Event>);
+pub struct Events(mpsc::UnboundedReceiver<QmpEvent>);
 
 impl Qmp {
     /// Greets QEMU and negotiates; `within` bounds that and every later command.
@@ -209,12 +209,12 @@ impl Drop for Qmp {
 
 impl Events {
     /// The next event if it is there already.
-    pub fn try_next(&mut self) -> Option<Event> {
+    pub fn try_next(&mut self) -> Option<QmpEvent> {
         self.0.try_recv().ok()
     }
 
     /// The next event; `None` when the connection is over.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<QmpEvent> {
         self.0.recv().await
     }
 
@@ -222,7 +222,7 @@ impl Events {
     ///
     /// # Errors
     /// When it does not come in time, or QEMU ends first.
-    pub async fn wait_for(&mut self, name: &str, within: Duration) -> Result<Event> {
+    pub async fn wait_for(&mut self, name: &str, within: Duration) -> Result<QmpEvent> {
         timeout(within, async {
             loop {
                 match self.next().await {
@@ -240,7 +240,7 @@ impl Events {
 async fn read_loop(
     mut reader: BufReader<OwnedReadHalf>,
     waiting: Waiting,
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedSender<QmpEvent>,
 ) {
     // Anything that cannot be read or understood ends the connection: a lost answer or event
     // would otherwise be waited for in vain.
@@ -250,7 +250,7 @@ async fn read_loop(
         };
         if let Some(name) = line.event {
             // Nobody may be listening any more; that is theirs to decide.
-            let _ = events.send(Event {
+            let _ = events.send(QmpEvent {
                 name,
                 data: line.data,
             });

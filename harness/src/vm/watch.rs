@@ -2,7 +2,7 @@
 
 use super::{
     machine::{CONSOLE_LIMIT, Machine, Stream},
-    qmp::Event,
+    qmp::QmpEvent,
 };
 use crate::{text, vocabulary::Outcome};
 use diorama_wire::{Phase, Progress};
@@ -307,7 +307,7 @@ impl Watcher {
     pub async fn ended(
         &mut self,
         machine: &mut Machine,
-        last: Option<Event>,
+        last: Option<QmpEvent>,
         tell: &dyn Fn(Phase, &str),
     ) -> Outcome {
         let last = last.filter(is_end).or_else(|| {
@@ -344,12 +344,12 @@ impl Watcher {
 }
 
 /// Whether QEMU says with it that the machine ends (qapi/run-state.json).
-fn is_end(event: &Event) -> bool {
+fn is_end(event: &QmpEvent) -> bool {
     matches!(event.name.as_str(), "SHUTDOWN" | "RESET")
 }
 
 /// Whether the guest itself ended the machine: by powering off, resetting or a triple fault.
-fn by_guest(end: &Event) -> bool {
+fn by_guest(end: &QmpEvent) -> bool {
     end.data["guest"] == true
 }
 
@@ -358,7 +358,7 @@ fn by_guest(end: &Event) -> bool {
 fn not_by_guest(
     phase: &str,
     status: Option<ExitStatus>,
-    end: Option<&Event>,
+    end: Option<&QmpEvent>,
     said: &str,
 ) -> String {
     let how = match status {
@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn what_ends_a_machine_is_the_guest_or_the_host() {
-        let end = |data| Event {
+        let end = |data| QmpEvent {
             name: "SHUTDOWN".into(),
             data,
         };

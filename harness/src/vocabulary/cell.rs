@@ -26,7 +26,7 @@ impl fmt::Display for CellKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lane {
     /// Where the I/O goes.
-    pub device: Device,
+    pub device: DeviceKind,
     /// What time is.
     pub clock: Clock,
 }
@@ -34,7 +34,7 @@ pub struct Lane {
 impl Lane {
     /// The exact lane: the model device under the instruction clock.
     pub const EXACT: Lane = Lane {
-        device: Device::Model,
+        device: DeviceKind::Model,
         clock: Clock::Instructions,
     };
 
@@ -64,7 +64,7 @@ impl fmt::Display for Lane {
 /// Where the I/O goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Device {
+pub enum DeviceKind {
     /// Memory-backed null_blk inside the guest.
     Model,
     /// QEMU's emulated NVMe controller.
@@ -73,14 +73,14 @@ pub enum Device {
     Vfio,
 }
 
-impl Device {
+impl DeviceKind {
     /// The word a scenario uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Device::Model => "model",
-            Device::Nvme => "nvme",
-            Device::Vfio => "vfio",
+            DeviceKind::Model => "model",
+            DeviceKind::Nvme => "nvme",
+            DeviceKind::Vfio => "vfio",
         }
     }
 }

@@ -10,7 +10,7 @@ mod outcome;
 mod trial;
 mod vmm;
 
-pub use cell::{CellKey, Clock, Device, Lane, Metric};
+pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric};
 pub use file::LockedFile;
 pub use kernel::KernelVersion;
 pub use outcome::{DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome};

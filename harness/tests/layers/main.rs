@@ -99,7 +99,7 @@ fn programs_are_started_in_few_places_and_never_from_a_record() {
         for reader in [
             &["record", "open"][..],
             &["record", "Results"],
-            &["Manifest"],
+            &["RunManifest"],
         ] {
             let reads = names.iter().any(|name| has(name, reader));
             assert!(!reads, "{}: {reader:?}", source.file);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     compare::fixture,
-    scenario::{Clock, Device},
+    scenario::{Clock, DeviceKind},
 };
 
 fn find<'a>(c: &'a Comparison, label: &str, fs: &str, workload: &str) -> &'a Cell {
@@ -75,7 +75,7 @@ fn several_runs_are_labelled_and_compared_with_the_first_runs_baseline() {
 fn mixed_lanes_are_incomparable() {
     let (a, mut b) = (fixture::results(), fixture::results());
     let wall = Lane {
-        device: Device::Vfio,
+        device: DeviceKind::Vfio,
         clock: Clock::Wall,
     };
     b.scenario.lane = wall;

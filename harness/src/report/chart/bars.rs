@@ -3,7 +3,7 @@
 use super::{
     ALARM, AXIS, DASHES, INK, LABEL, LEFT, LOUD, Marks, PANEL, RIGHT, Scale, VALUE, WIDTH, color,
     edge,
-    legend::{self, Item, Swatch},
+    legend::{self, LegendItem, Swatch},
     pale, ratio, subjects, whisker, why,
 };
 use crate::{
@@ -19,10 +19,10 @@ pub(super) fn draw(svg: &mut Svg, report: &Report, y: f64) -> (f64, Marks) {
     let bars = Bars::new(report);
     let mut items = legend::subjects(report, &bars.subjects, Swatch::Bar);
     if bars.pale {
-        items.push(Item::plain(Swatch::Pale, "pale: no difference (~)"));
+        items.push(LegendItem::plain(Swatch::Pale, "pale: no difference (~)"));
     }
     if bars.whiskers {
-        items.push(Item::plain(Swatch::Whisker, "range"));
+        items.push(LegendItem::plain(Swatch::Whisker, "range"));
     }
     let mut y = legend::draw(svg, &items, y);
     for filesystem in &report.comparison.filesystems {

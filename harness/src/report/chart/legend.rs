@@ -21,16 +21,16 @@ pub(super) enum Swatch {
 }
 
 /// A mark and its meaning.
-pub(super) struct Item {
+pub(super) struct LegendItem {
     swatch: Swatch,
     text: String,
     font: Font,
 }
 
-impl Item {
+impl LegendItem {
     /// One whose text is not loud.
-    pub fn plain(swatch: Swatch, text: impl Into<String>) -> Item {
-        Item {
+    pub fn plain(swatch: Swatch, text: impl Into<String>) -> LegendItem {
+        LegendItem {
             swatch,
             text: text.into(),
             font: LABEL,
@@ -43,24 +43,24 @@ pub(super) fn subjects(
     report: &Report,
     subjects: &[usize],
     swatch: impl Fn(usize) -> Swatch,
-) -> Vec<Item> {
+) -> Vec<LegendItem> {
     let kernel = |(position, index): (usize, &usize)| {
         let subject = &report.comparison.subjects[*index];
-        let mut item = Item::plain(swatch(position), &subject.label);
+        let mut item = LegendItem::plain(swatch(position), &subject.label);
         if subject.locked == Locked::Replaced {
             item.text = format!("{} ! not the locked kernel", subject.label);
             item.font = LOUD;
         }
         item
     };
-    let mut items: Vec<Item> = subjects.iter().enumerate().map(kernel).collect();
+    let mut items: Vec<LegendItem> = subjects.iter().enumerate().map(kernel).collect();
     let baseline = format!("{} = 1", report.baseline());
-    items.push(Item::plain(Swatch::Dashes, baseline));
+    items.push(LegendItem::plain(Swatch::Dashes, baseline));
     items
 }
 
 /// Draws them in lines; returns where they end.
-pub(super) fn draw(svg: &mut Svg, items: &[Item], y: f64) -> f64 {
+pub(super) fn draw(svg: &mut Svg, items: &[LegendItem], y: f64) -> f64 {
     let (mut x, mut y) = (RIGHT, y + 8.0);
     for item in items {
         let width = 18.0 + text_width(&item.text, item.font);

@@ -3,7 +3,7 @@
 use super::{
     ALARM, AXIS, DASHES, INK, LABEL, LEFT, LOUD, Marks, PANEL, RIGHT, Scale, TICK, VALUE, WIDTH,
     color, dot, hollow,
-    legend::{self, Item, Swatch},
+    legend::{self, LegendItem, Swatch},
     ratio, subjects, whisker, why,
 };
 use crate::{
@@ -56,10 +56,13 @@ pub(super) fn draw(svg: &mut Svg, report: &Report, axis: &Axis, y: f64) -> (f64,
     let whiskers = ratios.iter().any(|r| scale.shows_range(r));
     let mut items = legend::subjects(report, &lines.subjects, Swatch::Line);
     if ratios.iter().any(Ratio::is_no_difference) {
-        items.push(Item::plain(Swatch::Hollow, "hollow: no difference (~)"));
+        items.push(LegendItem::plain(
+            Swatch::Hollow,
+            "hollow: no difference (~)",
+        ));
     }
     if whiskers {
-        items.push(Item::plain(Swatch::Whisker, "range"));
+        items.push(LegendItem::plain(Swatch::Whisker, "range"));
     }
     let mut y = legend::draw(svg, &items, y);
     for filesystem in &report.comparison.filesystems {

@@ -4,7 +4,7 @@
 
 /// An option as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
+pub(super) struct JobOption {
     /// Line in the file, from 1.
     pub(super) line: usize,
     pub(super) key: String,
@@ -17,9 +17,9 @@ pub(super) struct Setting {
 /// A job: its name, and every option that applies to it, those of `[global]` first. Of equal
 /// options the last counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Job {
+pub(super) struct JobSection {
     pub(super) name: String,
-    pub(super) settings: Vec<Setting>,
+    pub(super) settings: Vec<JobOption>,
 }
 
 /// The file as it was understood, and its jobs.
@@ -28,7 +28,7 @@ pub(super) struct JobFile {
     /// What fio is given: every section and option on a line of its own, without comments and
     /// blanks, so that fio cannot read it differently.
     pub(super) text: String,
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: Vec<JobSection>,
 }
 
 /// fio's buffer for a line; what is behind it would be a line of its own.
@@ -48,8 +48,8 @@ fn kept(line: &str) -> &str {
 /// The line that cannot be understood, and why.
 pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
     let mut file = JobFile::default();
-    let mut global: Vec<Setting> = Vec::new();
-    let mut job: Option<Job> = None;
+    let mut global: Vec<JobOption> = Vec::new();
+    let mut job: Option<JobSection> = None;
     let mut started = false;
     for (line, raw) in (1..).zip(text.split('\n')) {
         if raw.len() > LONGEST_LINE {
@@ -73,7 +73,7 @@ pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
             };
             file.text.push_str(&format!("[{name}]\n"));
             if name != "global" {
-                job = Some(Job {
+                job = Some(JobSection {
                     name: name.to_owned(),
                     settings: global.clone(),
                 });
@@ -93,7 +93,7 @@ pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
             file.text.push_str(&format!("={value}"));
         }
         file.text.push('\n');
-        let setting = Setting {
+        let setting = JobOption {
             line,
             key: key.to_owned(),
             value,
@@ -111,15 +111,15 @@ pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
     Ok(file)
 }
 
-impl Job {
+impl JobSection {
     /// The last setting of any of these names, which are aliases of one option.
-    pub(super) fn get(&self, names: &[&str]) -> Option<&Setting> {
+    pub(super) fn get(&self, names: &[&str]) -> Option<&JobOption> {
         (self.settings.iter().rev()).find(|s| names.contains(&s.key.as_str()))
     }
 
     /// Its value; `1` for an option that stands alone.
     pub(super) fn value(&self, names: &[&str]) -> Option<&str> {
-        self.get(names).map(Setting::value)
+        self.get(names).map(JobOption::value)
     }
 
     /// Whether a switch is on. What is neither is refused elsewhere.
@@ -128,7 +128,7 @@ impl Job {
     }
 }
 
-impl Setting {
+impl JobOption {
     pub(super) fn value(&self) -> &str {
         self.value.as_deref().unwrap_or("1")
     }

@@ -9,7 +9,7 @@ mod region;
 pub(super) mod words;
 
 use diorama_wire::{Bound, Engine, FW_CFG_JOB_SIZE, Fio, FioFile, IoUring, Layout, Rw, Workload};
-use ini::Job;
+use ini::JobSection;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that fio's job file and its list of files may have as JSON: they travel in an item of
@@ -49,7 +49,7 @@ pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<R
     let mut found = Vec::new();
     let jobs: Vec<Summary> = (file.jobs.iter())
         .filter_map(|job| {
-            Check {
+            Checker {
                 job,
                 sector: sector.max(512),
                 found: &mut found,
@@ -110,14 +110,14 @@ struct Summary {
     files: Vec<FioFile>,
 }
 
-struct Check<'a> {
-    job: &'a Job,
+struct Checker<'a> {
+    job: &'a JobSection,
     /// The drive's block, in bytes.
     sector: u32,
     found: &'a mut Vec<Refusal>,
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     fn refuse(&mut self, line: usize, option: &str, why: &str, next: impl Into<String>) {
         self.found.push(Refusal {
             line,

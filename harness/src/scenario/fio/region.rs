@@ -3,7 +3,7 @@
 //! fio's rule is in `setup_files` and `get_start_offset` (filesetup.c): a file shorter than where a
 //! job's part of it ends is removed and laid out anew, by fio, through the page cache.
 
-use super::Check;
+use super::Checker;
 
 /// Files are audited in whole blocks of this many bytes. A file longer than a job's part is fio's
 /// to leave alone.
@@ -36,7 +36,7 @@ impl Region {
     }
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     /// Reads the four options.
     pub(super) fn region(&mut self) -> Option<Region> {
         let wanted = "a number of bytes, such as 64m";

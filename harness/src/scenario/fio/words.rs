@@ -2,14 +2,11 @@
 
 use diorama_wire::{Bound, Fio, FioFile, Layout, Sync, Workload};
 
-/// Why a workload cannot be fio's.
-pub type Reason = &'static str;
-
 /// The job file, one job per thread, each with its own file.
 ///
 /// # Errors
 /// When fio has no word for something.
-pub fn jobs(workload: &Workload) -> Result<Fio, Reason> {
+pub fn jobs(workload: &Workload) -> Result<Fio, &'static str> {
     if workload.sync == Sync::RwfDsync {
         return Err("fio has no option for RWF_DSYNC");
     }

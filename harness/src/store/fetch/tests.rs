@@ -244,7 +244,7 @@ fn gone_everywhere_is_told_from_not_reached() {
             .unwrap_err()
     };
     let gone = ask(&[&empty, &also], &[&empty]);
-    let Missing::Gone(error) = gone else {
+    let MissingFile::Gone(error) = gone else {
         panic!("{gone:?}")
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &also]), @r"
@@ -253,7 +253,7 @@ fn gone_everywhere_is_told_from_not_reached() {
       next: resolve it afresh with `diorama lock --update`
     ");
     let unreached = Server::refusing();
-    let Missing::Failed(error) = ask(&[&empty], &[&unreached]) else {
+    let MissingFile::Failed(error) = ask(&[&empty], &[&unreached]) else {
         panic!("plain HTTP alone is no reason to take another file")
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &unreached]), @r"
@@ -262,15 +262,15 @@ fn gone_everywhere_is_told_from_not_reached() {
       next: name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`
     ");
     assert!(
-        matches!(ask(&[&empty, &down], &[&empty]), Missing::Gone(_)),
+        matches!(ask(&[&empty, &down], &[&empty]), MissingFile::Gone(_)),
         "a mirror that does not answer says nothing either way"
     );
     assert!(
-        matches!(ask(&[&down], &[&empty]), Missing::Failed(_)),
+        matches!(ask(&[&down], &[&empty]), MissingFile::Failed(_)),
         "without any mirror's word it is the network"
     );
     let cut = server(Reply::Cut(bytes(), 0));
-    let Missing::Failed(error) = ask(&[&empty, &cut], &[]) else {
+    let MissingFile::Failed(error) = ask(&[&empty, &cut], &[]) else {
         panic!("a mirror has it")
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &cut]), @r"
@@ -279,7 +279,7 @@ fn gone_everywhere_is_told_from_not_reached() {
       next: run the same command again: what has arrived is kept, and it goes on from there
     ");
     let other = server(Reply::File(vec![7; 200_000]));
-    let Missing::Failed(error) = ask(&[&empty, &other], &[]) else {
+    let MissingFile::Failed(error) = ask(&[&empty, &other], &[]) else {
         panic!("another file is never a reason to take a third")
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &other]), @r"
@@ -291,10 +291,10 @@ fn gone_everywhere_is_told_from_not_reached() {
 
 #[test]
 fn a_mirror_asked_by_https_is_a_witness_and_plain_http_is_not() {
-    use super::super::{http::Failure, reasons::Reasons};
+    use super::super::{http::HttpFailure, reasons::Reasons};
     let said = |source: &str| {
         let mut reasons = Reasons::default();
-        reasons.add(source.to_owned(), Failure::Gone("404".into()));
+        reasons.add(source.to_owned(), HttpFailure::Gone("404".into()));
         reasons.witnessed(&["http://snapshot".to_owned()])
     };
     assert!(said("https://mirror/pool/p.deb") && said("http://snapshot"));

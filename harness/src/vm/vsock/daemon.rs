@@ -1,6 +1,6 @@
-//! Runs a [`Device`] on threads of its own for as long as QEMU holds its end of the socket.
+//! Runs a [`VsockDevice`] on threads of its own for as long as QEMU holds its end of the socket.
 
-use super::device::{Device, Memory, STREAM_EVENT};
+use super::device::{Memory, STREAM_EVENT, VsockDevice};
 use crate::error::{Error, Result};
 use std::{
     io,
@@ -34,7 +34,7 @@ pub(super) fn start(cid: u64, port: u32) -> Result<Ends> {
     let end_of_guest = inner.try_clone().map_err(failed)?;
     let watched = inner.as_raw_fd();
 
-    let device = Arc::new(Mutex::new(Device::new(cid, port, inner)));
+    let device = Arc::new(Mutex::new(VsockDevice::new(cid, port, inner)));
     let memory: Memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let library = |e: vhost_user_backend::Error| failed(io::Error::other(e.to_string()));
     let mut daemon = VhostUserDaemon::new("vsock-requests".to_owned(), device.clone(), memory)
@@ -71,7 +71,7 @@ pub(super) fn start(cid: u64, port: u32) -> Result<Ends> {
     })
 }
 
-fn exit_descriptor(device: &Mutex<Device>) -> i32 {
+fn exit_descriptor(device: &Mutex<VsockDevice>) -> i32 {
     device.lock().map_or(-1, |d| d.exit_descriptor())
 }
 

@@ -45,7 +45,7 @@ const EVENT_IDX: u64 = 1 << 29;
 const VERSION_1: u64 = 1 << 32;
 
 /// The device's state; the library calls it from its worker and its request thread, under a lock.
-pub(super) struct Device {
+pub(super) struct VsockDevice {
     cid: u64,
     memory: Option<Memory>,
     connection: Connection,
@@ -59,14 +59,14 @@ pub(super) struct Device {
     /// One packet's payload on its way in; [`MAX_PAYLOAD`] bytes.
     scratch: Vec<u8>,
     /// The descriptor by which the worker's epoll instance hears of the end. The library releases
-    /// its ownership and never closes it; see [`Device::exit_descriptor`].
+    /// its ownership and never closes it; see [`VsockDevice::exit_descriptor`].
     exit: AtomicI32,
 }
 
-impl Device {
+impl VsockDevice {
     /// A device with this CID whose guest may connect to this port, once.
-    pub(super) fn new(cid: u64, port: u32, stream: UnixStream) -> Device {
-        Device {
+    pub(super) fn new(cid: u64, port: u32, stream: UnixStream) -> VsockDevice {
+        VsockDevice {
             cid,
             memory: None,
             connection: Connection::listen(cid, port),
@@ -242,7 +242,7 @@ fn notify(vring: &mut VringState<Memory>, used: bool) {
     }
 }
 
-impl VhostUserBackendMut for Device {
+impl VhostUserBackendMut for VsockDevice {
     type Bitmap = ();
     type Vring = VringMutex<Memory>;
 

@@ -4,7 +4,7 @@
 use super::link::GuestLink;
 use crate::{
     error::{Error, Exit, Result},
-    vm::qmp::{Qmp, Refusal},
+    vm::qmp::{Qmp, QmpRefusal},
 };
 use serde_json::json;
 use std::{
@@ -171,7 +171,7 @@ async fn accept_loop(listener: AsyncFd<VsockListener>, guests: Arc<Guests>) {
 /// QEMU passes the kernel's EADDRINUSE on in words only.
 fn is_taken(error: &Error) -> bool {
     std::error::Error::source(error)
-        .and_then(|cause| cause.downcast_ref::<Refusal>())
+        .and_then(|cause| cause.downcast_ref::<QmpRefusal>())
         .is_some_and(|refusal| refusal.desc.contains("Address already in use"))
 }
 
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn only_a_taken_cid_is_worth_another_try() {
         let refused = |desc: &str| {
-            Error::internal("QEMU refused `device_add`").because(Refusal {
+            Error::internal("QEMU refused `device_add`").because(QmpRefusal {
                 class: "GenericError".into(),
                 desc: desc.into(),
             })

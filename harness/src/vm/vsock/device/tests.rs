@@ -23,7 +23,7 @@ const INDIRECT: u16 = 4;
 struct Guest {
     memory: Memory,
     vrings: Vec<VringMutex<Memory>>,
-    device: Device,
+    device: VsockDevice,
     host: UnixStream,
     made_available: [u16; QUEUES],
 }
@@ -39,7 +39,7 @@ impl Guest {
         let (host, inner) = UnixStream::pair().unwrap();
         inner.set_nonblocking(true).unwrap();
         host.set_nonblocking(true).unwrap();
-        let mut device = Device::new(GUEST.cid, HOST.port, inner);
+        let mut device = VsockDevice::new(GUEST.cid, HOST.port, inner);
         device.update_memory(memory.clone()).unwrap();
         let vrings = (0..QUEUES)
             .map(|queue| {
