@@ -1,7 +1,7 @@
 //! `diorama agree`: the same workloads through our engines and through fio's.
 
 use super::{
-    args::{AgreeArgs, Cli, SelectArgs},
+    args::{AgreeArgs, Cli, GuestWords, OwnKernels, SelectArgs},
     repro::{self, Judge, Then},
 };
 use crate::error::{Exit, Result};
@@ -13,13 +13,13 @@ const SCENARIO: &str = "agree";
 pub fn agree(cli: &Cli, args: &AgreeArgs) -> Result<Exit> {
     let select = SelectArgs {
         scenario: SCENARIO.to_owned(),
-        kernels: vec![],
+        own: OwnKernels::default(),
         baseline: None,
-        only_kernels: args.only_kernels.clone(),
+        only: args.only.clone(),
         only_filesystems: vec![],
         only_workloads: vec![],
         repetitions: None,
-        cmdline: vec![],
+        words: GuestWords::default(),
     };
     // Whether the scenario's claims hold is for the tables to say.
     repro::repro(cli, &select, &args.measure, Judge::No, Then::CountUser)

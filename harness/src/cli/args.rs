@@ -144,31 +144,26 @@ pub enum Verb {
     Completions(CompletionsArgs),
 }
 
-/// The scenario, and what the command line changes about it.
-#[derive(Debug, Args)]
-pub struct SelectArgs {
-    /// A scenario's file, or the name of one in scenarios/
-    #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
-    pub scenario: String,
+/// Kernels that the scenario does not have.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OwnKernels {
     /// Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
     #[arg(long = "kernel", value_name = "NAME=PATH[,modules=DIR]", value_parser = parse_kernel)]
     #[arg(help_heading = "Selection")]
     pub kernels: Vec<KernelRef>,
-    /// Compare with this kernel instead of the scenario's baseline
-    #[arg(long, value_name = "NAME", help_heading = "Selection")]
-    pub baseline: Option<String>,
+}
+
+/// Which of the kernels.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OnlyKernels {
     /// Only this kernel, and the baseline (repeatable)
     #[arg(long = "only-kernel", value_name = "NAME", help_heading = "Selection")]
     pub only_kernels: Vec<String>,
-    /// Only this file system (repeatable)
-    #[arg(long = "filesystem", value_name = "NAME", help_heading = "Selection")]
-    pub only_filesystems: Vec<String>,
-    /// Only this workload (repeatable)
-    #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
-    pub only_workloads: Vec<String>,
-    /// Measure each cell this often
-    #[arg(long, value_name = "N", help_heading = "Selection")]
-    pub repetitions: Option<u32>,
+}
+
+/// What the guests' kernels are told besides.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GuestWords {
     /// Add a word to the guests' kernel command line (repeatable)
     #[arg(
         long,
@@ -179,18 +174,47 @@ pub struct SelectArgs {
     pub cmdline: Vec<String>,
 }
 
+/// The scenario, and what the command line changes about it.
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// A scenario's file, or the name of one in scenarios/
+    #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
+    pub scenario: String,
+    /// Kernels of one's own.
+    #[command(flatten)]
+    pub own: OwnKernels,
+    /// Compare with this kernel instead of the scenario's baseline
+    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    pub baseline: Option<String>,
+    /// Kernels that are left.
+    #[command(flatten)]
+    pub only: OnlyKernels,
+    /// Only this file system (repeatable)
+    #[arg(long = "filesystem", value_name = "NAME", help_heading = "Selection")]
+    pub only_filesystems: Vec<String>,
+    /// Only this workload (repeatable)
+    #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
+    pub only_workloads: Vec<String>,
+    /// Measure each cell this often
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    pub repetitions: Option<u32>,
+    /// Words for the guests.
+    #[command(flatten)]
+    pub words: GuestWords,
+}
+
 impl SelectArgs {
     /// What the command line changes about the scenario.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
         Overrides {
-            kernels: self.kernels.clone(),
+            kernels: self.own.kernels.clone(),
             baseline: self.baseline.clone(),
-            only_kernels: self.only_kernels.clone(),
+            only_kernels: self.only.only_kernels.clone(),
             only_filesystems: self.only_filesystems.clone(),
             only_workloads: self.only_workloads.clone(),
             repetitions: self.repetitions,
-            cmdline: self.cmdline.clone(),
+            cmdline: self.words.cmdline.clone(),
         }
     }
 }
@@ -318,21 +342,15 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "NAME", default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Selection")]
     pub scenario: String,
-    /// Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
-    #[arg(long = "kernel", value_name = "NAME=PATH[,modules=DIR]", value_parser = parse_kernel)]
-    #[arg(help_heading = "Selection")]
-    pub kernels: Vec<KernelRef>,
+    /// Kernels of one's own.
+    #[command(flatten)]
+    pub own: OwnKernels,
     /// Measure the cell this often
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
-    /// Add a word to the guests' kernel command line (repeatable)
-    #[arg(
-        long,
-        value_name = "WORD",
-        help_heading = "Selection",
-        allow_hyphen_values = true
-    )]
-    pub cmdline: Vec<String>,
+    /// Words for the guests.
+    #[command(flatten)]
+    pub words: GuestWords,
     /// Virtual machines at once [default: one per core, as far as memory allows]
     #[arg(long, short, value_name = "N", help_heading = "Measuring")]
     pub jobs: Option<NonZeroUsize>,
@@ -360,9 +378,9 @@ pub enum ExplainFormat {
 /// `diorama agree`
 #[derive(Debug, Args)]
 pub struct AgreeArgs {
-    /// Only this kernel, and the baseline (repeatable)
-    #[arg(long = "only-kernel", value_name = "NAME", help_heading = "Selection")]
-    pub only_kernels: Vec<String>,
+    /// Kernels that are left.
+    #[command(flatten)]
+    pub only: OnlyKernels,
     /// How to measure.
     #[command(flatten)]
     pub measure: MeasureArgs,

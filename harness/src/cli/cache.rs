@@ -87,7 +87,7 @@ fn shrink(store: &Store, max: u64) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Sha256;
+    use crate::{digest::Sha256, store};
     use std::fs;
 
     #[test]
@@ -102,16 +102,7 @@ mod tests {
         for part in ["files", "partial", "quarantine"] {
             fill(&dir.path().join(part).join(key.to_string()));
         }
-        let derived = [
-            "tree",
-            "kernel",
-            "initramfs",
-            "initramfs-with-job",
-            "checkpoint",
-            "symbols",
-            "cell",
-        ];
-        for kind in derived {
+        for kind in store::KINDS {
             let build = |dir: &std::path::Path| {
                 fill(&dir.join("x"));
                 Ok(())

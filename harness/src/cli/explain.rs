@@ -1,11 +1,11 @@
 //! `diorama explain`: where the instructions of a cell went, and what differs from another kernel.
 
 use super::{
-    args::{Cli, ExplainArgs, ExplainFormat, SelectArgs},
+    args::{Cli, ExplainArgs, ExplainFormat, OnlyKernels, SelectArgs},
     colors,
     context::Context,
     prepare::{Prepared, prepare, prepare_scenario},
-    print, print_json, signals,
+    print, print_json, runtime, signals,
     ui::{Drawing, Ui},
     width,
 };
@@ -74,10 +74,7 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
         ui.line(&format!("note: {note}"));
     }
     let slots = run::slots(args.jobs.map(Into::into), plan.scenario.memory_mib)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::host("starting the async runtime").because(e))?;
+    let runtime = runtime()?;
     let qemu = {
         let _entered = runtime.enter();
         Rc::new(Qemu {
@@ -178,13 +175,13 @@ fn one_cell(
 ) -> Result<(Prepared, Vec<Wanted>, PathBuf)> {
     let select = SelectArgs {
         scenario: args.scenario.clone(),
-        kernels: args.kernels.clone(),
+        own: args.own.clone(),
         baseline: None,
-        only_kernels: vec![],
+        only: OnlyKernels::default(),
         only_filesystems: vec![],
         only_workloads: vec![],
         repetitions: args.repetitions,
-        cmdline: args.cmdline.clone(),
+        words: args.words.clone(),
     };
     let prepared = prepare(context, &select, &args.inputs, ui)?;
     let find = |kernel: &str| find(&prepared.plan, kernel, filesystem, workload);

@@ -55,6 +55,14 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// What a verb's guests run in: one thread, which hears signals as well.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::host("starting the async runtime").because(e))
+}
+
 fn dispatch(cli: Cli) -> Result<Exit> {
     let places = &cli.places;
     match &cli.verb {

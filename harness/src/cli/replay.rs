@@ -15,14 +15,14 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, root: &Path) -> String {
         false => select.scenario.clone(),
     });
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
-    for kernel in &select.kernels {
+    for kernel in &select.own.kernels {
         add("--kernel", definition(kernel, place));
     }
     if let Some(baseline) = &select.baseline {
         add("--baseline", baseline.clone());
     }
     for (option, values) in [
-        ("--only-kernel", &select.only_kernels),
+        ("--only-kernel", &select.only.only_kernels),
         ("--filesystem", &select.only_filesystems),
         ("--workload", &select.only_workloads),
     ] {
@@ -33,7 +33,7 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, root: &Path) -> String {
     if let Some(repetitions) = select.repetitions {
         add("--repetitions", repetitions.to_string());
     }
-    for word in &select.cmdline {
+    for word in &select.words.cmdline {
         add("--cmdline", word.clone());
     }
     match &inputs.qemu {

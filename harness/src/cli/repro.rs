@@ -8,14 +8,14 @@ use super::{
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, prepare},
-    print, print_json, replay, signals,
+    print, print_json, replay, runtime, signals,
     ui::{Drawing, Ui},
     width,
 };
 use crate::{
     clock,
     compare::Reproduction,
-    error::{Error, Exit, Result},
+    error::{Exit, Result},
     files::{self, write_atomically},
     plan::Plan,
     record::{Outcome, RunDir},
@@ -99,10 +99,7 @@ pub fn repro(
         .chain(plan.slow(deadlines.phase))
         .collect();
     say_settled(&ui, &plan);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::host("starting the async runtime").because(e))?;
+    let runtime = runtime()?;
     let results_root = context.results();
     let dir = RunDir::create(&results_root, &plan.scenario.name, clock::now()?)?.describe(
         replay::command(select, &measure.inputs, &context.root),

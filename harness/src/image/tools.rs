@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, Result},
     store::elf,
+    vocabulary::mkfs,
 };
 use diorama_wire::FsKind;
 use std::{fs, path::Path};
@@ -16,15 +17,6 @@ const MKE2FS_CONF: &str = "/etc/mke2fs.conf";
 /// What to do about a tree that lacks something.
 const REFRESH: &str =
     "refresh images/lock.toml with `diorama lock`, or clear the cache with `diorama cache clear`";
-
-/// The program that makes a file system.
-#[must_use]
-pub fn mkfs(kind: FsKind) -> &'static str {
-    match kind {
-        FsKind::Ext4 => "/sbin/mkfs.ext4",
-        FsKind::Xfs => "/sbin/mkfs.xfs",
-    }
-}
 
 /// The programs for the file systems, what they are linked against, and their configuration.
 ///

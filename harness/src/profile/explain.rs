@@ -251,25 +251,7 @@ pub(super) fn function(frame: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Stack;
-
-    fn side(kernel: &str, ios: u64, chains: &[(&str, u64)]) -> Side {
-        let stacks: Vec<Stack> = chains
-            .iter()
-            .map(|(chain, instructions)| Stack {
-                frames: chain.split(';').map(str::to_owned).collect(),
-                instructions: *instructions,
-            })
-            .collect();
-        Side {
-            kernel: kernel.into(),
-            ios,
-            stacks: Stacks {
-                instructions: stacks.iter().map(|s| s.instructions).sum(),
-                stacks,
-            },
-        }
-    }
+    use crate::profile::testing::side;
 
     fn explained() -> Explanation {
         let old = [

@@ -166,25 +166,7 @@ fn without_scripts(svg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Stack;
-
-    fn side(kernel: &str, ios: u64, chains: &[(&str, u64)]) -> Side {
-        let stacks: Vec<Stack> = chains
-            .iter()
-            .map(|(chain, instructions)| Stack {
-                frames: chain.split(';').map(str::to_owned).collect(),
-                instructions: *instructions,
-            })
-            .collect();
-        Side {
-            kernel: kernel.into(),
-            ios,
-            stacks: Stacks {
-                instructions: stacks.iter().map(|s| s.instructions).sum(),
-                stacks,
-            },
-        }
-    }
+    use crate::profile::testing::side;
 
     #[test]
     fn an_interrupt_stands_by_itself() {

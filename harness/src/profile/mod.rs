@@ -13,6 +13,8 @@ pub mod flame;
 mod layer;
 mod stacks;
 mod symbols;
+#[cfg(test)]
+mod testing;
 
 pub use explain::{Explanation, FunctionPart, LayerPart, Pair, Side, Total};
 pub use layer::Layer;

@@ -8,13 +8,8 @@
 //! Nothing is left to mke2fs.conf or chance.
 
 use super::FilesystemSpec;
-use crate::vocabulary::KernelVersion;
+use crate::vocabulary::{KernelVersion, mkfs};
 use diorama_wire::FsKind;
-
-/// Where the guest tool set holds mkfs.ext4.
-pub const MKFS_EXT4: &str = "/sbin/mkfs.ext4";
-/// Where the guest tool set holds mkfs.xfs.
-pub const MKFS_XFS: &str = "/sbin/mkfs.xfs";
 
 /// What UUIDs and hash seeds are made of when nobody says otherwise.
 pub const DEFAULT_SEED: u128 = 0xd10a_3a00_0000_0000_0000_0000_0000_0001;
@@ -41,7 +36,7 @@ pub fn mkfs_argv(spec: &FilesystemSpec, oldest: KernelVersion, seed: u128) -> Ve
 }
 
 fn ext4(own: &[String], uuid: &str) -> Vec<String> {
-    let mut argv = strings(&[MKFS_EXT4, "-q", "-F"]);
+    let mut argv = strings(&[mkfs(FsKind::Ext4), "-q", "-F"]);
     if !own.iter().any(|word| word.starts_with("-U")) {
         argv.extend(strings(&["-U", uuid]));
     }
@@ -62,7 +57,7 @@ fn ext4(own: &[String], uuid: &str) -> Vec<String> {
 }
 
 fn xfs(own: &[String], oldest: KernelVersion, uuid: &str) -> Vec<String> {
-    let mut argv = strings(&[MKFS_XFS, "-q", "-f", "-K"]);
+    let mut argv = strings(&[mkfs(FsKind::Xfs), "-q", "-f", "-K"]);
     if !own.is_empty() {
         if !own.iter().any(|word| word.contains("uuid=")) {
             argv.extend(["-m".to_owned(), format!("uuid={uuid}")]);

@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Kinds of derived directories.
-pub(super) const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 7] = [
     "tree",
     "kernel",
     "initramfs",

@@ -40,7 +40,7 @@ mod usage;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use derived::Derived;
+pub use derived::{Derived, KINDS};
 pub(crate) use fetch::check_there;
 pub use progress::{FetchProgress, NoProgress};
 pub(crate) use reasons::MissingFile;

@@ -7,6 +7,7 @@ mod cell;
 mod file;
 mod kernel;
 mod outcome;
+mod tools;
 mod trial;
 mod vmm;
 
@@ -14,5 +15,6 @@ pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric};
 pub use file::LockedFile;
 pub use kernel::KernelVersion;
 pub use outcome::{DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome};
+pub use tools::mkfs;
 pub use trial::{DeviceNode, KvmTrial};
 pub use vmm::VmmRecord;
