@@ -1,4 +1,8 @@
-//! The real executor: boots, checkpoints and cells in QEMU.
+//! The real executor: boots, checkpoints and cells in QEMU. How a guest is profiled, and how it
+//! reports, is in files of their own.
+
+mod profile;
+mod report;
 
 use super::{
     consoles::{Consoles, Kept},
@@ -11,21 +15,16 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     plan::{CellPlan, KernelPlan, MachinePlan},
-    profile::Symbols,
     record::{HostSide, Measured, MemoryDigests, Outcome},
     store::{Derived, Store, staging::move_files},
     vm::{
-        Checkpoint, Deadlines, HOTPLUG_BUS, Handover, Machine, Plugin, Profiling, Spec, Start, Vmm,
-        Watcher, blocking, console_tail, memory::GuestRam, vsock::Vsock,
+        Checkpoint, Deadlines, Handover, Machine, Profiling, Spec, Start, Vmm, Watcher, blocking,
+        memory::GuestRam, vsock::Vsock,
     },
 };
-use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL, Phase, StopBy};
+use diorama_wire::{Phase, StopBy};
 use serde_json::json;
-use std::{
-    path::PathBuf,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, rc::Rc, time::Instant};
 
 /// Kind of the store's entries that hold checkpoints.
 pub const CHECKPOINTS: &str = "checkpoint";
@@ -130,8 +129,7 @@ impl Qemu {
             .measure(kernel, cell, from, cpu, profiling, &watch)
             .await?;
         let seen = seen.ok_or_else(|| {
-            failed(
-                "counting instructions",
+            profile::failed(
                 &Error::host(format!("{} takes no plugin", self.vmm.record.version))
                     .hint("leave --qemu out to use the locked QEMU"),
             )
@@ -271,17 +269,7 @@ impl Qemu {
         watch: &Watch,
     ) -> Attempt<(Measured, Option<Seen>)> {
         let plan = machine_of(kernel)?;
-        // Known since the kernel was measured first.
-        let known = match profiling {
-            Profiling::AllWindows => symbols::known(&self.store, &plan.checkpoint),
-            Profiling::FirstWindow { .. } => None,
-        };
-        let exceptions = known.map_or(vec![], |symbols| symbols.fault_entries());
-        let vmm = self.vmm.under(self.plugin.as_ref().map(|path| Plugin {
-            path: path.clone(),
-            profiling,
-            exceptions,
-        }));
+        let vmm = self.watched(plan, profiling);
         let began = Instant::now();
         let job = serde_json::to_vec(&cell.job)
             .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
@@ -307,14 +295,14 @@ impl Qemu {
                 let restored = checkpoint.restore_with(&vmm, spec, ram, &job, cpu).await;
                 let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
                 console = self.keep_console(&name, &machine);
-                icount = executed(&machine, profiling).await;
+                icount = profile::executed(&machine, profiling).await;
                 go_on(&machine).await?;
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
                 self.check(&plan.spec).await?;
                 let mut machine = self.boot(&vmm, &plan.spec, &job, cpu).await?;
-                icount = executed(&machine, profiling).await.map(|_| 0);
+                icount = profile::executed(&machine, profiling).await.map(|_| 0);
                 console = self.keep_console(&name, &machine);
                 watcher
                     .until(&mut machine, Handover::Ready, true, &phases(watch))
@@ -342,7 +330,7 @@ impl Qemu {
             .until(&mut machine, Handover::Done, stops, &phases(watch))
             .await?;
         let end = if stops {
-            let now = executed(&machine, profiling).await;
+            let now = profile::executed(&machine, profiling).await;
             icount = icount
                 .zip(now)
                 .and_then(|(then, now)| now.checked_sub(then));
@@ -371,21 +359,9 @@ impl Qemu {
             let error = Error::internal(why).hint("run the same command again");
             return Err(failed("checking which kernel the guest runs", &error));
         }
-        let counting = |why: Error| failed("counting instructions", &why);
-        let seen = match &vmm.plugin {
-            Some(_) => {
-                let mut seen = Seen::new(&profile, symbols).map_err(counting)?;
-                seen.icount = icount;
-                seen.faults_known = vmm
-                    .plugin
-                    .as_ref()
-                    .is_some_and(|p| !p.exceptions.is_empty());
-                Some(seen)
-            }
-            None => None,
-        };
-        let instructions = match &seen {
-            Some(seen) => Some(seen.instructions(&guest).map_err(counting)?),
+        let counted = self.counted(&vmm, &profile, symbols, icount)?;
+        let instructions = match &counted {
+            Some(seen) => Some(seen.instructions(&guest).map_err(|e| profile::failed(&e))?),
             None => None,
         };
         for note in self.store.take_notes() {
@@ -405,7 +381,7 @@ impl Qemu {
                 checkpoint: from_checkpoint,
             },
         };
-        Ok((measured, seen))
+        Ok((measured, counted))
     }
 
     /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
@@ -426,112 +402,6 @@ impl Qemu {
         });
         with.await.map_err(|e| failed(doing, &e))
     }
-
-    /// Plugs the vsock device in and takes the guest's answer, with the kernel's functions if they
-    /// are not known yet.
-    async fn report(
-        &self,
-        machine: &mut Machine,
-        watcher: &mut Watcher,
-        stopped: bool,
-        plan: &MachinePlan,
-    ) -> Attempt<(diorama_wire::CellReport, Symbols)> {
-        let known = symbols::known(&self.store, &plan.checkpoint);
-        let plugged = self.vsock.plug(&machine.qmp, HOTPLUG_BUS).await;
-        let plugged =
-            plugged.map_err(|e| failed_in("plugging the vsock device in", &e, machine))?;
-        if stopped {
-            go_on(machine).await?;
-        }
-        let answer = async {
-            let mut link = plugged.accept(self.deadlines.report).await?;
-            let hello = link.recv::<Message>(self.deadlines.report).await?;
-            check_hello(&hello, self.agent.as_deref())?;
-            let answer = link.recv::<Message>(self.deadlines.report).await?;
-            let symbols = match known {
-                Some(known) => known,
-                None if self.plugin.is_none() => Symbols::default(),
-                None => {
-                    link.send(&Ack::Symbols, self.deadlines.report).await?;
-                    match link.recv::<Message>(self.deadlines.report).await? {
-                        Message::Symbols(said) => {
-                            let modules = plan.modules.as_deref();
-                            symbols::keep(&self.store, &plan.checkpoint, &said, modules)?
-                        }
-                        other => {
-                            let what = format!("asked for its symbols, the agent said {other:?}");
-                            return Err(Error::internal(what));
-                        }
-                    }
-                }
-            };
-            link.send(&Ack::Received, self.deadlines.report).await?;
-            Ok((answer, symbols))
-        };
-        // The agent may give up, or the guest end, while its words are awaited. Its answer goes
-        // first: it ends once it knows that it was heard.
-        let answer = tokio::select! {
-            biased;
-            answer = answer => answer,
-            () = gone(machine, watcher) => {
-                return Err(watcher.ended(machine, None, &|_, _| {}).await);
-            }
-        };
-        match answer {
-            Ok((Message::Report(report), symbols)) => Ok((*report, symbols)),
-            Ok((Message::Failed(failure), _)) => Err(outcome_of(failure, machine)),
-            Ok((Message::Hello { .. } | Message::Symbols(_), _)) => Err(failed(
-                "taking the report",
-                &Error::internal("the agent said something else than its report"),
-            )),
-            Err(error) => {
-                // The device goes before the process does: a guest on its way out has said why.
-                if tokio::time::timeout(GOING, gone(machine, watcher))
-                    .await
-                    .is_ok()
-                {
-                    return Err(watcher.ended(machine, None, &|_, _| {}).await);
-                }
-                Err(failed_in("taking the report", &error, machine))
-            }
-        }
-    }
-}
-
-/// Whether it is our own agent that speaks.
-fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
-    match hello {
-        Message::Hello {
-            protocol: PROTOCOL,
-            build_id,
-            ..
-        } if Some(build_id.as_str()) == ours => Ok(()),
-        Message::Hello {
-            protocol,
-            agent,
-            build_id,
-        } => Err(Error::internal(format!(
-            "the guest runs agent {agent}, build {build_id}, protocol {protocol}; what was put into it \
-             is build {}, protocol {PROTOCOL}",
-            ours.unwrap_or("unknown")
-        ))
-        .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")),
-        other => Err(Error::internal(format!("the agent began with {other:?}"))),
-    }
-}
-
-/// How long a guest that no longer answers is given to end.
-const GOING: Duration = Duration::from_secs(5);
-
-/// Returns when the agent has given up or the machine has ended.
-async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        watcher.read_lines(machine, &|_, _| {});
-        if watcher.gave_up(machine).is_some() || machine.ended().is_some() {
-            return;
-        }
-    }
 }
 
 /// What hands the agent's own phases on.
@@ -544,16 +414,6 @@ async fn go_on(machine: &Machine) -> Attempt<()> {
         Ok(_) => Ok(()),
         Err(e) => Err(failed_in("continuing the guest", &e, machine)),
     }
-}
-
-/// What QEMU's own instruction counter says of a paused guest (QMP `query-replay`); nothing where
-/// it keeps none, and where nobody wants to know.
-async fn executed(machine: &Machine, profiling: Profiling) -> Option<u64> {
-    if profiling != Profiling::AllWindows {
-        return None;
-    }
-    let answer = machine.qmp.execute("query-replay", json!({})).await.ok()?;
-    (answer["mode"] == "record").then(|| answer["icount"].as_u64())?
 }
 
 async fn digest(machine: &Machine) -> Result<String> {
@@ -610,75 +470,4 @@ fn words(error: &Error) -> String {
     let text = error.render();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     text.replace("\n  ", "; ")
-}
-
-/// Each kind of the guest's failures is one outcome.
-fn outcome_of(failure: Failure, machine: &Machine) -> Outcome {
-    let Failure {
-        kind,
-        phase,
-        what,
-        config,
-        output,
-    } = failure;
-    let mut console = console_tail(machine);
-    console.extend(output.lines().map(str::to_owned));
-    match kind {
-        FailureKind::Unsupported => Outcome::Unsupported { why: what, config },
-        FailureKind::WrongResult => Outcome::WrongResult { why: what },
-        FailureKind::Step | FailureKind::NotQuiet => {
-            let said = output
-                .lines()
-                .last()
-                .map_or(String::new(), |l| format!(": {l}"));
-            Outcome::GuestFault {
-                why: format!("in phase `{phase}`: {what}{said}"),
-                console,
-            }
-        }
-        FailureKind::Protocol => Outcome::HarnessFailed {
-            stage: phase,
-            why: what,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_agent_that_was_put_into_the_guest_may_answer() {
-        let hello = |protocol, build_id: &str| Message::Hello {
-            protocol,
-            agent: "0.1.0".into(),
-            build_id: build_id.into(),
-        };
-        assert!(check_hello(&hello(PROTOCOL, "5c01"), Some("5c01")).is_ok());
-        let refused = [
-            (hello(PROTOCOL, "5c01"), Some("77aa")),
-            (hello(PROTOCOL, "5c01"), None),
-            (hello(PROTOCOL + 1, "5c01"), Some("5c01")),
-            (
-                Message::Failed(Failure {
-                    kind: FailureKind::Step,
-                    phase: "start".into(),
-                    what: "x".into(),
-                    config: Vec::new(),
-                    output: String::new(),
-                }),
-                Some("5c01"),
-            ),
-        ];
-        let words = refused.map(|(hello, ours)| check_hello(&hello, ours).unwrap_err().render());
-        insta::assert_snapshot!(words.join("\n"), @r#"
-        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build 77aa, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build unknown, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 5; what was put into it is build 5c01, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the agent began with Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
-        "#);
-    }
 }
