@@ -174,7 +174,7 @@ impl Provision<'_> {
             Error::io("reading", agent, e)
                 .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")
         })?;
-        let inputs = Inputs {
+        let inputs = ImageInputs {
             scenario,
             locals,
             fio,
@@ -284,7 +284,7 @@ impl Provision<'_> {
     fn kernel(
         &self,
         kernel: &KernelRef,
-        inputs: &Inputs<'_>,
+        inputs: &ImageInputs<'_>,
         notes: &mut Vec<String>,
     ) -> Result<PreparedKernel> {
         let name = &kernel.name;
@@ -344,7 +344,7 @@ impl Provision<'_> {
         kernel_key: &Sha256,
         kernel: &Kernel,
         filesystems: Vec<FsKind>,
-        inputs: &Inputs<'_>,
+        inputs: &ImageInputs<'_>,
     ) -> Result<Image> {
         let identity = (
             RECIPE,
@@ -393,7 +393,7 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
 /// Keys and directories of unpacked local kernels, by name.
 type Locals = BTreeMap<String, (Sha256, PathBuf)>;
 
-struct Inputs<'a> {
+struct ImageInputs<'a> {
     scenario: &'a Scenario,
     locals: Locals,
     tools: &'a Path,

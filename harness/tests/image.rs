@@ -30,7 +30,7 @@ fn real_kernels_keep_every_relocation() {
         let out = lab.results().join(name);
         let tree = lab.tree(Tree::Kernel(name));
         let kernel = kernel::prepare_package(&tree, &out).expect("a kernel");
-        assert_eq!(kernel.boot, kernel::Boot::Pvh);
+        assert_eq!(kernel.boot, kernel::BootBy::Pvh);
         let needs = Needs {
             filesystems: vec![FsKind::Ext4, FsKind::Xfs],
             engines: vec![Engine::Libaio],

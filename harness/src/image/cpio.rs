@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Member {
+enum CpioEntry {
     Directory,
     File { mode: u32, data: Vec<u8> },
     CharDevice { mode: u32, major: u32, minor: u32 },
@@ -14,29 +14,31 @@ enum Member {
 /// An archive in the making: entries sorted by path, parents made as needed, every owner 0, every
 /// time 0, inodes counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Archive(BTreeMap<String, Member>);
+pub struct Archive(BTreeMap<String, CpioEntry>);
 
 impl Archive {
     /// Adds a directory.
     pub fn directory(&mut self, path: &str) {
-        self.insert(path, Member::Directory);
+        self.insert(path, CpioEntry::Directory);
     }
 
     /// Adds a regular file with its permission bits.
     pub fn file(&mut self, path: &str, mode: u32, data: Vec<u8>) {
-        self.insert(path, Member::File { mode, data });
+        self.insert(path, CpioEntry::File { mode, data });
     }
 
     /// Adds a character device with its permission bits.
     pub fn char_device(&mut self, path: &str, mode: u32, major: u32, minor: u32) {
-        self.insert(path, Member::CharDevice { mode, major, minor });
+        self.insert(path, CpioEntry::CharDevice { mode, major, minor });
     }
 
-    fn insert(&mut self, path: &str, entry: Member) {
+    fn insert(&mut self, path: &str, entry: CpioEntry) {
         let path = path.trim_matches('/');
         let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
         for parent in parents {
-            self.0.entry(parent.to_owned()).or_insert(Member::Directory);
+            self.0
+                .entry(parent.to_owned())
+                .or_insert(CpioEntry::Directory);
         }
         self.0.insert(path.to_owned(), entry);
     }
@@ -49,9 +51,9 @@ impl Archive {
         // order is by bytes and the same everywhere.
         for (ino, (path, entry)) in (1..).zip(&self.0) {
             let (mode, device, data): (u32, (u32, u32), &[u8]) = match entry {
-                Member::Directory => (0o040_755, (0, 0), &[]),
-                Member::File { mode, data } => (0o100_000 | mode, (0, 0), data),
-                Member::CharDevice { mode, major, minor } => {
+                CpioEntry::Directory => (0o040_755, (0, 0), &[]),
+                CpioEntry::File { mode, data } => (0o100_000 | mode, (0, 0), data),
+                CpioEntry::CharDevice { mode, major, minor } => {
                     (0o020_000 | mode, (*major, *minor), &[])
                 }
             };

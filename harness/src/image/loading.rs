@@ -244,13 +244,13 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         digest::Sha256,
-        kernel::{Boot, modules},
+        kernel::{BootBy, modules},
     };
 
     pub(in crate::image) fn kernel(list: &[(&str, &[&str])], config: Option<&str>) -> Kernel {
         let mut module_set = ModuleSet::default();
         for (name, depends) in list {
-            let module = modules::Module {
+            let module = modules::KernelModule {
                 name: (*name).to_owned(),
                 sha256: Sha256::of(b""),
                 depends: depends.iter().map(|d| (*d).to_owned()).collect(),
@@ -263,7 +263,7 @@ pub(super) mod tests {
         Kernel {
             release: Some("6.1.0".to_owned()),
             build: None,
-            boot: Boot::Pvh,
+            boot: BootBy::Pvh,
             image: "/k/vmlinux".into(),
             image_sha256: Sha256::of(b""),
             modules: None,

@@ -34,7 +34,7 @@ impl Inputs {
         for (name, depends) in [("configfs", vec![]), ("null_blk", vec!["configfs"])] {
             let bytes = strip::tests::module(name);
             fs::write(at("modules").join(format!("{name}.ko")), &bytes).unwrap();
-            let module = modules::Module {
+            let module = modules::KernelModule {
                 name: name.to_owned(),
                 sha256: Sha256::of(&bytes),
                 depends: depends.into_iter().map(str::to_owned).collect(),
@@ -47,7 +47,7 @@ impl Inputs {
         let kernel = Kernel {
             release: Some("6.1.0".to_owned()),
             build: None,
-            boot: kernel::Boot::Pvh,
+            boot: kernel::BootBy::Pvh,
             image: at("vmlinux"),
             image_sha256: Sha256::of(b""),
             modules: Some(at("modules")),

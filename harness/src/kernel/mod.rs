@@ -35,7 +35,7 @@ use std::{
 /// How QEMU starts the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Boot {
+pub enum BootBy {
     /// The uncompressed ELF image: the guest spends no instructions on decompression.
     Pvh,
     /// The bzImage as it is, for kernels without CONFIG_PVH.
@@ -50,7 +50,7 @@ pub struct Kernel {
     /// uname -v, from the image's banner: which build it is.
     pub build: Option<String>,
     /// How it is booted.
-    pub boot: Boot,
+    pub boot: BootBy,
     /// The file to boot.
     pub image: PathBuf,
     /// Its sha256.
@@ -74,7 +74,7 @@ const MODULES: &str = "modules";
 struct KernelFile {
     release: Option<String>,
     build: Option<String>,
-    boot: Boot,
+    boot: BootBy,
     image: String,
     image_sha256: Sha256,
     module_set: ModuleSet,
@@ -158,7 +158,7 @@ pub fn load(out: &Path) -> Result<Kernel> {
 struct FoundKernel<'a> {
     release: Option<String>,
     build: Option<String>,
-    boot: Boot,
+    boot: BootBy,
     /// Bytes to boot.
     image: std::borrow::Cow<'a, [u8]>,
     /// The uncompressed kernel.
@@ -173,9 +173,9 @@ fn look(bytes: &[u8]) -> Result<FoundKernel<'_>> {
         let elf = elf::look(&vmlinux)?;
         let release = bz.release().or(elf.release);
         let (boot, image) = if elf.pvh {
-            (Boot::Pvh, elf::trim(&vmlinux, elf.loaded).into())
+            (BootBy::Pvh, elf::trim(&vmlinux, elf.loaded).into())
         } else {
-            (Boot::BzImage, bytes.into())
+            (BootBy::BzImage, bytes.into())
         };
         FoundKernel {
             release,
@@ -195,7 +195,7 @@ fn look(bytes: &[u8]) -> Result<FoundKernel<'_>> {
         FoundKernel {
             release: elf.release,
             build: elf.build,
-            boot: Boot::Pvh,
+            boot: BootBy::Pvh,
             image: elf::trim(bytes, elf.loaded).into(),
             vmlinux: bytes.into(),
         }
@@ -237,8 +237,8 @@ fn finish(
         None => neighbouring_config(configs, found.release.as_deref()),
     };
     let image = match found.boot {
-        Boot::Pvh => "vmlinux",
-        Boot::BzImage => "bzImage",
+        BootBy::Pvh => "vmlinux",
+        BootBy::BzImage => "bzImage",
     };
     write(&out.join(image), &found.image)?;
     let manifest = KernelFile {

@@ -39,7 +39,7 @@ pub const CANDIDATES: [&str; 14] = [
 
 /// A module that can be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Module {
+pub struct KernelModule {
     /// As in /proc/modules.
     pub name: String,
     /// sha256 of the decompressed file.
@@ -58,7 +58,7 @@ pub struct Module {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleSet {
     /// Available modules by name.
-    pub modules: BTreeMap<String, Module>,
+    pub modules: BTreeMap<String, KernelModule>,
     /// Built-in modules, when the build left a list (modules.builtin).
     pub builtin: Option<BTreeSet<String>>,
     /// Candidates whose name stands as a whole string in the kernel image: a sign, not a proof,
@@ -174,7 +174,7 @@ pub fn collect(dir: &Path) -> Result<Collected> {
             .filter_map(|soft| provider(soft, &files).transpose())
             .collect::<Result<_>>()?;
         todo.extend(info.depends.iter().chain(&soft).cloned());
-        let module = Module {
+        let module = KernelModule {
             name: name.clone(),
             sha256: Sha256::of(&bytes),
             depends: info.depends,

@@ -67,11 +67,11 @@ fn a_bzimage_with_pvh_is_unpacked_and_one_without_is_kept() {
     let pvh = local(&bz("6.1.5-x", true)).unwrap();
     assert_eq!(
         (pvh.boot, pvh.release.as_deref()),
-        (Boot::Pvh, Some("6.1.5-x"))
+        (BootBy::Pvh, Some("6.1.5-x"))
     );
     let plain = bz("6.1.5-x", false);
     let kept = local(&plain).unwrap();
-    assert_eq!(kept.boot, Boot::BzImage);
+    assert_eq!(kept.boot, BootBy::BzImage);
     assert_eq!(kept.image_sha256, Sha256::of(&plain));
 }
 
@@ -133,7 +133,7 @@ fn a_prepared_kernel_is_read_back_and_finds_its_configuration() {
 #[test]
 fn modules_of_another_build_are_refused() {
     let mut set = ModuleSet::default();
-    let module = modules::Module {
+    let module = modules::KernelModule {
         name: "xfs".into(),
         sha256: Sha256::of(b""),
         depends: vec![],

@@ -42,7 +42,7 @@ impl Index {
 }
 
 /// A view of the archive at one time; every suite is asked once.
-pub struct Archive<'a> {
+pub struct ArchiveView<'a> {
     pub declarations: &'a Declarations,
     pub store: &'a Store,
     pub sources: &'a Sources,
@@ -51,7 +51,7 @@ pub struct Archive<'a> {
     suites: BTreeMap<String, Option<Rc<Index>>>,
 }
 
-impl<'a> Archive<'a> {
+impl<'a> ArchiveView<'a> {
     /// A view as of `now`, by which expired Release files are recognised.
     pub fn new(
         declarations: &'a Declarations,
@@ -59,8 +59,8 @@ impl<'a> Archive<'a> {
         sources: &'a Sources,
         progress: &'a dyn FetchProgress,
         now: Timestamp,
-    ) -> Archive<'a> {
-        Archive {
+    ) -> ArchiveView<'a> {
+        ArchiveView {
             declarations,
             store,
             sources,

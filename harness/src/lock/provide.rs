@@ -1,7 +1,7 @@
 //! Getting what the lock names, and refreshing the lock.
 
 use super::{
-    Declarations, Lock, LockEntry, LockedFile, archive::Archive, resolve, unknown, version,
+    Declarations, Lock, LockEntry, LockedFile, archive::ArchiveView, resolve, unknown, version,
 };
 use crate::{
     clock,
@@ -79,7 +79,7 @@ pub fn provide(
         "{}: gone from the archive, resolving afresh: {gone}",
         entry.name
     ));
-    let mut archive = Archive::new(declarations, store, sources, progress, clock::now()?);
+    let mut archive = ArchiveView::new(declarations, store, sources, progress, clock::now()?);
     let now = resolve_one(&mut archive, &entry.name).map_err(|e| {
         e.while_(format!(
             "`{}` has vanished from the archive; resolving it afresh",
@@ -215,7 +215,7 @@ pub fn update(
             return Err(unknown("kernel or tool set", name, declarations.names()));
         }
     }
-    let mut archive = Archive::new(declarations, store, sources, progress, clock::now()?);
+    let mut archive = ArchiveView::new(declarations, store, sources, progress, clock::now()?);
     let mut entries = if only.is_empty() {
         Vec::new()
     } else {
@@ -262,7 +262,7 @@ pub fn update(
     Ok((lock, changes))
 }
 
-fn resolve_one(archive: &mut Archive<'_>, name: &str) -> Result<LockEntry> {
+fn resolve_one(archive: &mut ArchiveView<'_>, name: &str) -> Result<LockEntry> {
     let declared = archive.declarations;
     if let Some(kernel) = declared.kernels.iter().find(|k| k.name == name) {
         return resolve::kernel(archive, kernel);

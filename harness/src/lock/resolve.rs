@@ -2,7 +2,7 @@
 
 use super::{
     DeclaredKernel, LockEntry, LockedFile, Tools,
-    archive::{Archive, Index},
+    archive::{ArchiveView, Index},
     control::Package,
     dependencies::View,
     version,
@@ -20,7 +20,7 @@ use std::{
 const SMALLEST_KERNEL: u64 = 1 << 20;
 
 /// Resolves a kernel: the newest signed package of its series that is really there.
-pub fn kernel(archive: &mut Archive<'_>, kernel: &DeclaredKernel) -> Result<LockEntry> {
+pub fn kernel(archive: &mut ArchiveView<'_>, kernel: &DeclaredKernel) -> Result<LockEntry> {
     let indexes = archive.indexes(&kernel.suites)?;
     let found = candidates(&indexes, kernel);
     for candidate in &found {
@@ -115,7 +115,7 @@ fn of_series(release: &str, kernel: &DeclaredKernel) -> bool {
 
 /// Resolves a tool set: its packages, and those of their dependencies that hold a library which
 /// its executables need.
-pub fn tools(archive: &mut Archive<'_>, tools: &Tools) -> Result<LockEntry> {
+pub fn tools(archive: &mut ArchiveView<'_>, tools: &Tools) -> Result<LockEntry> {
     let context = |e: Error| e.while_(format!("resolving tool set `{}`", tools.name));
     let indexes = archive.indexes(&tools.suites).map_err(context)?;
     let view = View::new(&indexes);
@@ -155,7 +155,7 @@ pub fn tools(archive: &mut Archive<'_>, tools: &Tools) -> Result<LockEntry> {
 /// The named packages and the providers of needed libraries, found by unpacking everything that
 /// the named packages depend on: what a package holds is known only then.
 fn libraries(
-    archive: &Archive<'_>,
+    archive: &ArchiveView<'_>,
     tools: &Tools,
     view: &View<'_>,
     named: &[(&Index, &Package)],

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     compare::fixture,
     digest::Sha256,
-    kernel::Boot,
+    kernel::BootBy,
     plan::{CellPlan, KernelPlan, PreparedKernel},
     store::Store,
     vm::Spec,
@@ -214,7 +214,7 @@ fn plan() -> Plan {
                 Spec {
                     kernel: "vmlinux".into(),
                     kernel_sha256: Sha256::of(record.name.as_bytes()),
-                    boot: Boot::Pvh,
+                    boot: BootBy::Pvh,
                     initramfs: "initramfs".into(),
                     initramfs_sha256: Sha256::of(b"initramfs"),
                     cmdline: Spec::cmdline(1, &[]),

@@ -4,7 +4,7 @@
 //! In the exact lane every option here is an input of the digits: see the design's list of what
 //! makes it exact.
 
-use crate::{digest::Sha256, kernel::Boot};
+use crate::{digest::Sha256, kernel::BootBy};
 use diorama_wire::{DEBUGCON_PORT, FW_CFG_JOB};
 use serde::Serialize;
 use std::{
@@ -47,7 +47,7 @@ pub struct Spec {
     /// Its digest.
     pub kernel_sha256: Sha256,
     /// How it is entered.
-    pub boot: Boot,
+    pub boot: BootBy,
     /// The initramfs.
     pub initramfs: PathBuf,
     /// Its digest.
@@ -242,7 +242,7 @@ mod tests {
         Spec {
             kernel: "/store/vmlinux".into(),
             kernel_sha256: Sha256::of(b"kernel"),
-            boot: Boot::Pvh,
+            boot: BootBy::Pvh,
             initramfs: "/store/initramfs".into(),
             initramfs_sha256: Sha256::of(b"initramfs"),
             cmdline: Spec::cmdline(1, &["pad".into()]),

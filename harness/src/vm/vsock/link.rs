@@ -21,13 +21,13 @@ const CHUNK: usize = 64 << 10;
 /// A guest's stream. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct GuestLink {
-    stream: Stream,
+    stream: GuestStream,
     /// Received and not yet decoded: at most one frame and a chunk.
     buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
-enum Stream {
+enum GuestStream {
     Local(UnixStream),
     Kernel(AsyncFd<VsockStream>),
 }
@@ -37,7 +37,7 @@ impl GuestLink {
     pub(super) fn local(stream: StdUnixStream) -> Result<GuestLink> {
         let stream = UnixStream::from_std(stream)
             .map_err(|e| Error::internal("watching the guest's stream").because(e))?;
-        Ok(GuestLink::new(Stream::Local(stream)))
+        Ok(GuestLink::new(GuestStream::Local(stream)))
     }
 
     /// Over a connection of the kernel's AF_VSOCK.
@@ -46,10 +46,10 @@ impl GuestLink {
         stream.set_nonblocking(true).map_err(failed)?;
         // SAFETY: the stream owns its descriptor and keeps it for as long as it lives.
         let stream = unsafe { AsyncFd::register(stream) }.map_err(|e| failed(e.into()))?;
-        Ok(GuestLink::new(Stream::Kernel(stream)))
+        Ok(GuestLink::new(GuestStream::Kernel(stream)))
     }
 
-    fn new(stream: Stream) -> GuestLink {
+    fn new(stream: GuestStream) -> GuestLink {
         GuestLink {
             stream,
             buffer: Vec::new(),
@@ -114,13 +114,13 @@ impl GuestLink {
     }
 }
 
-impl Stream {
+impl GuestStream {
     /// Reads at most a chunk to the buffer's end; 0 at the end of the stream.
     async fn read_into(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         debug_assert!(buffer.len() <= MAX_FRAME + 4 + CHUNK);
         match self {
-            Stream::Local(stream) => stream.take(CHUNK as u64).read_buf(buffer).await,
-            Stream::Kernel(stream) => {
+            GuestStream::Local(stream) => stream.take(CHUNK as u64).read_buf(buffer).await,
+            GuestStream::Kernel(stream) => {
                 let mut chunk = [0; 8 << 10];
                 let read = stream
                     .async_io(Interest::READABLE, |mut s| s.read(&mut chunk))
@@ -133,8 +133,8 @@ impl Stream {
 
     async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         match self {
-            Stream::Local(stream) => stream.write_all(bytes).await,
-            Stream::Kernel(stream) => {
+            GuestStream::Local(stream) => stream.write_all(bytes).await,
+            GuestStream::Kernel(stream) => {
                 while !bytes.is_empty() {
                     let written = stream
                         .async_io(Interest::WRITABLE, |mut s| s.write(bytes))
