@@ -1,14 +1,7 @@
 //! What of a job is refused before anything is made: what would not measure what it says. The
 //! harness has refused it before; this is for a harness that has not. Pure.
 
-use crate::pattern::Drawn;
-use diorama_wire::{Batch, Bound, Engine, Fio, IoUring, Job, Layout, Sync, Workload};
-
-/// No queue is deeper.
-const MAX_DEPTH: u32 = 1024;
-
-/// No workload has more threads.
-const MAX_JOBS: u32 = 64;
+use diorama_wire::{Fio, Job};
 
 /// Refuses a job that would not measure what it says.
 ///
@@ -21,34 +14,7 @@ pub fn check(job: &Job) -> Result<(), String> {
     if let Some(fio) = &job.fio {
         return files(fio);
     }
-    let w = &job.workload;
-    let device_block = job.device.block_size;
-    let block = w.block_size;
-    if block > Workload::MAX_BLOCK {
-        return Err(format!(
-            "block_size {block} is more than {}",
-            Workload::MAX_BLOCK
-        ));
-    }
-    if device_block == 0 || block == 0 || !block.is_multiple_of(device_block.max(512)) {
-        return Err(format!(
-            "block_size {block} is no multiple of the device's {device_block}"
-        ));
-    }
-    if w.numjobs == 0 || w.numjobs > MAX_JOBS {
-        return Err(format!("numjobs {} is not 1 to {MAX_JOBS}", w.numjobs));
-    }
-    queue(w)?;
-    durability(w)?;
-    layout(w)?;
-    let bytes = largest(w).and_then(|bytes| bytes.checked_mul(w.numjobs.into()));
-    let room = (u64::from(job.device.size_mib) << 20) / 4 * 3;
-    match bytes {
-        Some(bytes) if bytes <= room => Ok(()),
-        _ => Err(format!(
-            "the files become larger than 3/4 of the device, {room} bytes"
-        )),
-    }
+    job.workload.check(&job.device)
 }
 
 /// The rest of fio's jobs is fio's to judge.
@@ -63,97 +29,13 @@ fn files(fio: &Fio) -> Result<(), String> {
     }
 }
 
-fn queue(w: &Workload) -> Result<(), String> {
-    let Batch {
-        submit,
-        complete_min: min,
-        complete_max: max,
-    } = w.batch;
-    let depth = w.iodepth;
-    if depth == 0 || depth > MAX_DEPTH {
-        return Err(format!("iodepth {depth} is not 1 to {MAX_DEPTH}"));
-    }
-    if w.engine == Engine::Psync && depth != 1 {
-        return Err(format!("psync has iodepth 1, not {depth}"));
-    }
-    if submit == 0 || submit > depth || min == 0 || min > max || max > depth {
-        return Err(format!(
-            "batch {submit}, {min} to {max} does not fit iodepth {depth}"
-        ));
-    }
-    if w.engine != Engine::IoUring && w.io_uring != IoUring::default() {
-        return Err(format!("io_uring's options with {}", w.engine.name()));
-    }
-    if w.rwmixread > 100 {
-        return Err(format!("rwmixread {} is no percentage", w.rwmixread));
-    }
-    Ok(())
-}
-
-fn durability(w: &Workload) -> Result<(), String> {
-    if w.rw.writes() || (w.sync == Sync::None && w.fdatasync == 0) {
-        return Ok(());
-    }
-    Err(format!(
-        "sync {} and fdatasync {} without writes",
-        w.sync.name(),
-        w.fdatasync
-    ))
-}
-
-fn layout(w: &Workload) -> Result<(), String> {
-    use diorama_wire::Rw;
-    let (size, block) = (w.file_size, u64::from(w.block_size));
-    let (name, rw) = (w.layout.name(), w.rw.name());
-    let fits = match w.layout {
-        Layout::Written => true,
-        Layout::Unwritten => matches!(w.rw, Rw::Write | Rw::Randwrite),
-        Layout::Extending | Layout::Append => w.rw == Rw::Write,
-    };
-    if !fits {
-        return Err(format!("layout {name} with rw {rw}"));
-    }
-    if w.layout == Layout::Extending {
-        if size != 0 {
-            return Err(format!("layout {name} with file_size {size}"));
-        }
-    } else if size == 0 || !size.is_multiple_of(block) {
-        return Err(format!(
-            "file_size {size} is no multiple of block_size {block}"
-        ));
-    } else if !w.layout.grows() && u64::from(w.iodepth) > Drawn::deepest(w.rw, size / block) {
-        return Err(format!(
-            "iodepth {} does not fit a file of {} blocks, {rw}",
-            w.iodepth,
-            size / block
-        ));
-    }
-    match (w.layout, w.bound) {
-        (_, Bound::Ios(0) | Bound::Runtime(0)) => Err("a bound of 0".into()),
-        (Layout::Written, _) => Ok(()),
-        (_, Bound::Runtime(_)) => Err(format!("layout {name} with a bound in time")),
-        (Layout::Unwritten, Bound::Ios(ios)) if ios > size / block => Err(format!(
-            "{ios} I/Os do not fit a file of {} blocks, {name}",
-            size / block
-        )),
-        (_, Bound::Ios(_)) => Ok(()),
-    }
-}
-
-/// What one thread's file grows to, in bytes.
-fn largest(w: &Workload) -> Option<u64> {
-    match (w.layout.grows(), w.bound) {
-        (true, Bound::Ios(ios)) => ios
-            .checked_mul(w.block_size.into())
-            .and_then(|more| more.checked_add(w.file_size)),
-        _ => Some(w.file_size),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diorama_wire::{Filesystem, FsKind, Measure, ModelDevice, PROTOCOL, Rw};
+    use diorama_wire::{
+        Bound, Engine, Filesystem, FsKind, Layout, Measure, ModelDevice, PROTOCOL, Rw, Sync,
+        Workload,
+    };
 
     fn job(change: impl FnOnce(&mut Job)) -> Job {
         let mut job = Job {

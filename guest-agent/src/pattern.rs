@@ -2,7 +2,7 @@
 //! the same with every kernel, engine, queue depth and batch.
 
 use crate::schedule::Sequence;
-use diorama_wire::{Rw, Workload};
+use diorama_wire::Workload;
 
 /// One I/O to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,15 +156,6 @@ impl Drawn {
         }
         drawn
     }
-
-    /// The deepest queue with which no two I/Os are in flight on one block.
-    pub fn deepest(rw: Rw, blocks: u64) -> u64 {
-        if rw.is_random() {
-            (blocks / 2).max(1)
-        } else {
-            blocks
-        }
-    }
 }
 
 impl Pattern for Drawn {
@@ -216,7 +207,7 @@ impl Pattern for Drawn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diorama_wire::{Bound, Engine};
+    use diorama_wire::{Bound, Engine, Rw};
 
     fn workload(rw: Rw, blocks: u64) -> Workload {
         Workload::new(Engine::Libaio, rw, 512, 1, blocks * 512, Bound::Ios(1))
@@ -259,7 +250,7 @@ mod tests {
         for count in [1, 2, 3, 64, 101] {
             let mut drawn = Drawn::new(&workload(Rw::Randwrite, count), 0);
             let order = blocks(&mut drawn, 20 * count as usize);
-            let deepest = Drawn::deepest(Rw::Randwrite, count) as usize;
+            let deepest = Rw::Randwrite.deepest(count) as usize;
             for window in order.windows(deepest) {
                 let distinct: std::collections::BTreeSet<_> = window.iter().collect();
                 assert_eq!(distinct.len(), window.len(), "{count}");

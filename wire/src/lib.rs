@@ -10,6 +10,7 @@
 //!   measurement, when no host-driven device may exist;
 //! * [`Message`]s leave over vsock, only after the measurement.
 
+mod check;
 mod fio;
 mod job;
 mod mark;

@@ -18,7 +18,7 @@ const MAX_JSON: usize = FW_CFG_JOB_SIZE - 2048;
 /// The longest runtime of a job, ns.
 const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 /// The most jobs, clones included.
-const MAX_JOBS: u64 = 64;
+const MAX_JOBS: u64 = Workload::MAX_JOBS as u64;
 /// fio's own default on Linux.
 const DEFAULT_ENGINE: &str = "psync";
 

@@ -6,10 +6,7 @@ use crate::scenario::{
     problems::{At, Problems},
     rules::bounded,
 };
-use diorama_wire::{Batch, Engine, IoUring};
-
-/// The deepest queue.
-const MAX_DEPTH: u32 = 1024;
+use diorama_wire::{Batch, Engine, IoUring, Workload};
 
 /// `ioengine`
 pub(super) fn engine(raw: &RawWorkload, problems: &mut Problems) -> Option<Engine> {
@@ -39,7 +36,12 @@ pub(super) fn iodepth(
         problems.add(&depth.at, what, next);
         return None;
     }
-    bounded(Some(depth), defaults::IODEPTH, (1, MAX_DEPTH), problems)
+    bounded(
+        Some(depth),
+        defaults::IODEPTH,
+        (1, Workload::MAX_DEPTH),
+        problems,
+    )
 }
 
 /// `iodepth_batch` and its relatives, with fio's defaults: one, one, and as many as the least.
@@ -62,9 +64,9 @@ pub(super) fn batch(
         return (!refused).then(Batch::default);
     }
     // A depth that was refused is not blamed on the batch as well.
-    let depth = iodepth.unwrap_or(MAX_DEPTH);
+    let depth = iodepth.unwrap_or(Workload::MAX_DEPTH);
     let within = |key: &Option<At<u64>>, default: u32, problems: &mut Problems| {
-        let value = bounded(key.as_ref(), default, (1, MAX_DEPTH), problems)?;
+        let value = bounded(key.as_ref(), default, (1, Workload::MAX_DEPTH), problems)?;
         if let Some(key) = key.as_ref().filter(|_| value > depth) {
             let what = format!("is {value}, more than iodepth, {depth}");
             problems.add(&key.at, what, "write at most iodepth, or a larger iodepth");

@@ -13,8 +13,6 @@ use super::{WorkloadSpec, defaults};
 use crate::units::{parse_bytes, show_bytes};
 use diorama_wire::{Bound, Fio, Layout, ModelDevice, Rw, Sync, Workload};
 
-/// Threads of the largest workload.
-const MAX_JOBS: u32 = 64;
 /// The smallest block of any device, in bytes: a sector.
 const SECTOR: u32 = 512;
 
@@ -63,12 +61,7 @@ fn run_by(
 
 /// Bytes of all threads' files after a repetition: what the device must hold.
 pub(super) fn footprint(job: &Workload) -> u64 {
-    let grown = match (job.layout.grows(), job.bound) {
-        (true, Bound::Ios(ios)) => ios.saturating_mul(job.block_size.into()),
-        _ => 0,
-    };
-    let each = job.file_size.saturating_add(grown);
-    each.saturating_mul(job.numjobs.into())
+    job.footprint().unwrap_or(u64::MAX)
 }
 
 /// How many writes a thread's file is laid out for, where every write changes what it is.
@@ -100,7 +93,7 @@ fn workload(
             None
         }
     };
-    let numjobs = bounded(raw.numjobs.as_ref(), 1, (1, MAX_JOBS), problems);
+    let numjobs = bounded(raw.numjobs.as_ref(), 1, (1, Workload::MAX_JOBS), problems);
     let layout = file::layout(raw, rw, problems);
     let bound = file::bound(raw, layout, problems);
     let size = file::size(raw, layout, bs, problems);

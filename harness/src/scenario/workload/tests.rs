@@ -272,6 +272,10 @@ fn the_pattern_scenarios_have_every_engine_and_pattern() {
         let none = Overrides::default();
         let scenario = resolve(text, "s.toml", Path::new(""), &known, &none);
         let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render()));
+        // What the harness accepts, the agent takes.
+        for own in scenario.workloads.iter().filter(|w| w.fio.is_none()) {
+            assert_eq!(own.job.check(&scenario.model), Ok(()), "{}", own.name);
+        }
         scenario.workloads.into_iter().map(|w| w.job).collect()
     };
     let single = jobs(include_str!("../../../../scenarios/patterns.toml"));
@@ -319,6 +323,10 @@ fn jobs_of(text: &str) -> Vec<Workload> {
     let none = Overrides::default();
     let scenario = resolve(text, "s.toml", Path::new(""), &known, &none);
     let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render()));
+    // What the harness accepts, the agent takes.
+    for own in scenario.workloads.iter().filter(|w| w.fio.is_none()) {
+        assert_eq!(own.job.check(&scenario.model), Ok(()), "{}", own.name);
+    }
     scenario.workloads.into_iter().map(|w| w.job).collect()
 }
 
