@@ -10,7 +10,7 @@ use crate::{
 };
 use diorama_wire::{DeviceFacts, ModelDevice, WriteCache};
 use dm::{Mapped, Segment};
-use null_blk::{Disk, Fua, Spec};
+use null_blk::{Disk, Spec};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -41,10 +41,10 @@ pub fn make(model: &ModelDevice, poll: bool) -> Result<Device> {
     let device = match cache.filter(|_| model.is_stacked()) {
         Some(cache) => stacked(model, cache, poll)?,
         None => {
-            let fua = cache.map(fua);
             let disk = null_blk::make(&Spec {
-                cache: fua,
-                ..data(model, poll)
+                item: DATA,
+                model: model.clone(),
+                poll,
             })?;
             Device {
                 path: node(&disk.name)?,
@@ -66,25 +66,8 @@ pub fn make(model: &ModelDevice, poll: bool) -> Result<Device> {
     Ok(device)
 }
 
-fn fua(cache: WriteCache) -> Fua {
-    if cache.fua { Fua::Yes } else { Fua::No }
-}
-
-/// The disk that data is on, without a write cache.
-fn data(model: &ModelDevice, poll: bool) -> Spec<'_> {
-    Spec {
-        item: "diorama",
-        size_mib: model.size_mib,
-        block_size: model.block_size,
-        latency_ns: model.latency_ns,
-        bandwidth_mib_s: model.bandwidth_mib_s,
-        hw_queue_depth: model.hw_queue_depth,
-        submit_queues: model.submit_queues,
-        scheduler: &model.scheduler,
-        cache: None,
-        poll,
-    }
-}
+/// Name of the disk that data is on.
+const DATA: &str = "diorama";
 
 /// Bytes of the second disk that are the end of the device: whole logical blocks of every size.
 /// No file of a cell lies there: what is measured is counted on the first disk.
@@ -94,15 +77,25 @@ const TAIL: u64 = 4096;
 /// latency is that of a flush. device-mapper passes every flush to both, and it is done when the
 /// slower one is.
 fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device> {
-    let first = null_blk::make(&data(model, poll))?;
+    let first = null_blk::make(&Spec {
+        item: DATA,
+        model: ModelDevice {
+            write_cache: None,
+            ..model.clone()
+        },
+        poll,
+    })?;
     let second = null_blk::make(&Spec {
         item: "diorama-flush",
-        size_mib: 1,
-        latency_ns: cache.flush_latency_ns,
-        bandwidth_mib_s: None,
-        scheduler: "none",
-        cache: Some(fua(cache)),
-        ..data(model, poll)
+        model: ModelDevice {
+            size_mib: 1,
+            latency_ns: cache.flush_latency_ns,
+            bandwidth_mib_s: None,
+            scheduler: "none".into(),
+            write_cache: Some(cache),
+            ..model.clone()
+        },
+        poll,
     })?;
     let tail = TAIL / SECTOR;
     let segments = [

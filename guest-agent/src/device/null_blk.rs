@@ -5,6 +5,7 @@ use crate::{
     fail::{Fail, Result},
     sys,
 };
+use diorama_wire::{ModelDevice, WriteCache};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -23,29 +24,23 @@ const POLL_QUEUES: &str = "poll_queues";
 pub struct Spec<'a> {
     /// Name of the configfs item. From 5.19 on it is the disk's name, too.
     pub item: &'a str,
-    /// Capacity in MiB.
-    pub size_mib: u32,
-    /// Logical block size in bytes.
-    pub block_size: u32,
-    /// What every request takes, ns.
-    pub latency_ns: u64,
-    /// Bandwidth bound in MiB/s.
-    pub bandwidth_mib_s: Option<u32>,
-    /// Requests it holds.
-    pub hw_queue_depth: u32,
-    /// Hardware queues.
-    pub submit_queues: u32,
-    /// Block-layer scheduler.
-    pub scheduler: &'a str,
-    /// Its volatile write cache, and whether it takes FUA writes besides flushes.
-    pub cache: Option<Fua>,
+    /// What it is like. That of a disk is its own: of a write cache only whether it takes FUA writes
+    /// is asked, since a flush takes what every request does.
+    pub model: ModelDevice,
     /// Whether it has a queue whose completions are polled for, besides the others.
     pub poll: bool,
 }
 
+impl Spec<'_> {
+    fn cache(&self) -> Option<Fua> {
+        let fua = |cache: WriteCache| if cache.fua { Fua::Yes } else { Fua::No };
+        self.model.write_cache.map(fua)
+    }
+}
+
 /// Whether a disk with a write cache takes FUA writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fua {
+enum Fua {
     /// It does.
     Yes,
     /// It does not: the kernel sends a flush instead.
@@ -113,9 +108,9 @@ pub fn make(spec: &Spec<'_>) -> Result<Disk> {
         .find(|n| fs::metadata(format!("/sys/block/{n}")).is_ok())
         .ok_or_else(|| Fail::step(format!("null_blk {index} is not in /sys/block")))?;
     let sysfs = PathBuf::from("/sys/block").join(&name);
-    schedule(&sysfs, spec.scheduler)?;
+    schedule(&sysfs, &spec.model.scheduler)?;
     let disk = Disk { name, sysfs };
-    if let Some(fua) = spec.cache {
+    if let Some(fua) = spec.cache() {
         cached(&disk, fua, has_fua)?;
     }
     Ok(disk)
@@ -175,25 +170,26 @@ fn cached(disk: &Disk, fua: Fua, has_attribute: bool) -> Result<()> {
 
 /// Attributes below the configfs item, in the order in which they are written.
 fn attributes(spec: &Spec<'_>, has_fua: bool) -> Vec<(&'static str, String)> {
+    let model = &spec.model;
     let mut all = vec![
         ("memory_backed", "1".to_owned()),
         // 2: complete from a timer, after completion_nsec.
         ("irqmode", "2".to_owned()),
         // 2: blk-mq.
         ("queue_mode", "2".to_owned()),
-        ("size", spec.size_mib.to_string()),
-        ("blocksize", spec.block_size.to_string()),
-        ("completion_nsec", spec.latency_ns.to_string()),
-        ("submit_queues", spec.submit_queues.to_string()),
-        ("hw_queue_depth", spec.hw_queue_depth.to_string()),
+        ("size", model.size_mib.to_string()),
+        ("blocksize", model.block_size.to_string()),
+        ("completion_nsec", model.latency_ns.to_string()),
+        ("submit_queues", model.submit_queues.to_string()),
+        ("hw_queue_depth", model.hw_queue_depth.to_string()),
     ];
-    if let Some(mbps) = spec.bandwidth_mib_s {
+    if let Some(mbps) = model.bandwidth_mib_s {
         all.push(("mbps", mbps.to_string()));
     }
     if spec.poll {
         all.push((POLL_QUEUES, "1".to_owned()));
     }
-    match (spec.cache, has_fua) {
+    match (spec.cache(), has_fua) {
         (None, _) | (Some(Fua::No), false) => {}
         (Some(fua), _) => {
             all.push(("cache_size", CACHE_MIB.to_string()));
@@ -210,17 +206,21 @@ fn attributes(spec: &Spec<'_>, has_fua: bool) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    fn spec() -> Spec<'static> {
-        Spec {
-            item: "diorama",
+    fn spec(change: impl FnOnce(&mut ModelDevice)) -> Spec<'static> {
+        let mut model = ModelDevice {
             size_mib: 512,
             block_size: 512,
             latency_ns: 10_000,
             bandwidth_mib_s: None,
             hw_queue_depth: 1023,
             submit_queues: 1,
-            scheduler: "none",
-            cache: None,
+            scheduler: "none".into(),
+            write_cache: None,
+        };
+        change(&mut model);
+        Spec {
+            item: "diorama",
+            model,
             poll: false,
         }
     }
@@ -236,11 +236,10 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_is_not_written_and_power_comes_last() {
-        assert_eq!(written(&spec(), true), ["power=1"]);
+        assert_eq!(written(&spec(|_| {}), true), ["power=1"]);
         let all = Spec {
-            bandwidth_mib_s: Some(420),
             poll: true,
-            ..spec()
+            ..spec(|model| model.bandwidth_mib_s = Some(420))
         };
         assert_eq!(
             written(&all, true),
@@ -250,12 +249,12 @@ mod tests {
 
     #[test]
     fn a_cache_is_announced_with_fua_or_without() {
-        let with = |fua, has_fua| {
-            let spec = Spec {
-                cache: Some(fua),
-                ..spec()
+        let with = |fua: Fua, has_fua| {
+            let cache = WriteCache {
+                fua: fua == Fua::Yes,
+                flush_latency_ns: 10_000,
             };
-            written(&spec, has_fua)
+            written(&spec(|model| model.write_cache = Some(cache)), has_fua)
         };
         assert_eq!(with(Fua::Yes, true), ["cache_size=1", "fua=1", "power=1"]);
         assert_eq!(with(Fua::No, true), ["cache_size=1", "fua=0", "power=1"]);
