@@ -5,7 +5,7 @@ use crate::{
     fail::{Fail, Result},
     quiet, sys,
 };
-use diorama_wire::{BOOT_PATH, Boot, BootFacts, FsKind, Module, PROTOCOL, Phase};
+use diorama_wire::{BOOT_PATH, Boot, BootFacts, FsKind, Module, PROTOCOL, Phase, config};
 use std::{fs, io, os::fd::AsRawFd};
 
 /// Where configfs keeps null_blk's devices.
@@ -19,9 +19,9 @@ const CONFIGFS: &str = "/sys/kernel/config";
 /// When one is missing: without them nothing can be told apart.
 pub fn mount_kernel_filesystems() -> Result<()> {
     for (kind, target, config) in [
-        ("devtmpfs", "/dev", "CONFIG_DEVTMPFS"),
-        ("proc", "/proc", "CONFIG_PROC_FS"),
-        ("sysfs", "/sys", "CONFIG_SYSFS"),
+        ("devtmpfs", "/dev", config::DEVTMPFS),
+        ("proc", "/proc", config::PROC_FS),
+        ("sysfs", "/sys", config::SYSFS),
     ] {
         mount(kind, target, config)?;
     }
@@ -72,11 +72,11 @@ pub fn read() -> Result<Boot> {
 pub fn prepare(boot: &Boot) -> Result<BootFacts> {
     debugcon::enter(Phase::Modules, boot.modules.len().to_string());
     let modules = load(&boot.modules)?;
-    mount("configfs", CONFIGFS, "CONFIG_CONFIGFS_FS")?;
+    mount("configfs", CONFIGFS, config::CONFIGFS_FS)?;
     if fs::metadata(NULLB).is_err() {
         return Err(Fail::unsupported(
             format!("the kernel has no null_blk ({NULLB} is missing)"),
-            &["CONFIG_BLK_DEV_NULL_BLK"],
+            &[config::BLK_DEV_NULL_BLK],
         ));
     }
     clock::check()?;
@@ -119,7 +119,7 @@ pub fn load(modules: &[Module]) -> Result<Vec<String>> {
             Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => {
                 return Err(Fail::unsupported(
                     format!("load module {}: the kernel loads no modules", module.name),
-                    &["CONFIG_MODULES"],
+                    &[config::MODULES],
                 ));
             }
             Err(e) => {
@@ -141,7 +141,7 @@ pub fn check_filesystem(kind: FsKind) -> Result<()> {
     }
     Err(Fail::unsupported(
         format!("the kernel has no {} (see /proc/filesystems)", kind.name()),
-        &[filesystem_option(kind)],
+        &[kind.option()],
     ))
 }
 
@@ -151,12 +151,12 @@ const REPORT_ROUTE: [(&str, &str, &str); 2] = [
     (
         "virtio_pci",
         "/sys/bus/pci/drivers/virtio-pci",
-        "CONFIG_VIRTIO_PCI",
+        config::VIRTIO_PCI,
     ),
     (
         "vmw_vsock_virtio_transport",
         "/sys/bus/virtio/drivers/vmw_vsock_virtio_transport",
-        "CONFIG_VIRTIO_VSOCKETS",
+        config::VIRTIO_VSOCKETS,
     ),
 ];
 
@@ -166,7 +166,7 @@ const SLOTS: &str = "/sys/bus/pci/slots";
 /// A report that cannot get out is better known before the measurement than after it.
 fn check_report_route(late: &[Module]) -> Result<()> {
     let slots = fs::read_dir(SLOTS).is_ok_and(|mut slots| slots.next().is_some());
-    let hotplug = ("PCI slot to plug into", "CONFIG_HOTPLUG_PCI_ACPI");
+    let hotplug = ("PCI slot to plug into", config::HOTPLUG_PCI_ACPI);
     let lost: Vec<(&str, &str)> = REPORT_ROUTE
         .iter()
         .filter(|(name, path, _)| {
@@ -186,14 +186,6 @@ fn check_report_route(late: &[Module]) -> Result<()> {
         ),
         &options,
     ))
-}
-
-/// The option that builds a file system.
-pub fn filesystem_option(kind: FsKind) -> &'static str {
-    match kind {
-        FsKind::Ext4 => "CONFIG_EXT4_FS",
-        FsKind::Xfs => "CONFIG_XFS_FS",
-    }
 }
 
 /// Whether /proc/filesystems (`nodev`, a tab, the name) names a file system.

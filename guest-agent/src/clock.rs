@@ -4,6 +4,7 @@ use crate::{
     fail::{Fail, Result},
     spin,
 };
+use diorama_wire::config;
 use std::{
     arch::x86_64::{_mm_lfence, _rdtsc},
     sync::atomic::{AtomicBool, Ordering},
@@ -81,7 +82,7 @@ pub fn check() -> Result<()> {
             "the kernel's timers are as coarse as its tick ({} ns)",
             t.tv_nsec
         ),
-        &["CONFIG_HIGH_RES_TIMERS"],
+        &[config::HIGH_RES_TIMERS],
     ))
 }
 

@@ -1,7 +1,6 @@
 //! mkfs and mount.
 
 use crate::{
-    boot,
     device::Device,
     fail::{Fail, Result},
     sys,
@@ -69,7 +68,7 @@ fn refused(filesystem: &Filesystem, path: &str, e: &io::Error, without: bool) ->
     // What mount(2) says of an option, and of a feature, that it does not know.
     let unknown = e.raw_os_error() == Some(libc::EINVAL);
     if e.raw_os_error() == Some(libc::ENODEV) {
-        let option = boot::filesystem_option(filesystem.kind);
+        let option = filesystem.kind.option();
         return Fail::unsupported(format!("the kernel has no {kind}"), &[option]);
     }
     if without {

@@ -5,7 +5,7 @@ use crate::{
     fail::{Fail, Result},
     port::Ports,
 };
-use diorama_wire::{FW_CFG_DATA_PORT, FW_CFG_FILE_DIR, FW_CFG_SELECTOR_PORT};
+use diorama_wire::{FW_CFG_DATA_PORT, FW_CFG_FILE_DIR, FW_CFG_SELECTOR_PORT, config};
 
 /// Key of the signature, which reads "QEMU".
 const SIGNATURE: u16 = 0;
@@ -46,7 +46,7 @@ pub fn read(name: &str) -> Result<Vec<u8>> {
     let mut ports = Ports::open().map_err(|e| {
         Fail::unsupported(
             format!("iopl(3), to read fw_cfg {name}: {e}"),
-            &["CONFIG_X86_IOPL_IOPERM"],
+            &[config::X86_IOPL_IOPERM],
         )
     })?;
     read_from(&mut ports, name)

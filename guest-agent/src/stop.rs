@@ -6,7 +6,7 @@ use crate::{
     mark,
     port::{JUMP_TO_ITSELF, Ports},
 };
-use diorama_wire::{PVPANIC_PANICKED, PVPANIC_PORT, Progress, StopBy};
+use diorama_wire::{PVPANIC_PANICKED, PVPANIC_PORT, Progress, StopBy, config};
 use std::{ptr, thread};
 
 /// Whether this guest can stop the way it was told to.
@@ -23,7 +23,7 @@ pub fn check(by: StopBy) -> Result<()> {
                      cannot stop itself; with the build's .config beside the image, as \
                      config-RELEASE, that is known in time and the guest is booted once per cell"
                 ),
-                &["CONFIG_X86_IOPL_IOPERM"],
+                &[config::X86_IOPL_IOPERM],
             )
         }),
     }

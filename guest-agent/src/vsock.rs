@@ -10,7 +10,9 @@ use crate::{
     fail::{Fail, Result},
     spin, symbols, sys,
 };
-use diorama_wire::{Ack, Message, Module, PROTOCOL, VSOCK_PORT, decode_frame, encode_frame};
+use diorama_wire::{
+    Ack, Message, Module, PROTOCOL, VSOCK_PORT, config, decode_frame, encode_frame,
+};
 use std::{
     fs::File,
     io::{self, ErrorKind, Read, Write},
@@ -122,10 +124,7 @@ fn connect() -> Result<File> {
     )
     .map_err(|e| {
         if e.to_string().contains("os error 97") {
-            Fail::unsupported(
-                e.to_string(),
-                &["CONFIG_VSOCKETS", "CONFIG_VIRTIO_VSOCKETS"],
-            )
+            Fail::unsupported(e.to_string(), &["CONFIG_VSOCKETS", config::VIRTIO_VSOCKETS])
         } else {
             e
         }

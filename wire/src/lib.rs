@@ -11,6 +11,7 @@
 //! * [`Message`]s leave over vsock, only after the measurement.
 
 mod check;
+pub mod config;
 mod fio;
 mod job;
 mod mark;

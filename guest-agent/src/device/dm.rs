@@ -4,6 +4,7 @@ use crate::{
     fail::{Fail, Result},
     sys,
 };
+use diorama_wire::config;
 use std::{
     fs::{File, OpenOptions},
     os::fd::AsRawFd,
@@ -100,7 +101,7 @@ impl Mapped {
             .map_err(|e| {
                 Fail::unsupported(
                     format!("the kernel has no device-mapper ({CONTROL}: {e})"),
-                    &["CONFIG_BLK_DEV_DM"],
+                    &[config::BLK_DEV_DM],
                 )
             })?;
         let mut mapped = Mapped {

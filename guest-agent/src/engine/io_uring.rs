@@ -8,7 +8,7 @@
 
 use super::{Queue, Setup, Stop};
 use crate::fail::{Fail, Result};
-use diorama_wire::Sync;
+use diorama_wire::{Sync, config};
 use io_uring::{IoUring, Parameters, Probe, opcode, squeue, types};
 use std::{arch::asm, io, os::fd::AsRawFd};
 
@@ -30,7 +30,7 @@ const OPCODES: [(&str, u8); 4] = [
 ];
 
 /// A kernel without io_uring, or that keeps it from user space.
-const OPTION: &[&str] = &["CONFIG_IO_URING"];
+const OPTION: &[&str] = &[config::IO_URING];
 
 /// The engine. Dropping the ring cancels or awaits what is in flight.
 pub struct Ring {

@@ -5,7 +5,7 @@ use crate::{
     fail::{Fail, Result},
     sys,
 };
-use diorama_wire::Sync;
+use diorama_wire::{Sync, config};
 use std::{arch::asm, io, os::fd::AsRawFd, ptr};
 
 /// `struct iocb` of include/uapi/linux/aio_abi.h, little-endian.
@@ -76,7 +76,7 @@ impl Queue for Libaio {
         let depth = workload.iodepth;
         let context = Context::new(depth).map_err(|e| match e.raw_os_error() {
             Some(libc::ENOSYS) => {
-                Fail::unsupported("the kernel has no io_setup(2)", &["CONFIG_AIO"])
+                Fail::unsupported("the kernel has no io_setup(2)", &[config::AIO])
             }
             _ => Fail::os(format_args!("io_setup({depth})"), &e),
         })?;

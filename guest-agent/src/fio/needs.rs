@@ -2,6 +2,7 @@
 //! whose configuration nobody knew is told what it lacks.
 
 use crate::fail::Fail;
+use diorama_wire::config;
 use std::io;
 
 /// The failure, or what the kernel lacks where that explains it.
@@ -35,16 +36,16 @@ const NEEDS: [(Need, &[i32], &str, &str); 3] = [
     (
         Need::Unix,
         &[libc::EAFNOSUPPORT, libc::ENOSYS],
-        "CONFIG_UNIX",
+        config::UNIX,
         "Unix sockets",
     ),
     (
         Need::SysVIpc,
         &[libc::ENOSYS],
-        "CONFIG_SYSVIPC",
+        config::SYSVIPC,
         "System V shared memory",
     ),
-    (Need::TimerFd, &[libc::ENOSYS], "CONFIG_TIMERFD", "timerfd"),
+    (Need::TimerFd, &[libc::ENOSYS], config::TIMERFD, "timerfd"),
 ];
 
 fn lacking(errno: &dyn Fn(Need) -> Option<i32>) -> Vec<(&'static str, &'static str)> {

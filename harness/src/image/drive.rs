@@ -2,7 +2,7 @@
 
 use super::needs::{Driver, Missing, Needs};
 use crate::{kernel::Kernel, vocabulary::KernelVersion};
-use diorama_wire::ModelDevice;
+use diorama_wire::{ModelDevice, config};
 
 const MQ_DEADLINE: Driver = (
     "mq_deadline",
@@ -17,7 +17,7 @@ const KYBER: Driver = (
 const BFQ: Driver = ("bfq", "CONFIG_IOSCHED_BFQ", "the scheduler bfq");
 const DM: Driver = (
     "dm_mod",
-    "CONFIG_BLK_DEV_DM",
+    config::BLK_DEV_DM,
     "a drive whose write cache null_blk alone cannot be",
 );
 

@@ -9,7 +9,7 @@ use crate::{
     kernel::{Config, Kernel, ModuleSet, Presence, Setting},
     vocabulary::KernelVersion,
 };
-use diorama_wire::{Engine, FsKind};
+use diorama_wire::{Engine, FsKind, config};
 
 /// What [`plan`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,23 +28,23 @@ pub struct Loading {
 const MODEL: [Driver; 2] = [
     (
         "configfs",
-        "CONFIG_CONFIGFS_FS",
+        config::CONFIGFS_FS,
         "through which the model device is set up",
     ),
-    ("null_blk", "CONFIG_BLK_DEV_NULL_BLK", "the model device"),
+    ("null_blk", config::BLK_DEV_NULL_BLK, "the model device"),
 ];
-const EXT4: Driver = ("ext4", "CONFIG_EXT4_FS", "for cells on ext4");
-const XFS: Driver = ("xfs", "CONFIG_XFS_FS", "for cells on XFS");
+const EXT4: Driver = ("ext4", config::EXT4_FS, "for cells on ext4");
+const XFS: Driver = ("xfs", config::XFS_FS, "for cells on XFS");
 /// The transport's module depends on vsock itself.
 const VSOCK: [Driver; 2] = [
     (
         "virtio_pci",
-        "CONFIG_VIRTIO_PCI",
+        config::VIRTIO_PCI,
         "for the device that carries results",
     ),
     (
         "vmw_vsock_virtio_transport",
-        "CONFIG_VIRTIO_VSOCKETS",
+        config::VIRTIO_VSOCKETS,
         "for the socket that carries results",
     ),
 ];
@@ -61,16 +61,16 @@ const OPTIONS: [(&str, &str); 8] = [
         "CONFIG_BINFMT_ELF",
         "ELF programs, of which the agent is one",
     ),
-    ("CONFIG_DEVTMPFS", "devtmpfs, for device nodes"),
-    ("CONFIG_PROC_FS", "/proc, where the agent reads"),
-    ("CONFIG_SYSFS", "/sys, where the agent reads"),
+    (config::DEVTMPFS, "devtmpfs, for device nodes"),
+    (config::PROC_FS, "/proc, where the agent reads"),
+    (config::SYSFS, "/sys, where the agent reads"),
     ("CONFIG_PCI", "PCI, for the device that carries results"),
     (
-        "CONFIG_HOTPLUG_PCI_ACPI",
+        config::HOTPLUG_PCI_ACPI,
         "PCI hot-plug, for the device that carries results (it is plugged in after the measurement)",
     ),
     (
-        "CONFIG_HIGH_RES_TIMERS",
+        config::HIGH_RES_TIMERS,
         "high-resolution timers, for the model device's latency",
     ),
 ];
@@ -87,21 +87,22 @@ const CONSOLE: (&str, &str) = (
 /// `spawn` makes a pair of sockets for that), and fio shares memory between its jobs and times them
 /// by a descriptor.
 const FIO: [(&str, &str); 3] = [
-    ("CONFIG_UNIX", "Unix sockets, with which fio is started"),
+    (config::UNIX, "Unix sockets, with which fio is started"),
     (
-        "CONFIG_SYSVIPC",
+        config::SYSVIPC,
         "System V shared memory, which fio's jobs share",
     ),
-    ("CONFIG_TIMERFD", "timerfd, by which fio keeps time"),
+    (config::TIMERFD, "timerfd, by which fio keeps time"),
 ];
 
 /// The option that provides an engine's system calls, and what it is for.
 fn engine(engine: Engine) -> Option<(&'static str, &'static str)> {
-    match engine {
-        Engine::Libaio => Some(("CONFIG_AIO", "Linux AIO, for the libaio engine")),
-        Engine::IoUring => Some(("CONFIG_IO_URING", "io_uring, for the engine of that name")),
-        Engine::Psync => None,
-    }
+    let why = match engine {
+        Engine::Libaio => "Linux AIO, for the libaio engine",
+        Engine::IoUring => "io_uring, for the engine of that name",
+        Engine::Psync => return None,
+    };
+    Some((engine.option()?, why))
 }
 
 /// Null_blk makes no device of its own: the agent does, through configfs.
@@ -207,7 +208,7 @@ fn missing_options(config: &Config, needs: &Needs, plan: &Loading) -> Vec<Missin
         .chain(FIO.into_iter().filter(|_| needs.fio))
         .chain((needs.smp > 1).then_some(("CONFIG_SMP", "SMP, for a guest with several CPUs")))
         .chain(loads.then_some((
-            "CONFIG_MODULES",
+            config::MODULES,
             "module loading, and some of what is needed is a module",
         )))
         .filter(|(option, _)| config.get(option) != Setting::Yes)
@@ -236,7 +237,7 @@ fn port_io(config: Option<&Config>, release: Option<&str>) -> bool {
     let always = release
         .and_then(KernelVersion::of)
         .is_some_and(|version| version < KernelVersion(5, 5));
-    always || config.is_none_or(|config| config.get("CONFIG_X86_IOPL_IOPERM") == Setting::Yes)
+    always || config.is_none_or(|config| config.get(config::X86_IOPL_IOPERM) == Setting::Yes)
 }
 
 #[cfg(test)]

@@ -1,0 +1,66 @@
+//! Options of a kernel's configuration that both sides name: the harness before a boot, from the
+//! configuration, and the agent in the guest, where something is not there.
+
+use crate::{Engine, FsKind};
+
+/// Linux AIO.
+pub const AIO: &str = "CONFIG_AIO";
+/// device-mapper.
+pub const BLK_DEV_DM: &str = "CONFIG_BLK_DEV_DM";
+/// The model device.
+pub const BLK_DEV_NULL_BLK: &str = "CONFIG_BLK_DEV_NULL_BLK";
+/// Through which the model device is set up.
+pub const CONFIGFS_FS: &str = "CONFIG_CONFIGFS_FS";
+/// Device nodes.
+pub const DEVTMPFS: &str = "CONFIG_DEVTMPFS";
+/// ext4
+pub const EXT4_FS: &str = "CONFIG_EXT4_FS";
+/// Timers for the model device's latency.
+pub const HIGH_RES_TIMERS: &str = "CONFIG_HIGH_RES_TIMERS";
+/// PCI hot-plug.
+pub const HOTPLUG_PCI_ACPI: &str = "CONFIG_HOTPLUG_PCI_ACPI";
+/// io_uring
+pub const IO_URING: &str = "CONFIG_IO_URING";
+/// Module loading.
+pub const MODULES: &str = "CONFIG_MODULES";
+/// /proc
+pub const PROC_FS: &str = "CONFIG_PROC_FS";
+/// /sys
+pub const SYSFS: &str = "CONFIG_SYSFS";
+/// System V shared memory.
+pub const SYSVIPC: &str = "CONFIG_SYSVIPC";
+/// timerfd
+pub const TIMERFD: &str = "CONFIG_TIMERFD";
+/// Unix sockets.
+pub const UNIX: &str = "CONFIG_UNIX";
+/// The device that carries results.
+pub const VIRTIO_PCI: &str = "CONFIG_VIRTIO_PCI";
+/// The socket that carries results.
+pub const VIRTIO_VSOCKETS: &str = "CONFIG_VIRTIO_VSOCKETS";
+/// I/O ports for user space.
+pub const X86_IOPL_IOPERM: &str = "CONFIG_X86_IOPL_IOPERM";
+/// XFS
+pub const XFS_FS: &str = "CONFIG_XFS_FS";
+
+impl FsKind {
+    /// The option that builds it.
+    #[must_use]
+    pub fn option(self) -> &'static str {
+        match self {
+            FsKind::Ext4 => EXT4_FS,
+            FsKind::Xfs => XFS_FS,
+        }
+    }
+}
+
+impl Engine {
+    /// The option that provides its system calls, if there is one.
+    #[must_use]
+    pub fn option(self) -> Option<&'static str> {
+        match self {
+            Engine::Libaio => Some(AIO),
+            Engine::IoUring => Some(IO_URING),
+            Engine::Psync => None,
+        }
+    }
+}
