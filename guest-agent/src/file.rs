@@ -26,7 +26,7 @@ const TRANSFER: usize = 1 << 20;
 const PAGE: usize = 4096;
 
 /// One thread's file, open for direct I/O.
-pub struct Prepared {
+pub struct PreparedFile {
     /// The descriptor that the engine uses.
     pub file: File,
     /// Its extents after the preparation.
@@ -43,7 +43,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// When a step fails, or a file is not as it must be for the measurement to mean anything.
-pub fn prepare(workload: &Workload) -> Result<Vec<Prepared>> {
+pub fn prepare(workload: &Workload) -> Result<Vec<PreparedFile>> {
     let mut files = (0..workload.numjobs)
         .map(|thread| match thread {
             0 => create(workload, "file"),
@@ -58,14 +58,14 @@ pub fn prepare(workload: &Workload) -> Result<Vec<Prepared>> {
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_named(workload: &Workload, name: &str) -> Result<Prepared> {
+pub fn prepare_named(workload: &Workload, name: &str) -> Result<PreparedFile> {
     let mut files = [create(workload, name)?];
     settle(&mut files)?;
     let [file] = files;
     Ok(file)
 }
 
-fn settle(files: &mut [Prepared]) -> Result<()> {
+fn settle(files: &mut [PreparedFile]) -> Result<()> {
     // Flushes what mkfs and mount left dirty, too.
     sync();
     for file in files {
@@ -75,7 +75,7 @@ fn settle(files: &mut [Prepared]) -> Result<()> {
     Ok(())
 }
 
-fn create(workload: &Workload, name: &str) -> Result<Prepared> {
+fn create(workload: &Workload, name: &str) -> Result<PreparedFile> {
     let path = format!("{MOUNT_POINT}/{name}");
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_DIRECT);
@@ -87,7 +87,7 @@ fn create(workload: &Workload, name: &str) -> Result<Prepared> {
         }
         Fail::os(doing, &e)
     })?;
-    let mut prepared = Prepared {
+    let mut prepared = PreparedFile {
         file,
         extents: 0,
         path,
@@ -120,7 +120,7 @@ fn sync() {
     unsafe { libc::sync() };
 }
 
-impl Prepared {
+impl PreparedFile {
     fn allocate(&self) -> Result<()> {
         if self.size == 0 {
             return Ok(());
@@ -233,8 +233,8 @@ impl Prepared {
 
     /// An open file as it is, for tests of what runs over it.
     #[cfg(test)]
-    pub fn as_it_is(file: File, workload: &Workload) -> Prepared {
-        Prepared {
+    pub fn as_it_is(file: File, workload: &Workload) -> PreparedFile {
+        PreparedFile {
             file,
             extents: 0,
             path: "a file of a test".into(),
@@ -405,7 +405,7 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join("data");
         fs::write(&path, [0; 8192]).unwrap();
-        let prepared = |layout| Prepared {
+        let prepared = |layout| PreparedFile {
             file: File::open(&path).unwrap(),
             extents: 0,
             path: path.to_str().unwrap().into(),
@@ -415,7 +415,7 @@ mod tests {
             block: 4096,
         };
         let (written, append) = (prepared(Layout::Written), prepared(Layout::Append));
-        let said = |file: &Prepared| {
+        let said = |file: &PreparedFile| {
             file.refuse_replaced("after a run")
                 .map_err(|f| f.to_string())
         };

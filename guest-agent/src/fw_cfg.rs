@@ -20,7 +20,7 @@ const MAX_ENTRIES: u32 = 4096;
 const NAME_LEN: usize = 56;
 
 /// A selectable stream of bytes.
-trait Device {
+trait FwCfg {
     fn select(&mut self, key: u16);
     fn byte(&mut self) -> u8;
 
@@ -29,7 +29,7 @@ trait Device {
     }
 }
 
-impl Device for Ports {
+impl FwCfg for Ports {
     fn select(&mut self, key: u16) {
         self.out16(FW_CFG_SELECTOR_PORT, key);
     }
@@ -52,7 +52,7 @@ pub fn read(name: &str) -> Result<Vec<u8>> {
     read_from(&mut ports, name)
 }
 
-fn read_from(device: &mut impl Device, name: &str) -> Result<Vec<u8>> {
+fn read_from(device: &mut impl FwCfg, name: &str) -> Result<Vec<u8>> {
     device.select(SIGNATURE);
     let signature: [u8; 4] = device.bytes();
     if signature != *b"QEMU" {
@@ -92,7 +92,7 @@ mod tests {
         at: (u16, usize),
     }
 
-    impl Device for Fake {
+    impl FwCfg for Fake {
         fn select(&mut self, key: u16) {
             self.at = (key, 0);
         }

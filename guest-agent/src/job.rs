@@ -6,7 +6,7 @@ use crate::{
     debugcon, device,
     engine::{self, Engine as _},
     fail::{Fail, Result},
-    file::{self, Prepared},
+    file::{self, PreparedFile},
     fio, format, fw_cfg,
     measure::Bench,
 };
@@ -65,7 +65,7 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     if let Some(jobs) = &job.fio {
         return fio::cell(job, jobs, device, made, facts);
     }
-    let files: Vec<Arc<Prepared>> = file::prepare(&job.workload)?
+    let files: Vec<Arc<PreparedFile>> = file::prepare(&job.workload)?
         .into_iter()
         .map(Arc::new)
         .collect();
@@ -108,7 +108,7 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
 }
 
 /// Refuses files that are not open as they should be or are cached; returns how many pages are.
-fn refuse_doubt(files: &[Arc<Prepared>], when: &str) -> Result<u64> {
+fn refuse_doubt(files: &[Arc<PreparedFile>], when: &str) -> Result<u64> {
     let mut cached = 0;
     for file in files {
         let pages = file.cached_pages()?;

@@ -10,7 +10,7 @@ use crate::{
 };
 use diorama_wire::{DeviceFacts, ModelDevice, WriteCache};
 use dm::{Mapped, Segment};
-use null_blk::{Disk, Spec};
+use null_blk::{Disk, DiskSpec};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -41,7 +41,7 @@ pub fn make(model: &ModelDevice, poll: bool) -> Result<Device> {
     let device = match cache.filter(|_| model.is_stacked()) {
         Some(cache) => stacked(model, cache, poll)?,
         None => {
-            let disk = null_blk::make(&Spec {
+            let disk = null_blk::make(&DiskSpec {
                 item: DATA,
                 model: model.clone(),
                 poll,
@@ -77,7 +77,7 @@ const TAIL: u64 = 4096;
 /// latency is that of a flush. device-mapper passes every flush to both, and it is done when the
 /// slower one is.
 fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device> {
-    let first = null_blk::make(&Spec {
+    let first = null_blk::make(&DiskSpec {
         item: DATA,
         model: ModelDevice {
             write_cache: None,
@@ -85,7 +85,7 @@ fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device>
         },
         poll,
     })?;
-    let second = null_blk::make(&Spec {
+    let second = null_blk::make(&DiskSpec {
         item: "diorama-flush",
         model: ModelDevice {
             size_mib: 1,

@@ -21,7 +21,7 @@ const CACHE_MIB: u32 = 1;
 const POLL_QUEUES: &str = "poll_queues";
 
 /// A disk to be made.
-pub struct Spec<'a> {
+pub struct DiskSpec<'a> {
     /// Name of the configfs item. From 5.19 on it is the disk's name, too.
     pub item: &'a str,
     /// What it is like. That of a disk is its own: of a write cache only whether it takes FUA writes
@@ -31,7 +31,7 @@ pub struct Spec<'a> {
     pub poll: bool,
 }
 
-impl Spec<'_> {
+impl DiskSpec<'_> {
     fn cache(&self) -> Option<Fua> {
         let fua = |cache: WriteCache| if cache.fua { Fua::Yes } else { Fua::No };
         self.model.write_cache.map(fua)
@@ -81,7 +81,7 @@ pub const WRITE_BACK: &str = "write back";
 ///
 /// # Errors
 /// When the kernel lacks an attribute or refuses a value.
-pub fn make(spec: &Spec<'_>) -> Result<Disk> {
+pub fn make(spec: &DiskSpec<'_>) -> Result<Disk> {
     let item = PathBuf::from(NULLB).join(spec.item);
     fs::create_dir(&item).map_err(|e| Fail::os(format_args!("mkdir {}", item.display()), &e))?;
     let has_fua = fs::metadata(item.join(FUA)).is_ok();
@@ -169,7 +169,7 @@ fn cached(disk: &Disk, fua: Fua, has_attribute: bool) -> Result<()> {
 }
 
 /// Attributes below the configfs item, in the order in which they are written.
-fn attributes(spec: &Spec<'_>, has_fua: bool) -> Vec<(&'static str, String)> {
+fn attributes(spec: &DiskSpec<'_>, has_fua: bool) -> Vec<(&'static str, String)> {
     let model = &spec.model;
     let mut all = vec![
         ("memory_backed", "1".to_owned()),
@@ -206,7 +206,7 @@ fn attributes(spec: &Spec<'_>, has_fua: bool) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    fn spec(change: impl FnOnce(&mut ModelDevice)) -> Spec<'static> {
+    fn spec(change: impl FnOnce(&mut ModelDevice)) -> DiskSpec<'static> {
         let mut model = ModelDevice {
             size_mib: 512,
             block_size: 512,
@@ -218,14 +218,14 @@ mod tests {
             write_cache: None,
         };
         change(&mut model);
-        Spec {
+        DiskSpec {
             item: "diorama",
             model,
             poll: false,
         }
     }
 
-    fn written(spec: &Spec<'_>, has_fua: bool) -> Vec<String> {
+    fn written(spec: &DiskSpec<'_>, has_fua: bool) -> Vec<String> {
         let all = attributes(spec, has_fua);
         assert_eq!(all.last().map(|a| a.0), Some("power"));
         all.into_iter()
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_is_not_written_and_power_comes_last() {
         assert_eq!(written(&spec(|_| {}), true), ["power=1"]);
-        let all = Spec {
+        let all = DiskSpec {
             poll: true,
             ..spec(|model| model.bandwidth_mib_s = Some(420))
         };

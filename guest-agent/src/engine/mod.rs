@@ -1,24 +1,24 @@
 //! The I/O engines. An engine runs one stretch of a workload and says what it saw; it knows
 //! nothing of repetitions or counters.
 //!
-//! A kernel interface is a [`Queue`]; [`lane::Lane`] is the loop around one, with a file, a pattern
+//! A kernel interface is a [`Queue`]; [`runner::Runner`] is the loop around one, with a file, a pattern
 //! and buffers; [`team::Team`] is several of them in threads. [`set_up`] puts them together.
 
 mod io_uring;
-mod lane;
 mod libaio;
 mod psync;
+mod runner;
 mod team;
 
 use crate::{
     fail::Result,
-    file::Prepared,
+    file::PreparedFile,
     latency::Latency,
     pattern::{Drawn, Sequential},
     schedule::Sequence,
 };
 use diorama_wire::{Bound, Engine as Kind, Layout, Rw, Workload};
-use lane::Lane;
+use runner::Runner;
 use std::sync::Arc;
 
 /// Two reapings further apart than this, in nanoseconds, have a stall of the device between them.
@@ -165,16 +165,16 @@ enum Stop {
 ///
 /// # Errors
 /// When the kernel lacks something or refuses it.
-pub fn set_up(workload: &Workload, files: &[Arc<Prepared>]) -> Result<Box<dyn Engine>> {
+pub fn set_up(workload: &Workload, files: &[Arc<PreparedFile>]) -> Result<Box<dyn Engine>> {
     match files {
         // No thread but this one: nothing is scheduled that was not before.
-        [file] => lane(workload, Arc::clone(file), 0),
+        [file] => runner(workload, Arc::clone(file), 0),
         files => Ok(Box::new(team::Team::new(workload, files)?)),
     }
 }
 
 /// One thread's engine, made in that thread.
-fn lane(workload: &Workload, file: Arc<Prepared>, thread: u32) -> Result<Box<dyn Engine>> {
+fn runner(workload: &Workload, file: Arc<PreparedFile>, thread: u32) -> Result<Box<dyn Engine>> {
     match workload.engine {
         Kind::Libaio => over::<libaio::Libaio>(workload, file, thread),
         Kind::IoUring => over::<io_uring::Ring>(workload, file, thread),
@@ -184,21 +184,21 @@ fn lane(workload: &Workload, file: Arc<Prepared>, thread: u32) -> Result<Box<dyn
 
 fn over<Q: Queue + 'static>(
     workload: &Workload,
-    file: Arc<Prepared>,
+    file: Arc<PreparedFile>,
     thread: u32,
 ) -> Result<Box<dyn Engine>> {
     Ok(match workload.rw {
         Rw::Read => {
             let pattern = Sequential::<false>::new(sequence(workload));
-            Box::new(Lane::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
         }
         Rw::Write => {
             let pattern = Sequential::<true>::new(sequence(workload));
-            Box::new(Lane::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
         }
         Rw::Randread | Rw::Randwrite | Rw::Rw | Rw::Randrw => {
             let pattern = Drawn::new(workload, thread);
-            Box::new(Lane::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
         }
     })
 }

@@ -6,7 +6,7 @@ use super::{Engine, Span};
 use crate::{
     clock,
     fail::{Fail, Result},
-    file::Prepared,
+    file::PreparedFile,
     latency::Latency,
     sys,
 };
@@ -83,7 +83,7 @@ impl Team {
     ///
     /// # Errors
     /// The first thread's that fails.
-    pub fn new(workload: &Workload, files: &[Arc<Prepared>]) -> Result<Team> {
+    pub fn new(workload: &Workload, files: &[Arc<PreparedFile>]) -> Result<Team> {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let mut team = Team {
             members: Vec::new(),
@@ -117,14 +117,14 @@ impl Team {
 /// A thread's life.
 fn work(
     workload: &Workload,
-    file: Arc<Prepared>,
+    file: Arc<PreparedFile>,
     index: u32,
     cpu: usize,
     orders: &Receiver<Order>,
     answers: &Sender<Result<Answer>>,
 ) {
     clock::sleep_exactly();
-    let made = pin(cpu).and_then(|()| super::lane(workload, file, index));
+    let made = pin(cpu).and_then(|()| super::runner(workload, file, index));
     let mut engine = match made {
         Ok(engine) => {
             let _ = answers.send(Ok(Answer::Ready(engine.features())));

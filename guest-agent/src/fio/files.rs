@@ -2,7 +2,7 @@
 
 use crate::{
     fail::{Fail, Result},
-    file::{self, Prepared},
+    file::{self, PreparedFile},
     format::MOUNT_POINT,
 };
 use diorama_wire::{Bound, Engine, FioFile, Layout, Rw, Workload};
@@ -18,7 +18,7 @@ fn block(size: u64) -> u32 {
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// All of them.
-pub struct Files(Vec<(FioFile, Option<Prepared>)>);
+pub struct Files(Vec<(FioFile, Option<PreparedFile>)>);
 
 impl Files {
     /// Makes those that a run begins with.
@@ -148,7 +148,7 @@ fn path(file: &FioFile) -> String {
 }
 
 /// Laid out and audited as our own engine's files are.
-fn make(file: &FioFile) -> Result<Prepared> {
+fn make(file: &FioFile) -> Result<PreparedFile> {
     let own = Workload {
         layout: file.layout,
         ..Workload::new(

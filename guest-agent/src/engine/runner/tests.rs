@@ -80,33 +80,33 @@ fn workload(rw: Rw, depth: u32, ios: u64) -> Workload {
     Workload::new(Kind::Libaio, rw, 512, depth, 16 * 512, Bound::Ios(ios))
 }
 
-fn lane<P: Pattern>(workload: &Workload, pattern: P) -> Lane<Memory, P> {
+fn runner<P: Pattern>(workload: &Workload, pattern: P) -> Runner<Memory, P> {
     let file = tempfile::tempfile().unwrap();
-    let file = Arc::new(Prepared::as_it_is(file, workload));
-    Lane::new(workload, file, pattern).unwrap()
+    let file = Arc::new(PreparedFile::as_it_is(file, workload));
+    Runner::new(workload, file, pattern).unwrap()
 }
 
 fn writes() -> Sequential<true> {
     Sequential::new(Sequence::new(512, 16 * 512))
 }
 
-fn run<P: Pattern>(lane: &mut Lane<Memory, P>) -> Result<Span> {
-    let bound = lane.workload.bound;
-    lane.run(bound, &mut Latency::new())
+fn run<P: Pattern>(runner: &mut Runner<Memory, P>) -> Result<Span> {
+    let bound = runner.workload.bound;
+    runner.run(bound, &mut Latency::new())
 }
 
 #[test]
 fn one_at_a_time_by_default_and_never_more_than_iodepth() {
-    let mut lane = lane(&workload(Rw::Write, 4, 10), writes());
-    let span = run(&mut lane).unwrap();
+    let mut runner = runner(&workload(Rw::Write, 4, 10), writes());
+    let span = run(&mut runner).unwrap();
     assert_eq!((span.ios, span.reads, span.window_ios), (10, 0, 10));
-    assert_eq!(lane.queue.deepest, 4);
+    assert_eq!(runner.queue.deepest, 4);
     let fill = (0..4).map(|_| Asked::Submit(1));
     let one = || Asked::Reap { min: 1, max: 1 };
     let turns = (0..6).flat_map(|_| [one(), Asked::Submit(1)]);
     let drain = (0..4).map(|_| one());
     assert_eq!(
-        lane.queue.asked,
+        runner.queue.asked,
         fill.chain(turns).chain(drain).collect::<Vec<_>>()
     );
 }
@@ -119,30 +119,30 @@ fn batches_are_submitted_whole_and_what_is_left_before_the_wait() {
         complete_min: 2,
         complete_max: 3,
     };
-    let mut lane = lane(&workload, writes());
-    assert_eq!(run(&mut lane).unwrap().ios, 13);
-    assert_eq!(lane.queue.deepest, 5);
+    let mut runner = runner(&workload, writes());
+    assert_eq!(run(&mut runner).unwrap().ios, 13);
+    assert_eq!(runner.queue.deepest, 5);
     let reap = |min| Asked::Reap { min, max: 3 };
     let submit = Asked::Submit;
     let filled = [submit(2), submit(2), submit(1), reap(2)];
-    assert_eq!(lane.queue.asked[..4], filled);
-    assert_eq!(lane.queue.asked[4..7], [submit(2), submit(1), reap(2)]);
+    assert_eq!(runner.queue.asked[..4], filled);
+    assert_eq!(runner.queue.asked[4..7], [submit(2), submit(1), reap(2)]);
     // No more than are in flight are waited for: four, then the last one.
-    let end = lane.queue.asked.len();
-    assert_eq!(lane.queue.asked[end - 3..], [submit(2), reap(2), reap(1)]);
+    let end = runner.queue.asked.len();
+    assert_eq!(runner.queue.asked[end - 3..], [submit(2), reap(2), reap(1)]);
 }
 
 #[test]
 fn fdatasync_follows_every_so_many_writes() {
     let mut workload = workload(Rw::Write, 4, 10);
     workload.fdatasync = 3;
-    assert_eq!(run(&mut lane(&workload, writes())).unwrap().fsyncs, 3);
+    assert_eq!(run(&mut runner(&workload, writes())).unwrap().fsyncs, 3);
 }
 
 #[test]
 fn every_read_of_a_random_mix_is_checked_and_counted() {
     let workload = workload(Rw::Randrw, 8, 1000);
-    let mut good = lane(&workload, Drawn::new(&workload, 0));
+    let mut good = runner(&workload, Drawn::new(&workload, 0));
     let span = run(&mut good).unwrap();
     assert!((400..600).contains(&span.reads), "{}", span.reads);
 
@@ -162,8 +162,8 @@ fn every_block_begins_on_a_page_of_its_own_whatever_its_length() {
             file_size: 8 * u64::from(block),
             ..workload(Rw::Write, 4, 10)
         };
-        let lane = lane(&workload, writes());
-        let places = &lane.queue.buffers;
+        let runner = runner(&workload, writes());
+        let places = &runner.queue.buffers;
         assert!(places.iter().all(|p| p.is_multiple_of(4096)), "{block}");
         let far = |pair: &[u64]| pair[1] - pair[0] >= u64::from(block);
         assert!(places.windows(2).all(far), "{block}");

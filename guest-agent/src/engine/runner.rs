@@ -8,7 +8,7 @@ use crate::{
     clock,
     content::{self, Buffer},
     fail::{Fail, Result},
-    file::Prepared,
+    file::PreparedFile,
     latency::Latency,
     pattern::Pattern,
 };
@@ -31,7 +31,7 @@ struct Slot {
 
 /// One thread's queue, pattern, file and buffers. Fields are in the order in which they must be
 /// dropped: the queue first, because the kernel may write to the buffers until it is gone.
-pub struct Lane<Q, P> {
+pub struct Runner<Q, P> {
     queue: Q,
     pattern: P,
     slots: Vec<Slot>,
@@ -39,18 +39,18 @@ pub struct Lane<Q, P> {
     pending: Vec<usize>,
     /// One block for each slot, each on pages of its own; held for the kernel, reached through the slots.
     _buffer: Buffer,
-    file: Arc<Prepared>,
+    file: Arc<PreparedFile>,
     workload: Workload,
     /// Writes submitted so far, for fdatasync.
     writes: u64,
 }
 
-impl<Q: Queue, P: Pattern> Lane<Q, P> {
+impl<Q: Queue, P: Pattern> Runner<Q, P> {
     /// Makes the buffers and opens the queue.
     ///
     /// # Errors
     /// When the kernel refuses the queue or the buffers do not fit.
-    pub fn new(workload: &Workload, file: Arc<Prepared>, pattern: P) -> Result<Lane<Q, P>> {
+    pub fn new(workload: &Workload, file: Arc<PreparedFile>, pattern: P) -> Result<Runner<Q, P>> {
         let depth = workload.iodepth as usize;
         let block = workload.block_size as usize;
         // Each block begins on a page of its own, whatever its length is: no I/O touches one page
@@ -76,7 +76,7 @@ impl<Q: Queue, P: Pattern> Lane<Q, P> {
             generation: 0,
             write: P::WRITES,
         };
-        Ok(Lane {
+        Ok(Runner {
             queue,
             pattern,
             slots: blocks.into_iter().map(slot).collect(),
@@ -124,7 +124,7 @@ impl<Q: Queue, P: Pattern> Lane<Q, P> {
         now: u64,
         latency: &mut Latency,
     ) -> Result<bool, Stop> {
-        // SAFETY: the queue hands back what it was given: a slot of this lane.
+        // SAFETY: the queue hands back what it was given: a slot of this runner.
         let place = unsafe { self.slots.get_unchecked(slot) };
         if result != i64::from(self.workload.block_size) {
             return Err(Stop::Short(slot, result));
@@ -316,7 +316,7 @@ impl<Q: Queue, P: Pattern> Lane<Q, P> {
     }
 }
 
-impl<Q: Queue, P: Pattern> Engine for Lane<Q, P> {
+impl<Q: Queue, P: Pattern> Engine for Runner<Q, P> {
     fn features(&self) -> Vec<String> {
         self.queue.features()
     }
