@@ -13,6 +13,8 @@ cargo xtask VERB [ARGUMENTS]
   repro [SCENARIO] ...  build everything, then `diorama repro` (see `cargo xtask repro --help`)
   test [ARGUMENTS]      provision what the tests need, then run all of them, real guests included
   check                 formatting, lints, workflows
+  nested [--smoke]      the test with an emulated machine that has vhost-vsock and KVM, with what it
+                        says; the whole smoke scenario in it in place of one small cell
   bench                 the cost benchmarks (boots, cells, parallelism, the agent's own path)
   nightly               what takes too long for `test`: the whole default scenario, twice
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         }
         Some("test") => verbs::test(&rest),
         Some("check") => verbs::check(),
+        Some("nested") => verbs::nested(&rest),
         Some("bench") => verbs::bench(&rest),
         Some("nightly") => verbs::nightly(),
         _ => verbs::diorama(&verb, &rest),

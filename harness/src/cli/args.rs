@@ -438,6 +438,9 @@ pub struct FetchArgs {
     /// A scenario's file, or the name of one in scenarios/
     #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     pub scenario: String,
+    /// Also this tool set of images/lock.toml (repeatable)
+    #[arg(long = "tool-set", value_name = "NAME")]
+    pub tool_sets: Vec<String>,
     /// Fail when a locked file is gone, instead of taking what the archive has now
     #[arg(long)]
     pub locked: bool,
