@@ -71,7 +71,7 @@ fn too_large(size: u64, limit: u64) -> Error {
     Error::new(
         ErrorKind::FileTooLarge,
         format!(
-            "it has {size} bytes, and no more than {} are read",
+            "it has {size} bytes; at most {} are allowed",
             show_bytes(limit)
         ),
     )

@@ -75,7 +75,7 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
             let name = format!("report.{}", extension(format));
             return Err(
                 Error::input(format!("{} is a directory", path.display())).hint(format!(
-                    "name a file: --output {}",
+                    "give a file: --output {}",
                     path.join(name).display()
                 )),
             );

@@ -54,7 +54,7 @@ pub fn parse(image: &[u8]) -> Result<BzImage<'_>> {
     let protocol = u16_at(image, 0x206).ok_or_else(short)?;
     if protocol < 0x020c {
         return Err(Error::input(format!(
-            "the bzImage speaks boot protocol {}.{:02}, which is older than Linux 3.8",
+            "the bzImage uses boot protocol {}.{:02}, which is older than Linux 3.8",
             protocol >> 8,
             protocol & 0xff
         ))

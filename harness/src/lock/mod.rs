@@ -80,7 +80,7 @@ impl Default for Lock {
 }
 
 impl LockEntry {
-    /// What it is, in words: the kernel's package and version, or the first package of a tool set.
+    /// What it is: the kernel's package and version, or the first package of a tool set.
     #[must_use]
     pub fn describe(&self) -> String {
         let main = self
@@ -113,12 +113,12 @@ impl Lock {
         let text = files::read_text(path, files::LIST).map_err(|e| {
             Error::input(format!("reading the lock {}", path.display()))
                 .because(e)
-                .hint("make it with `diorama lock`, or run in a clone of the repository")
+                .hint("create it with `diorama lock`, or run in a clone of the repository")
         })?;
         let lock: Lock = toml::from_str(&text).map_err(|e| {
             Error::input(format!("{} is not a lock file", path.display()))
                 .because(e)
-                .hint("restore it from the repository, or make it afresh with `diorama lock`")
+                .hint("restore it from the repository, or regenerate it with `diorama lock`")
         })?;
         if lock.version != VERSION {
             return Err(Error::input(format!(
@@ -126,7 +126,7 @@ impl Lock {
                 path.display(),
                 lock.version
             ))
-            .hint("use the diorama of the same revision of the repository"));
+            .hint("use diorama from the same revision of the repository"));
         }
         Ok(lock)
     }
@@ -271,7 +271,7 @@ mod tests {
         insta::assert_snapshot!(plain(Lock::load(&path).unwrap_err()), @r"
         error: reading the lock DIR/lock.toml
           because: No such file or directory (os error 2)
-          next: make it with `diorama lock`, or run in a clone of the repository
+          next: create it with `diorama lock`, or run in a clone of the repository
         ");
         fs::write(&path, "version = 1\nentries = []\n").unwrap();
         insta::assert_snapshot!(plain(Lock::load(&path).unwrap_err()), @r"
@@ -282,12 +282,12 @@ mod tests {
           | ^^^^^^^
         unknown field `entries`, expected `version` or `entry`
 
-          next: restore it from the repository, or make it afresh with `diorama lock`
+          next: restore it from the repository, or regenerate it with `diorama lock`
         ");
         fs::write(&path, "version = 9\n").unwrap();
         insta::assert_snapshot!(plain(Lock::load(&path).unwrap_err()), @r"
         error: DIR/lock.toml has format 9, but this diorama knows format 1
-          next: use the diorama of the same revision of the repository
+          next: use diorama from the same revision of the repository
         ");
     }
 }

@@ -68,7 +68,7 @@ pub fn verify(text: &str, suite: &str, keys: &[Key], now: Timestamp) -> Result<R
     if !keys.iter().any(|key| signed_by(&message, key)) {
         let names: Vec<_> = keys.iter().map(|k| k.name.as_str()).collect();
         return Err(untrusted(format!(
-            "it bears no good signature of {}",
+            "it has no valid signature by {}",
             names.join(", ")
         )));
     }
@@ -78,7 +78,7 @@ pub fn verify(text: &str, suite: &str, keys: &[Key], now: Timestamp) -> Result<R
     let field = |name: &str| fields.get(name).copied();
     if field("Codename") != Some(suite) && field("Suite") != Some(suite) {
         return Err(untrusted(format!(
-            "it is that of {}",
+            "it is for {}",
             field("Codename").unwrap_or("another suite")
         )));
     }
@@ -251,15 +251,17 @@ SHA256:
         let good = signer.sign(TEXT, true);
         let (key, suite, now) = (signer.key(), "trixie-security", "2026-11-27T00:00:00Z");
         insta::assert_snapshot!(refused(&good, suite, &Signer::new().key(), now), @r"
-        untrusted error: verifying the Release file of trixie-security: it bears no good signature of test
+        untrusted error: verifying the Release file of trixie-security: it has no valid signature \
+        by test
           next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
         insta::assert_snapshot!(refused(&good.replace("307764", "307765"), suite, &key, now), @r"
-        untrusted error: verifying the Release file of trixie-security: it bears no good signature of test
+        untrusted error: verifying the Release file of trixie-security: it has no valid signature \
+        by test
           next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
         insta::assert_snapshot!(refused(&good, "trixie", &key, now), @r"
-        untrusted error: verifying the Release file of trixie: it is that of trixie-security
+        untrusted error: verifying the Release file of trixie: it is for trixie-security
           next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
         insta::assert_snapshot!(refused(&good, suite, &key, "2026-11-28T01:00:00Z"), @r"

@@ -72,7 +72,7 @@ fn stem(guest: &str) -> String {
 fn shorten(text: &mut Vec<u8>) {
     if text.len() > HEAD + TAIL {
         let end = text.len() - TAIL;
-        let gap = format!("\n[{} bytes left out]\n", end - HEAD);
+        let gap = format!("\n[{} bytes omitted]\n", end - HEAD);
         text.splice(HEAD..end, gap.into_bytes());
     }
 }

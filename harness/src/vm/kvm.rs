@@ -68,7 +68,7 @@ fn attempt(vmm: &Vmm, kernel: &Path, deadline: Duration) -> Result<KvmTrial, Str
                 continue;
             }
             break KvmTrial::Failed {
-                why: format!("QEMU gave {status}: {}", last_line(stderr)),
+                why: format!("QEMU ended with {status}: {}", last_line(stderr)),
             };
         }
         if began.elapsed() > deadline {
@@ -89,5 +89,5 @@ fn last_line(mut stderr: File) -> String {
     let _ = stderr
         .rewind()
         .and_then(|()| stderr.read_to_string(&mut text));
-    text.lines().last().unwrap_or("it said nothing").to_owned()
+    text.lines().last().unwrap_or("no message").to_owned()
 }

@@ -76,7 +76,7 @@ impl GuestLink {
             .map_err(|e| Error::internal("encoding a message to the guest").because(e))?;
         timeout(within, self.stream.write_all(&frame))
             .await
-            .map_err(|_| late("the guest did not take a message", within))?
+            .map_err(|_| late("the guest did not accept a message", within))?
             .map_err(|e| broken("sending a message to the guest").because(e))
     }
 
@@ -245,7 +245,7 @@ mod tests {
         let error = link.send(&big, SHORT).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the guest did not take a message within 0.1 s"
+            "the guest did not accept a message within 0.1 s"
         );
     }
 }
