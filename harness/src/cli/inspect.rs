@@ -133,7 +133,7 @@ mod tests {
         let text = report::render(&report, Format::Terminal, &style).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(
-            text.contains("! EQUAL INPUTS, OTHER DIGITS: 5.10/ext4/read-4k of a"),
+            text.contains("! EQUAL INPUTS, DIFFERENT DIGITS: 5.10/ext4/read-4k of a"),
             "{text}"
         );
 

@@ -396,7 +396,7 @@ fn stop_now_ends_a_guest_that_hangs() {
     assert_eq!(on_disk(&finished), finished.results);
     let events = tell(&seen.events);
     assert!(
-        events.contains("stopping: terminated; running guests are ended"),
+        events.contains("stopping: terminated; killing guests"),
         "{events}"
     );
     assert_eq!(completed(&seen.events).len(), 4);
@@ -524,7 +524,7 @@ fn an_altered_cell_is_measured_again_and_said_to_be() {
     );
     let notes = on_disk(&seen.finished.unwrap()).notes;
     assert!(
-        notes[0].ends_with("was altered; it is measured again"),
+        notes[0].ends_with("was altered; measuring it again"),
         "{notes:?}"
     );
 }
@@ -547,7 +547,7 @@ fn a_cached_cell_that_another_kernel_measured_is_no_figure() {
         note.starts_with("7.2/ext4/read-4k: in the cached cell the guest runs 6.12.117"),
         "{note}"
     );
-    assert!(note.ends_with("it is measured again"), "{note}");
+    assert!(note.ends_with("measuring it again"), "{note}");
 }
 
 #[test]

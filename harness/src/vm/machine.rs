@@ -367,6 +367,6 @@ mod tests {
         stream.append(b"12345").unwrap();
         assert_eq!(stream.whole(5).unwrap(), b"12345");
         let error = stream.whole(4).unwrap_err().to_string();
-        assert_eq!(error, "QEMU wrote 5 bytes, and no more than 4 are taken");
+        assert_eq!(error, "QEMU wrote 5 bytes; at most 4 are accepted");
     }
 }

@@ -268,7 +268,7 @@ mod tests {
         let room = COMMAND_LINE - Spec::cmdline(1, &[]).len() - 1;
         assert_eq!(Spec::check_cmdline(1, &["x".repeat(room)]), Ok(()));
         let error = Spec::check_cmdline(1, &["x".repeat(room + 1)]).unwrap_err();
-        assert!(error.contains("has 2048 bytes"), "{error}");
+        assert!(error.contains("is 2048 bytes"), "{error}");
     }
 
     #[test]

@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(lines.len(), CONSOLE_LINES + 2);
         assert_eq!(
             [&lines[0], &lines[1], &lines[2]],
-            [panic, "[10 lines left out]", "frame 10"]
+            [panic, "[10 lines omitted]", "frame 10"]
         );
         assert_eq!(panic_message(panic), Some("Attempted to kill init!"));
         assert_eq!(excerpt("a\n\nb\n"), ["a", "b"]);
@@ -494,7 +494,10 @@ mod tests {
         let ours = end(serde_json::json!({"guest": false, "reason": "host-signal"}));
         assert!(is_end(&guests) && by_guest(&guests) && !by_guest(&ours));
         let killed = not_by_guest("measure", Some(ExitStatus::from_raw(9)), None, "");
-        assert!(killed.starts_with("QEMU was ended by signal 9"), "{killed}");
+        assert!(
+            killed.starts_with("QEMU was killed by signal 9"),
+            "{killed}"
+        );
         assert!(killed.contains("OOM killer"), "{killed}");
         let exited = not_by_guest(
             "boot",

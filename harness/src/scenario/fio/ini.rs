@@ -222,7 +222,7 @@ mod tests {
     fn what_is_no_job_file_is_refused_with_its_line() {
         assert_eq!(
             read("bs=4k\n").unwrap_err(),
-            (1, "`bs=4k` stands before the first section".into())
+            (1, "`bs=4k` comes before the first section".into())
         );
         assert_eq!(read("[a\n").unwrap_err().0, 1);
         assert!(read("[global]\nbs=4k\n").unwrap_err().1.contains("no job"));

@@ -111,7 +111,10 @@ fn what_does_not_fit_the_way_to_the_guest_is_refused() {
         "[a-writer-with-a-name-as-long-as-the-others-are-short]",
     );
     let found = job_file(&many).unwrap_err();
-    assert!(found[0].what.contains("6144 fit the way"), "{found:?}");
+    assert!(
+        found[0].what.contains("at most 6144 can be passed"),
+        "{found:?}"
+    );
 }
 
 /// A job that reads, with more options.
