@@ -214,11 +214,11 @@ mod tests {
         insta::assert_snapshot!(all.render(), @r"
         error: 2 kernels cannot be used
         - preparing kernel `a`
-          because: a is no kernel
-          next: give a bzImage
+          caused by: a is no kernel
+          help: give a bzImage
         - preparing kernel `b`
-          because: b is no kernel
-          next: give a bzImage
+          caused by: b is no kernel
+          help: give a bzImage
         ");
     }
 
@@ -228,9 +228,9 @@ mod tests {
             .while_("storing cell 6.12/ext4/read-4k");
         insta::assert_snapshot!(error.render(), @r"
         error: storing cell 6.12/ext4/read-4k
-          because: writing /x/y
-          because: no storage space
-          next: free space on the disk that holds /x/y
+          caused by: writing /x/y
+          caused by: no storage space
+          help: free up space on the disk that holds /x/y
         ");
         assert_eq!(error.exit(), Exit::Host);
     }

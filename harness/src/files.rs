@@ -110,7 +110,7 @@ mod tests {
         it is a device, not a regular file
         it is a named pipe, not a regular file
         is a directory
-        it has 4294967296 bytes, and no more than 4 MiB are read
+        it has 4294967296 bytes; at most 4 MiB are allowed
         No such file or directory (os error 2)
         "
         );

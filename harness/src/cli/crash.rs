@@ -73,11 +73,10 @@ mod tests {
         let limit = words("failed to spawn thread: Os { code: 11 }", "std");
         assert_eq!((bug.exit(), limit.exit()), (Exit::Internal, Exit::Host));
         insta::assert_snapshot!(format!("{}\n{}", bug.render(), limit.render()), @r"
-        error: diorama has a bug: index out of bounds: the len is 0 (src/x.rs:1:2); what was measured is on the disk
-          next: please report these two lines and the command; run it again to continue with the \
-          rest
+        error: this is a bug in diorama: index out of bounds: the len is 0 (src/x.rs:1:2); everything measured so far is on disk
+          help: please report these two lines and the command; run it again to continue with the rest
         error: starting a thread: failed to spawn thread: Os { code: 11 }
-          next: raise the limit on processes and threads (`ulimit -u`, pids.max), or use --jobs 1
+          help: raise the limit on processes and threads (`ulimit -u`, pids.max), or use --jobs 1
         ");
     }
 }

@@ -125,7 +125,7 @@ pub(super) mod tests {
         let image = wrap(b"payload", "6.1.5");
         insta::assert_snapshot!(parse(&image[..image.len() - 1]).unwrap_err().render(), @r"
         error: the bzImage ends before the kernel that its header describes
-          next: copy the file again: it is truncated
+          help: copy the file again: it is truncated
         ");
     }
 
@@ -135,7 +135,7 @@ pub(super) mod tests {
         image[0x236] = 0;
         insta::assert_snapshot!(parse(&image).unwrap_err().render(), @r"
         error: the bzImage holds a 32-bit x86 kernel
-          next: build it for x86-64 (CONFIG_64BIT=y)
+          help: build it for x86-64 (CONFIG_64BIT=y)
         ");
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn free_durability_is_said_and_only_of_those_that_ask_for_it() {
         assert!(of(&scenario(Sync::None, None)).is_empty());
-        insta::assert_snapshot!(of(&scenario(Sync::Dsync, None)).join("\n"), @r#"durability is free in write-4k: the modelled drive has no volatile write cache, so no flush reaches it, and these figures show the kernel's path alone; [model] write_cache = "volatile" gives it one"#);
+        insta::assert_snapshot!(of(&scenario(Sync::Dsync, None)).join("\n"), @r#"durability is free in write-4k: the modelled drive has no volatile write cache, so it never gets a flush, and these figures show only the kernel's path; [model] write_cache = "volatile" adds one"#);
         assert!(of(&scenario(Sync::Dsync, cache(false, 10_000))).is_empty());
         let mut by_call = scenario(Sync::None, None);
         by_call.workloads[0].job.fdatasync = 8;
@@ -117,9 +117,8 @@ mod tests {
     fn a_drive_of_two_disks_is_said() {
         let found = of(&scenario(Sync::RwfDsync, cache(true, 2_000)));
         insta::assert_snapshot!(found.join("\n"), @r"
-        in write-4k a durable write may go out as a FUA write, which takes the modelled drive's latency, as any write does, and no flush
-        a flush takes 2 us and any other request 10 us: the modelled drive is two null_blk disks behind \
-        device-mapper, whose code is on the path of every I/O
+        in write-4k a durable write may go out as an FUA write, which takes the modelled drive's latency like any other write, and no flush
+        a flush takes 2 us and any other request 10 us: the modelled drive is two null_blk disks behind device-mapper, whose code is on the path of every I/O
         ");
     }
 

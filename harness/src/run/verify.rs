@@ -112,7 +112,7 @@ mod tests {
                                                           guest memory was not compared, as none \
                                                           of these guests stopped itself");
         verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
-        insta::assert_snapshot!(verification.summary(), @"2 of 2 cells identical, digit by digit; in the guest's memory 1 of them, as the other guests did not stop themselves");
+        insta::assert_snapshot!(verification.summary(), @"2 of 2 cells identical, digit by digit; 1 of them also in guest memory, as the other guests did not stop themselves");
         let mut verification = Verification::default();
         verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
         insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit \

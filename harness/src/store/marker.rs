@@ -217,7 +217,7 @@ mod tests {
         fs::write(root.join("files/thesis.txt"), "years").unwrap();
         insta::assert_snapshot!(refused(root), @r"
         error: DIR is not Diorama's cache: it holds `files/thesis.txt`
-          next: give a new or empty directory with --cache or DIORAMA_CACHE
+          help: give a new or empty directory with --cache or DIORAMA_CACHE
         ");
         fs::remove_dir_all(root.join("files")).unwrap();
         // Content-addressed, but not ours: a store has all of its parts.

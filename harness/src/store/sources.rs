@@ -189,7 +189,7 @@ mod tests {
         .unwrap_err();
         insta::assert_snapshot!(error.render(), @r"
         error: DIORAMA_SNAPSHOT: `snapshot.debian.org` is not an HTTP URL
-          next: write DIORAMA_SNAPSHOT=http://mirror.example/debian
+          help: use DIORAMA_SNAPSHOT=http://mirror.example/debian
         ");
     }
 
@@ -199,7 +199,7 @@ mod tests {
         let error = sources.mirrors("debian").unwrap_err();
         insta::assert_snapshot!(error.render(), @r"
         error: nothing may be downloaded (--offline)
-          next: run `diorama fetch` for this scenario while online, or omit --offline
+          help: run `diorama fetch` for this scenario while online, or omit --offline
         ");
         assert_eq!(error.exit(), crate::error::Exit::Fetch);
     }
@@ -209,7 +209,7 @@ mod tests {
         let sources = Sources::from_env(|_| None).unwrap();
         insta::assert_snapshot!(sources.mirrors("ubuntu").unwrap_err().render(), @r"
         error: unknown archive `ubuntu` (known: debian, debian-security)
-          next: this lock may be from a newer diorama: update diorama, or refresh the lock with `diorama lock`
+          help: this lock may be from a newer diorama: update diorama, or refresh the lock with `diorama lock`
         ");
     }
 }

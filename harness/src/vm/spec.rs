@@ -135,7 +135,7 @@ impl Spec {
             return Ok(());
         }
         Err(format!(
-            "the guests' kernel command line has {} bytes, {} of them our own; x86 allows \
+            "the guests' kernel command line is {} bytes, {} of them our own; x86 allows \
              {COMMAND_LINE}",
             whole.len(),
             ours.len()

@@ -86,7 +86,7 @@ fn mixed_lanes_are_incomparable() {
     }
     insta::assert_snapshot!(
         iops(&c, "B:6.1", "ext4", "read-4k").verdict.why().unwrap(),
-        @"another lane: metal lane: vfio device, wall clock against exact lane: model device, instructions clock"
+        @"different lanes: metal lane: vfio device, wall clock and exact lane: model device, instructions clock"
     );
     assert_eq!(c.notes.len(), 2);
     assert!(!c.answers() && c.notes[1].starts_with("no cell of the other runs"));

@@ -236,9 +236,9 @@ fn what_is_in_doubt_and_cannot_be_made_anew_is_gone_and_the_error_says_both() {
         })
         .unwrap_err();
     insta::assert_snapshot!(error.render(), @r"
-    error: the cached tree 8254c329a928 is in doubt: qemu was altered; it was removed; making it anew
-      because: offline
-      next: go online
+    error: the cached tree 8254c329a928 is in doubt: qemu was altered; it was removed; rebuilding it
+      caused by: offline
+      help: go online
     ");
     assert!(!path.exists());
 }

@@ -228,13 +228,13 @@ mod tests {
         });
         insta::assert_snapshot!(all.join("\n"), @r"
         error: the guest sent no complete message within 0.1 s
-          next: see the guest's console in the run's directory for what it was doing
+          help: see the guest's console in the run's directory for what it was doing
         error: the guest closed its stream in the middle of a message, after 2 bytes
-          next: see the guest's console in the run's directory for why it went away
+          help: see the guest's console in the run's directory for why it went away
         error: the guest closed its stream before its message
-          next: see the guest's console in the run's directory for why it went away
+          help: see the guest's console in the run's directory for why it went away
         error: decoding the guest's message
-          because: a frame of 4294967295 bytes exceeds 16777216
+          caused by: a frame of 4294967295 bytes exceeds 16777216
         ");
     }
 
