@@ -460,10 +460,8 @@ impl Qemu {
                             symbols::keep(&self.store, &plan.checkpoint, &said, modules)?
                         }
                         other => {
-                            let what = format!(
-                                "asked for its symbols, the agent answered \
-                                                {other:?}"
-                            );
+                            let what =
+                                format!("asked for its symbols, the agent answered {other:?}");
                             return Err(Error::internal(what));
                         }
                     }
