@@ -58,7 +58,7 @@ pub async fn count(plan: &Plan, qemu: &Qemu, cpu: usize, ui: &Ui) -> Result<User
     for kernel in &plan.kernels {
         let name = &kernel.record.name;
         ui.line(&format!(
-            "{name}: counting what the engines execute in user space"
+            "{name}: counting the engines' user-space instructions"
         ));
         let quiet = || Box::new(|_: &str, _: &str| {});
         let checkpoint = match qemu.checkpoint(kernel, cpu, quiet()).await {

@@ -44,7 +44,7 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
         ui.line(&format!("note: {note}"));
     }
     ui.line(&format!(
-        "everything that {} needs is in {} ({} MiB downloaded now)",
+        "everything {} needs is in {} ({} MiB downloaded)",
         scenario.name,
         context.store.root().display(),
         downloads.bytes() >> 20

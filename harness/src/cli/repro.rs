@@ -234,7 +234,7 @@ async fn execute(
             Then::End => {}
             Then::Explain => {
                 let wanted = explain::wanted(&finished.results, &plan);
-                ui.line(&format!("{} cells differ and are profiled", wanted.len()));
+                ui.line(&format!("{} cells differ; profiling them", wanted.len()));
                 let explained =
                     explain::explain_cells(&plan, &wanted, executor, &cache, &options, &stop, ui);
                 after.explained = Some(explained.await);
@@ -312,10 +312,10 @@ fn conclude(
         exit = explained.exit();
     }
     if exit == Exit::Incomplete {
-        ui.line("next: see why in report.md; `--only-kernel` and `--workload` repeat a part");
+        ui.line("help: report.md says why; use `--only-kernel` and `--workload` to repeat a part");
     }
     if signals::exit(finished.stopped).is_some() {
-        ui.line("next: run the same command again: what was measured is not measured twice");
+        ui.line("help: run the same command again to resume: nothing is measured twice");
     }
     Ok(exit)
 }

@@ -121,7 +121,7 @@ impl Ui {
                 self.cells = *cells;
                 self.finished = cached + settled;
                 let todo = cells - cached - settled;
-                let mut text = format!("{run_id}: {cells} cells ({lane}); {cached} known already");
+                let mut text = format!("{run_id}: {cells} cells ({lane}); {cached} in the cache");
                 if *settled > 0 {
                     text.push_str(&format!(", {settled} cannot run"));
                 }
@@ -233,8 +233,8 @@ impl Ui {
             }
             Event::Stopping { why, guests } => {
                 let mut text = format!("stopping: {why}; {guests}");
-                if *why == signals::INTERRUPTED && !guests.contains("ended") {
-                    text.push_str(" (once more ends them)");
+                if *why == signals::INTERRUPTED && !guests.contains("killing") {
+                    text.push_str(" (press Ctrl-C again to kill the guests)");
                 }
                 self.line(&text);
             }
@@ -242,7 +242,7 @@ impl Ui {
                 if let Some(bar) = self.overall.take() {
                     bar.finish_and_clear();
                 }
-                self.line(&format!("{measured} of {cells} cells have figures"));
+                self.line(&format!("{measured} of {cells} cells measured"));
             }
         }
     }

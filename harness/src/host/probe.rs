@@ -35,13 +35,13 @@ pub struct Probes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceNode {
-    /// It opens.
+    /// It can be opened.
     Usable,
     /// It is not there, or nothing is behind it.
     Absent,
     /// It is there, for others.
     Denied,
-    /// Anything else.
+    /// Opening it failed for another reason.
     Failed(String),
 }
 
@@ -52,14 +52,14 @@ pub enum DeviceNode {
 pub enum KvmTrial {
     /// The guest got there.
     Works {
-        /// In seconds.
+        /// After how many seconds.
         after_s: f64,
     },
     /// /dev/kvm cannot be opened.
     NoDevice(DeviceNode),
     /// QEMU or the guest failed.
     Failed {
-        /// Its words.
+        /// QEMU's message.
         why: String,
     },
     /// The guest did not get there in time.
@@ -78,11 +78,11 @@ pub enum KvmTrial {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArchiveTrial {
-    /// It answered.
+    /// The address that answered.
     Reached(String),
     /// It did not.
     Failed(String),
-    /// Nobody asked.
+    /// Not tried.
     NotTried,
 }
 
@@ -91,7 +91,7 @@ pub enum ArchiveTrial {
 pub struct NvmeDisk {
     /// Kernel name, which moves.
     pub name: String,
-    /// Model.
+    /// The drive's model name.
     pub model: String,
     /// Serial number.
     pub serial: String,

@@ -18,7 +18,7 @@ const BFQ: Driver = ("bfq", "CONFIG_IOSCHED_BFQ", "the scheduler bfq");
 const DM: Driver = (
     "dm_mod",
     "CONFIG_BLK_DEV_DM",
-    "a drive whose write cache null_blk alone cannot be",
+    "a drive whose write cache null_blk alone cannot model",
 );
 
 /// Every driver that some drive needs.
@@ -70,7 +70,8 @@ pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
         let lacks = has("fua").map_or_else(|| version.is_some_and(|v| v < (6, 9)), |has| !has);
         if checked && lacks {
             add(
-                "null_blk's attribute fua: a write cache without FUA; [model] fua = true is possible",
+                "null_blk's fua attribute, for a write cache without FUA; [model] fua = true would \
+                 work",
             );
         }
     }

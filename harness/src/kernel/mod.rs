@@ -102,7 +102,7 @@ pub fn prepare_package(tree: &Path, out: &Path) -> Result<Kernel> {
     }
     let [image] = images.as_slice() else {
         return Err(Error::fetch(format!(
-            "the kernel's packages hold {} kernel images in place of one",
+            "the kernel's packages contain {} kernel images instead of one",
             images.len()
         ))
         .hint("refresh the lock with `diorama lock`"));
@@ -141,7 +141,7 @@ pub fn load(out: &Path) -> Result<Kernel> {
     let manifest: Manifest = serde_json::from_slice(&read(&path)?).map_err(|e| {
         Error::fetch(format!("reading {}", path.display()))
             .because(e)
-            .hint("remove the directory: it will be made again")
+            .hint("remove the directory: it will be rebuilt")
     })?;
     let dir = out.join(MODULES);
     Ok(Kernel {
@@ -191,9 +191,9 @@ fn look(bytes: &[u8]) -> Result<Found<'_>> {
         let elf = elf::look(bytes)?;
         if !elf.pvh {
             return Err(Error::input(
-                "this vmlinux has no PVH entry point (CONFIG_PVH), so it cannot be booted by itself",
+                "this vmlinux has no PVH entry point (CONFIG_PVH), so it cannot be booted directly",
             )
-            .hint("give arch/x86/boot/bzImage of the same build"));
+            .hint("give arch/x86/boot/bzImage from the same build"));
         }
         Found {
             release: elf.release,
@@ -283,7 +283,7 @@ fn check_release(set: &ModuleSet, release: Option<&str>, dir: &Path) -> Result<(
                 dir.display()
             ))
             .hint(
-                "give the modules of the same build (`make modules_install INSTALL_MOD_PATH=dir`)",
+                "give the modules from the same build (`make modules_install INSTALL_MOD_PATH=dir`)",
             ));
         }
     }
@@ -326,7 +326,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         ) {
             Error::input(format!("reading {}", path.display()))
                 .because(e)
-                .hint("give the path of a file that exists")
+                .hint("give the path of an existing file")
         } else {
             Error::io("reading", path, e)
         }

@@ -69,13 +69,13 @@ pub struct ModuleSet {
 /// Whether a kernel has something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Built in.
+    /// Built into the kernel.
     BuiltIn,
     /// A module that can be loaded.
     Module,
     /// It was configured as a module, but the module is not there.
     ModuleLost,
-    /// Not there.
+    /// Neither built in nor a module.
     Absent,
     /// There is no sign of it, and nothing that would tell for certain.
     Unknown,

@@ -56,7 +56,7 @@ pub struct KernelRecord {
     /// earlier versions.
     #[serde(default)]
     pub build: Option<String>,
-    /// Where it came from, in words: "Debian linux-image-6.12... 6.12.117-1", "local build".
+    /// Where it came from: "Debian linux-image-6.12... 6.12.117-1", "local build".
     pub origin: String,
     /// sha256 of the image that was booted.
     pub image: Option<Sha256>,
@@ -84,7 +84,7 @@ pub struct VmmRecord {
 /// One cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellResult {
-    /// Which one.
+    /// The cell's key.
     pub key: CellKey,
     /// Digest of everything its digits depend on; absent when it never got that far.
     pub inputs: Option<Sha256>,
@@ -133,21 +133,21 @@ pub enum Outcome {
     },
     /// The kernel lacks something the cell needs.
     Unsupported {
-        /// In words.
+        /// The message shown.
         why: String,
         /// The CONFIG_ options that are missing.
         config: Vec<String>,
     },
     /// The host side failed.
     HarnessFailed {
-        /// Where.
+        /// The stage that failed.
         stage: String,
         /// The rendered error.
         why: String,
     },
     /// The run was stopped before its turn came.
     NotRun {
-        /// By what.
+        /// What stopped it.
         why: String,
     },
 }

@@ -24,12 +24,12 @@ pub enum Event {
     },
     /// Something a reader must know.
     Note {
-        /// In words.
+        /// The note as it is shown.
         text: String,
     },
     /// A guest starts: a boot to its checkpoint, or a cell.
     GuestStarted {
-        /// Which one.
+        /// The guest.
         guest: Guest,
         /// Host CPU it is pinned to.
         cpu: usize,
@@ -38,7 +38,7 @@ pub enum Event {
     },
     /// A guest's own progress.
     Progress {
-        /// Which one.
+        /// The guest.
         guest: Guest,
         /// [`diorama_wire::Phase::name`], or a host-side step.
         phase: String,
@@ -62,7 +62,7 @@ pub enum Event {
     CheckpointNotSaved {
         /// Which kernel.
         kernel: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A kernel's checkpoint could not be made; its cells end with this outcome.
@@ -71,7 +71,7 @@ pub enum Event {
         kernel: String,
         /// The word for the outcome.
         outcome: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A cell came to its end; the result is whole.
@@ -90,7 +90,7 @@ pub enum Event {
     },
     /// The run was asked to stop.
     Stopping {
-        /// By what.
+        /// What stopped the run.
         why: String,
         /// What becomes of the guests that run.
         guests: &'static str,
@@ -120,8 +120,8 @@ impl Event {
                 detail,
             } if phase == REBUILD || phase == RETRY => Some(format!("{guest}: {detail}")),
             Event::CheckpointNotSaved { kernel, why } => Some(format!(
-                "{kernel}: its checkpoint could not be kept, so each of its cells boots by itself; \
-                 that takes longer and gives the same digits ({why})"
+                "{kernel}: its checkpoint could not be saved, so each of its cells boots on its \
+                 own; this takes longer but gives the same digits ({why})"
             )),
             _ => None,
         }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 /// A cell that was profiled.
 #[derive(Clone, Debug)]
 pub struct Profiled {
-    /// Which.
+    /// The cell's key.
     pub key: CellKey,
     /// As it is measured without being profiled.
     pub plain: Measured,

@@ -91,12 +91,12 @@ pub async fn perform<E: Executor>(
                     let mistaken = kernel.mistaken_for(&measured.guest.boot);
                     recorder.notes.extend(mistaken.as_ref().map(|why| {
                         let key = &cell.key;
-                        format!("{key}: in the cached cell {why}; it is measured again")
+                        format!("{key}: in the cached cell {why}; measuring it again")
                     }));
                     mistaken.is_none()
                 }),
                 Some(Err(error)) => {
-                    let text = format!("{}: {error}; it is measured again", cell.key);
+                    let text = format!("{}: {error}; measuring it again", cell.key);
                     recorder.notes.push(text);
                     None
                 }
@@ -160,7 +160,8 @@ pub async fn perform<E: Executor>(
                     if !differences.is_empty() {
                         let differences = differences.join("; ");
                         recorder.note(format!(
-                            "{}: EQUAL INPUTS, OTHER DIGITS than were measured before: {differences}",
+                            "{}: EQUAL INPUTS, DIFFERENT DIGITS from those measured before: \
+                             {differences}",
                             result.key
                         ));
                     }
@@ -197,7 +198,7 @@ pub async fn perform<E: Executor>(
         let done = tokio::select! {
             done = put => done.unwrap_or_else(|e| Err(Error::internal("caching a cell").because(e))),
             _ = told.wait_for(|stop| matches!(stop, Stop::Now(_))) => {
-                Err(Error::host("another process has its place in the cache"))
+                Err(Error::host("another process holds its cache entry"))
             }
         };
         if let Err(error) = done {
@@ -250,7 +251,7 @@ impl<'a> Recorder<'a> {
                 inputs: cell.inputs,
                 origin: Origin::Measured,
                 outcome: Outcome::NotRun {
-                    why: "its turn had not come yet".into(),
+                    why: "not started".into(),
                 },
             })
             .collect();
@@ -376,14 +377,14 @@ impl<'a> Recorder<'a> {
             .filter(|c| c.outcome.measured().is_some())
             .count();
         let hint = match (measured - self.uncached.min(measured), self.uncached) {
-            (0, 0) => "make room, then run the same command again".to_owned(),
+            (0, 0) => "free some disk space, then run the same command again".to_owned(),
             (kept, 0) => format!(
-                "the {kept} cells measured so far are in the cell cache: make room, then run the \
-                 same command again, and they are taken from there"
+                "the {kept} cells measured so far are in the cell cache: free some disk space, \
+                 then run the same command again to resume from there"
             ),
             (kept, lost) => format!(
-                "make room for the cache as well: {kept} of the measured cells are in it, {lost} \
-                 are not and will be measured again"
+                "free some disk space for the cache as well: {kept} of the measured cells are in \
+                 it, {lost} are not and will be measured again"
             ),
         };
         Err(error

@@ -33,7 +33,7 @@ pub const CHECKPOINTS: &str = "checkpoint";
 /// Runs guests in QEMU.
 #[derive(Debug)]
 pub struct Qemu {
-    /// Which one.
+    /// The QEMU that runs the guests.
     pub vmm: Vmm,
     /// The plugin that counts what the guests execute; none where the VMM takes none.
     pub plugin: Option<PathBuf>,
@@ -79,7 +79,7 @@ impl Executor for Qemu {
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
                     RETRY,
-                    &format!("no progress in phase `{phase}` for {after_s:.0} s; tried once more"),
+                    &format!("no progress in phase `{phase}` for {after_s:.0} s; retrying once"),
                 );
                 self.boot_and_save(name, machine, cpu, &watch).await?
             }
@@ -132,8 +132,11 @@ impl Qemu {
         let seen = seen.ok_or_else(|| {
             failed(
                 "counting instructions",
-                &Error::host(format!("{} takes no plugin", self.vmm.record.version))
-                    .hint("leave --qemu out to use the locked QEMU"),
+                &Error::host(format!(
+                    "{} does not support plugins",
+                    self.vmm.record.version
+                ))
+                .hint("omit --qemu to use the locked QEMU"),
             )
         })?;
         Ok((measured, seen))
@@ -151,7 +154,7 @@ impl Qemu {
         match opened.await {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
-                let text = format!("{error}; it is made anew");
+                let text = format!("{error}; rebuilding it");
                 self.doubt(plan, &text, watch).await;
                 None
             }
@@ -170,7 +173,7 @@ impl Qemu {
             Ok(ram) => Some(ram),
             Err(error) => {
                 let text = format!(
-                    "{error}; this cell boots by itself, and the next run makes the checkpoint anew"
+                    "{error}; this cell boots on its own, and the next run rebuilds the checkpoint"
                 );
                 self.doubt(plan, &text, watch).await;
                 None
@@ -186,7 +189,7 @@ impl Qemu {
             let (store, key) = (self.store.clone(), plan.checkpoint);
             let forget = move || store.forget(kind, &key);
             // What cannot be removed is found in doubt again.
-            let _ = blocking("removing what is in doubt", forget).await;
+            let _ = blocking("removing a cache entry in doubt", forget).await;
         }
     }
 
@@ -365,7 +368,7 @@ impl Qemu {
         let (guest, symbols) = report?;
         if let Some(why) = kernel.mistaken_for(&guest.boot) {
             if from_checkpoint {
-                let text = format!("{why}; the next run makes its checkpoint anew");
+                let text = format!("{why}; the next run rebuilds its checkpoint");
                 self.doubt(plan, &text, watch).await;
             }
             let error = Error::internal(why).hint("run the same command again");
@@ -459,7 +462,8 @@ impl Qemu {
                             symbols::keep(&self.store, &plan.checkpoint, &said, modules)?
                         }
                         other => {
-                            let what = format!("asked for its symbols, the agent said {other:?}");
+                            let what =
+                                format!("asked for its symbols, the agent answered {other:?}");
                             return Err(Error::internal(what));
                         }
                     }
@@ -482,7 +486,7 @@ impl Qemu {
             Ok((Message::Failed(failure), _)) => Err(outcome_of(failure, machine)),
             Ok((Message::Hello { .. } | Message::Symbols(_), _)) => Err(failed(
                 "taking the report",
-                &Error::internal("the agent said something else than its report"),
+                &Error::internal("the agent sent something other than its report"),
             )),
             Err(error) => {
                 // The device goes before the process does: a guest on its way out has said why.
@@ -511,12 +515,14 @@ fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
             agent,
             build_id,
         } => Err(Error::internal(format!(
-            "the guest runs agent {agent}, build {build_id}, protocol {protocol}; what was put into it \
-             is build {}, protocol {PROTOCOL}",
+            "the guest runs agent {agent}, build {build_id}, protocol {protocol}; expected build \
+             {}, protocol {PROTOCOL}",
             ours.unwrap_or("unknown")
         ))
-        .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")),
-        other => Err(Error::internal(format!("the agent began with {other:?}"))),
+        .hint("omit --agent and DIORAMA_AGENT to use the agent built from this checkout")),
+        other => Err(Error::internal(format!(
+            "the agent's first message was {other:?}"
+        ))),
     }
 }
 
@@ -537,7 +543,7 @@ async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
 async fn go_on(machine: &Machine) -> Step<()> {
     match machine.qmp.execute("cont", json!({})).await {
         Ok(_) => Ok(()),
-        Err(e) => Err(failed_in("continuing the guest", &e, machine)),
+        Err(e) => Err(failed_in("resuming the guest", &e, machine)),
     }
 }
 
@@ -667,13 +673,13 @@ mod tests {
         ];
         let words = refused.map(|(hello, ours)| check_hello(&hello, ours).unwrap_err().render());
         insta::assert_snapshot!(words.join("\n"), @r#"
-        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build 77aa, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build unknown, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 5; what was put into it is build 5c01, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the agent began with Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
+        error: the guest runs agent 0.1.0, build 5c01, protocol 4; expected build 77aa, protocol 4
+          help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
+        error: the guest runs agent 0.1.0, build 5c01, protocol 4; expected build unknown, protocol 4
+          help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
+        error: the guest runs agent 0.1.0, build 5c01, protocol 5; expected build 5c01, protocol 4
+          help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
+        error: the agent's first message was Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
         "#);
     }
 }

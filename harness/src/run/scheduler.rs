@@ -189,7 +189,7 @@ pub async fn run<E: Executor>(
     // Dropping the set ends the guests that still run: their processes are killed with them.
     running.shutdown().await;
     let why = match told {
-        Stop::No => "it was not finished",
+        Stop::No => "not finished",
         Stop::Soon(why) | Stop::Now(why) => why,
     };
     let finished = Outcome::NotRun {
@@ -205,8 +205,8 @@ fn announce(told: Stop, sink: &mut impl FnMut(Event)) {
         sink(Event::Stopping {
             why: why.to_owned(),
             guests: match told {
-                Stop::Now(_) => "running guests are ended",
-                _ => "running guests may finish",
+                Stop::Now(_) => "killing guests",
+                _ => "letting guests finish",
             },
         });
     }

@@ -68,20 +68,21 @@ impl Reasons {
         let why = why.join("; ");
         if gone && !witnessed {
             let error = Error::fetch(format!(
-                "{what}: a mirror says by plain HTTP that it is gone, and nobody who cannot be \
-                 impersonated confirms it"
+                "{what}: a mirror says over plain HTTP that it is gone, but no trustworthy source \
+                 confirms it"
             ))
             .because(why)
             .hint(
-                "name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be \
-                 reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`",
+                "set an https:// mirror in DIORAMA_MIRROR_DEBIAN, or a reachable snapshot archive \
+                 in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update \
+                 NAME`",
             );
             return Missing::Failed(error);
         }
         if gone {
-            let error = Error::fetch(format!("{what}: it has vanished from the archive"))
+            let error = Error::fetch(format!("{what}: it is gone from the archive"))
                 .because(why)
-                .hint("resolve it afresh with `diorama lock --update`");
+                .hint("resolve it again with `diorama lock --update`");
             return Missing::Gone(error);
         }
         let (what, hint) = if self.any(|f| matches!(f, Failure::Wrong(_))) {
@@ -92,15 +93,22 @@ impl Reasons {
             )
         } else if self.any(|f| matches!(f, Failure::Cut(_))) {
             (
-                format!("{what}: the transfer ends early"),
-                "run the same command again: what has arrived is kept, and it goes on from there",
+                format!("{what}: the transfer ended early"),
+                "run the same command again: it resumes where the transfer stopped",
             )
         } else {
-            let refused = self.any(|f| matches!(f, Failure::Refused(_)));
-            let verb = if refused { "gives it" } else { "answers" };
+            let refused = |(_, f): &(_, Failure)| matches!(f, Failure::Refused(_));
+            let answer = if !self.0.iter().any(refused) {
+                "no mirror answered"
+            } else if self.0.iter().all(refused) {
+                "every mirror refused"
+            } else {
+                "every mirror refused or did not answer"
+            };
             (
-                format!("{what}: no mirror {verb}"),
-                "check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
+                format!("{what}: {answer}"),
+                "check the network and the proxy variables, or set a mirror in \
+                 DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
             )
         };
         Missing::Failed(Error::fetch(what).because(why).hint(hint))

@@ -73,7 +73,7 @@ fn attempt(vmm: &Vmm, kernel: &Path, silence: Duration) -> Result<KvmTrial, Stri
                 continue;
             }
             break KvmTrial::Failed {
-                why: format!("QEMU gave {status}: {}", last_line(stderr)),
+                why: format!("QEMU ended with {status}: {}", last_line(stderr)),
             };
         }
         if text.len() > length {
@@ -97,5 +97,5 @@ fn last_line(mut stderr: File) -> String {
     let _ = stderr
         .rewind()
         .and_then(|()| stderr.read_to_string(&mut text));
-    text.lines().last().unwrap_or("it said nothing").to_owned()
+    text.lines().last().unwrap_or("no message").to_owned()
 }

@@ -163,7 +163,7 @@ impl Watcher {
                 return Err(fault(
                     machine,
                     format!(
-                        "the guest stopped in phase `{}` instead of going on",
+                        "the guest stopped in phase `{}` instead of continuing",
                         self.phase
                     ),
                 ));
@@ -287,7 +287,7 @@ impl Watcher {
         let message = text.lines().rev().find_map(panic_message)?;
         Some(match lacking(message) {
             Some(option) if self.phase == "boot" => Outcome::Unsupported {
-                why: format!("the kernel does not start the agent: {message}"),
+                why: format!("the kernel did not start the agent: {message}"),
                 config: vec![option.to_owned()],
             },
             _ => fault(
@@ -323,7 +323,7 @@ impl Watcher {
             return outcome;
         }
         if last.as_ref().is_some_and(by_guest) {
-            let why = format!("the guest ended by itself in phase `{}`", self.phase);
+            let why = format!("the guest exited by itself in phase `{}`", self.phase);
             return fault(machine, why);
         }
         Outcome::HarnessFailed {
@@ -353,12 +353,12 @@ fn not_by_guest(
 ) -> String {
     let how = match status {
         Some(status) => match status.signal() {
-            Some(signal) => format!("was ended by {}", signal_name(signal)),
+            Some(signal) => format!("was killed by {}", signal_name(signal)),
             None => format!("ended with {status}"),
         },
         None => "ended".to_owned(),
     };
-    let mut text = format!("QEMU {how} in phase `{phase}`, and not by the guest");
+    let mut text = format!("QEMU {how} in phase `{phase}`, not caused by the guest");
     if let Some(reason) = end.and_then(|end| end.data["reason"].as_str()) {
         text.push_str(&format!(" ({reason})"));
     }
@@ -366,8 +366,8 @@ fn not_by_guest(
         text.push_str(&format!("; it said: {said}"));
     }
     text.push_str(
-        "; next: look for the OOM killer in the kernel's log (dmesg) and at the limits (ulimit -a, \
-         control groups), and run the same command again: measured cells are cached",
+        "; help: look for the OOM killer in the kernel log (dmesg), check the limits (ulimit -a, \
+         cgroups), and run the same command again: measured cells are cached",
     );
     text
 }
@@ -398,7 +398,7 @@ fn late(silent: Duration, inside: Duration, deadline: Duration) -> Option<Durati
     }
 }
 
-/// What a guest wrote too much of, in words.
+/// What a guest wrote too much of.
 fn too_much(console: u64, progress: u64) -> Option<String> {
     [
         ("console", console, CONSOLE_LIMIT),
@@ -455,7 +455,7 @@ fn excerpt(text: &str) -> Vec<String> {
     if let Some(at) = lines[..from].iter().position(named) {
         excerpt.push(lines[at].to_owned());
         if from - at > 1 {
-            excerpt.push(format!("[{} lines left out]", from - at - 1));
+            excerpt.push(format!("[{} lines omitted]", from - at - 1));
         }
     }
     excerpt.extend(lines[from..].iter().map(ToString::to_string));
@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(lines.len(), CONSOLE_LINES + 2);
         assert_eq!(
             [&lines[0], &lines[1], &lines[2]],
-            [panic, "[10 lines left out]", "frame 10"]
+            [panic, "[10 lines omitted]", "frame 10"]
         );
         assert_eq!(panic_message(panic), Some("Attempted to kill init!"));
         assert_eq!(excerpt("a\n\nb\n"), ["a", "b"]);
@@ -494,7 +494,10 @@ mod tests {
         let ours = end(serde_json::json!({"guest": false, "reason": "host-signal"}));
         assert!(is_end(&guests) && by_guest(&guests) && !by_guest(&ours));
         let killed = not_by_guest("measure", Some(ExitStatus::from_raw(9)), None, "");
-        assert!(killed.starts_with("QEMU was ended by signal 9"), "{killed}");
+        assert!(
+            killed.starts_with("QEMU was killed by signal 9"),
+            "{killed}"
+        );
         assert!(killed.contains("OOM killer"), "{killed}");
         let exited = not_by_guest(
             "boot",
@@ -502,7 +505,7 @@ mod tests {
             Some(&ours),
             "no memory",
         );
-        insta::assert_snapshot!(exited, @"QEMU ended with exit status: 1 in phase `boot`, and not by the guest (host-signal); it said: no memory; next: look for the OOM killer in the kernel's log (dmesg) and at the limits (ulimit -a, control groups), and run the same command again: measured cells are cached");
+        insta::assert_snapshot!(exited, @"QEMU ended with exit status: 1 in phase `boot`, not caused by the guest (host-signal); it said: no memory; help: look for the OOM killer in the kernel log (dmesg), check the limits (ulimit -a, cgroups), and run the same command again: measured cells are cached");
     }
 
     fn watcher() -> Watcher {

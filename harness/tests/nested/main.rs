@@ -2,8 +2,8 @@
 //! them. It is emulated; in it the program does what a user does there, and the exact lane must give
 //! the digits, and the memory, that it gives here.
 //!
-//! `DIORAMA_NESTED=smoke` has it measure the smoke scenario, which takes a quarter of an hour, in place
-//! of one small cell.
+//! Not part of `cargo xtask test`: everything takes a hundred times as long there. `cargo xtask nested`
+//! measures one small cell (ci/nested.toml), or with DIORAMA_NESTED=smoke the smoke scenario.
 
 #[path = "../common/mod.rs"]
 mod common;

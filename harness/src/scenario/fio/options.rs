@@ -157,17 +157,23 @@ const REFUSED: &[(&str, &str)] = &[
     ("server", "there is no network"),
     (
         "directory",
-        "jobs run in the file system under test: name the file alone",
+        "jobs run in the file system under test: use a bare file name",
     ),
-    ("exec_", "no other program is in the guest"),
-    ("fill_device", "how much is written must be known before"),
+    ("exec_", "there is no other program in the guest"),
+    ("fill_device", "the amount written must be known in advance"),
     ("hugepage-size", "the guest has no huge pages set aside"),
-    ("ignore_error", "an error is a wrong result"),
-    ("include", "one file is one job file: copy what it includes"),
+    ("ignore_error", "any error makes the result wrong"),
+    (
+        "include",
+        "includes are not supported: copy the included text",
+    ),
     ("ioscheduler", "the scenario sets it: [model] scheduler"),
     ("log_", "its output would be written during the measurement"),
-    ("new_group", "the jobs of a file are one figure"),
-    ("opendir", "the files are laid out before: name each"),
+    ("new_group", "all jobs of a file make one figure"),
+    (
+        "opendir",
+        "files are laid out in advance: name each of them",
+    ),
     ("output", "the harness reads fio's output"),
     (
         "per_job_logs",
@@ -178,17 +184,17 @@ const REFUSED: &[(&str, &str)] = &[
         "ramp_time",
         "the warm-up is the scenario's: [measure] warmup_ios",
     ),
-    ("read_iolog", "a trace is not in the guest"),
-    ("replay_", "a trace is not in the guest"),
+    ("read_iolog", "there is no trace in the guest"),
+    ("replay_", "there is no trace in the guest"),
     ("ss", "a repetition has a known end"),
     (
         "stonewall",
-        "jobs after each other are workloads of their own",
+        "make jobs that run one after another separate workloads",
     ),
     ("startdelay", "the jobs of a file run together"),
     ("steadystate", "a repetition has a known end"),
     ("terse", "the harness reads fio's output"),
-    ("trim", "no workload trims"),
+    ("trim", "trim is not supported"),
     ("unlink", "the file is checked after the run"),
     ("verify", "verifying I/O would be counted as the workload's"),
     (
@@ -197,7 +203,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "wait_for",
-        "jobs after each other are workloads of their own",
+        "make jobs that run one after another separate workloads",
     ),
     (
         "write_",
@@ -218,8 +224,8 @@ pub(super) fn refusal(key: &str) -> Option<String> {
     Some(match known {
         Some((_, why)) => (*why).to_owned(),
         None => match crate::scenario::suggest::closest(key, ALLOWED.iter().copied()) {
-            Some(close) => format!("it is not an option that works here; did you mean `{close}`?"),
-            None => "it is not among the options that work here".to_owned(),
+            Some(close) => format!("it is not a supported option; did you mean `{close}`?"),
+            None => "it is not among the supported options".to_owned(),
         },
     })
 }
