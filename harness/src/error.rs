@@ -8,7 +8,7 @@ use std::{error::Error as StdError, fmt, io::ErrorKind, process::ExitCode};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything asked for was done; an `[expect]` section, if any, held.
+    /// Success; the scenario's claims, if any, held.
     Ok = 0,
     /// Measured, but the answer is no: NOT REPRODUCED, or `--verify` found a difference.
     NotReproduced = 1,
@@ -16,7 +16,7 @@ pub enum Exit {
     Input = 2,
     /// Something could not be fetched or verified: network, archive, lock, corrupt cache.
     Fetch = 3,
-    /// The host cannot: disk full, memory, permissions, a missing facility.
+    /// A problem with the host: disk full, memory, permissions, a missing facility.
     Host = 4,
     /// Some cell was not measured (guest fault, timeout, unsupported); the rest is on disk.
     Incomplete = 5,
@@ -69,7 +69,7 @@ impl Error {
         Error::new(Exit::Input, what)
     }
 
-    /// The host cannot ([`Exit::Host`]).
+    /// A problem with the host ([`Exit::Host`]).
     #[must_use]
     pub fn host(what: impl Into<String>) -> Error {
         Error::new(Exit::Host, what)
@@ -115,17 +115,15 @@ impl Error {
             // `files` refused it.
             return Error::input(what)
                 .because(source)
-                .hint("name a regular file of that kind");
+                .hint("use a regular file");
         }
         let error = Error::host(what).because(source);
         match kind {
             _ if full => error.hint(format!(
-                "free space on the disk that holds {}",
+                "free up space on the disk that holds {}",
                 path.display()
             )),
-            ErrorKind::FileTooLarge => {
-                error.hint("raise the limit on the size of files (`ulimit -f`)")
-            }
+            ErrorKind::FileTooLarge => error.hint("raise the file size limit (`ulimit -f`)"),
             _ => error,
         }
     }
@@ -174,11 +172,11 @@ impl Error {
         let mut text = format!("error: {}", self.0.what);
         let mut cause = self.source();
         while let Some(error) = cause {
-            text.push_str(&format!("\n  because: {error}"));
+            text.push_str(&format!("\n  caused by: {error}"));
             cause = error.source();
         }
         if let Some(hint) = &self.0.hint {
-            text.push_str(&format!("\n  next: {hint}"));
+            text.push_str(&format!("\n  help: {hint}"));
         }
         // What is named may be anybody's.
         text::lines(&text::cut_long_words(&text))
@@ -216,11 +214,11 @@ mod tests {
         insta::assert_snapshot!(all.render(), @r"
         error: 2 kernels cannot be used
         - preparing kernel `a`
-          because: a is no kernel
-          next: give a bzImage
+          caused by: a is no kernel
+          help: give a bzImage
         - preparing kernel `b`
-          because: b is no kernel
-          next: give a bzImage
+          caused by: b is no kernel
+          help: give a bzImage
         ");
     }
 
@@ -230,9 +228,9 @@ mod tests {
             .while_("storing cell 6.12/ext4/read-4k");
         insta::assert_snapshot!(error.render(), @r"
         error: storing cell 6.12/ext4/read-4k
-          because: writing /x/y
-          because: no storage space
-          next: free space on the disk that holds /x/y
+          caused by: writing /x/y
+          caused by: no storage space
+          help: free up space on the disk that holds /x/y
         ");
         assert_eq!(error.exit(), Exit::Host);
     }

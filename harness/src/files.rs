@@ -72,7 +72,7 @@ fn too_large(size: u64, limit: u64) -> Error {
     Error::new(
         ErrorKind::FileTooLarge,
         format!(
-            "it has {size} bytes, and no more than {} are read",
+            "it has {size} bytes; at most {} are allowed",
             show_bytes(limit)
         ),
     )
@@ -132,7 +132,7 @@ mod tests {
         it is a device, not a regular file
         it is a named pipe, not a regular file
         is a directory
-        it has 4294967296 bytes, and no more than 4 MiB are read
+        it has 4294967296 bytes; at most 4 MiB are allowed
         No such file or directory (os error 2)
         "
         );

@@ -53,7 +53,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// Reads them.
+    /// Reads the locks and what they were resolved from.
     ///
     /// # Errors
     /// When a file is missing or malformed.
@@ -87,7 +87,7 @@ pub struct Provision<'a> {
     pub sources: &'a Sources,
     /// What to do when a locked file is gone everywhere.
     pub when_gone: WhenGone,
-    /// Sees downloads.
+    /// Where downloads are reported.
     pub progress: &'a dyn FetchProgress,
     /// Sees steps that take a while.
     pub tell: &'a dyn Fn(&str),
@@ -172,7 +172,7 @@ impl Provision<'_> {
         };
         let agent_bytes = files::read(agent, files::PROGRAM).map_err(|e| {
             Error::io("reading", agent, e)
-                .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")
+                .hint("omit --agent and DIORAMA_AGENT to use the agent built from this checkout")
         })?;
         let inputs = ImageInputs {
             scenario,

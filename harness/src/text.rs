@@ -114,7 +114,8 @@ pub fn org(text: &str) -> String {
             rest.get(..word.len())
                 .is_some_and(|head| head.eq_ignore_ascii_case(word))
         };
-        if MARKUP.iter().any(begins) {
+        // Most characters begin none, and names may be long.
+        if "[]@{<sceSCEfF".contains(c) && MARKUP.iter().any(begins) {
             broken.push(BREAK);
         }
     }

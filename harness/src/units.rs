@@ -8,7 +8,7 @@
 /// # Errors
 /// A sentence that names the text and the forms understood.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is not a size; write 512, 4k, 64MiB or 1GiB");
+    let bad = || format!("`{text}` is not a size; use 512, 4k, 64MiB or 1GiB");
     let (number, unit) = split(text).ok_or_else(bad)?;
     let factor: u64 = match unit {
         "" | "B" => 1,
@@ -30,7 +30,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 /// # Errors
 /// A sentence that names the text and the forms understood.
 pub fn parse_nanos(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is not a time; write 10us, 100ms, 2s or 5m");
+    let bad = || format!("`{text}` is not a time; use 10us, 100ms, 2s or 5m");
     let (number, unit) = split(text).ok_or_else(bad)?;
     let factor: u64 = match unit {
         "ns" => 1,
@@ -48,7 +48,7 @@ pub fn parse_nanos(text: &str) -> Result<u64, String> {
 /// # Errors
 /// A sentence that names the text and the forms understood.
 pub fn parse_bandwidth(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is not a bandwidth; write 440MiB/s");
+    let bad = || format!("`{text}` is not a bandwidth; use 440MiB/s");
     parse_bytes(text.strip_suffix("/s").ok_or_else(bad)?).map_err(|_| bad())
 }
 

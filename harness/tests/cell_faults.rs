@@ -50,8 +50,8 @@ fn a_vmm_that_is_killed_below_a_restored_cell_is_the_hosts_failure_of_that_cell_
     };
     // As the OOM killer does it, and as a person does; QEMU says something of the second.
     for (signal, words) in [
-        (Signal::KILL, "QEMU was ended by signal 9"),
-        (Signal::TERM, "and not by the guest (host-signal)"),
+        (Signal::KILL, "QEMU was killed by signal 9"),
+        (Signal::TERM, "not caused by the guest (host-signal)"),
     ] {
         let select = unknown_cells(&lab, "fault=vmm");
         let mut run = Running::start(&lab, &select);

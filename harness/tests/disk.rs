@@ -110,7 +110,7 @@ fn a_cache_too_full_for_a_checkpoint_costs_no_cell_and_no_digit() {
     assert_eq!(output.status.code(), Some(0));
     let results: Value = serde_json::from_slice(&output.stdout).expect("results");
     let notes = results["notes"].to_string();
-    assert!(notes.contains("could not be kept"), "{notes}");
+    assert!(notes.contains("could not be saved"), "{notes}");
     assert!(notes.contains("No space left on device"), "{notes}");
     assert_eq!(results["cells"][0]["outcome"]["host"]["checkpoint"], false);
     assert_eq!(digits(&usual), digits(&results));
@@ -134,7 +134,10 @@ fn a_full_disk_below_the_record_ends_the_run_and_loses_no_cell() {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
-    assert!(said.contains("are in the cell cache: make room"), "{said}");
+    assert!(
+        said.contains("are in the cell cache: free some disk space"),
+        "{said}"
+    );
     let record = fs::read(disk.copy.join("latest/results.json")).expect("a record");
     let record: Value = serde_json::from_slice(&record).expect("a whole record");
     assert_eq!(outcomes(&record), ["measured", "not-run"]);

@@ -30,7 +30,7 @@ fn sigint_lets_the_guest_finish_and_the_same_command_measures_the_rest() {
     let (code, said) = run.end();
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("stopping: interrupted (SIGINT)"), "{said}");
-    assert!(said.contains("next: run the same command again"), "{said}");
+    assert!(said.contains("help: run the same command again"), "{said}");
     assert_eq!(outcomes(&latest(&lab)), ["measured", "not-run"]);
 
     let resumed = lab.measure(&select, 0);
@@ -65,7 +65,7 @@ fn a_second_sigint_and_sigterm_end_guests_at_once() {
         }
         let (code, said) = run.end();
         assert_eq!(code, Some(exit), "{said}");
-        assert!(said.contains("running guests are ended"), "{said}");
+        assert!(said.contains("killing guests"), "{said}");
         assert_gone(&guests, Duration::from_secs(2));
         assert_eq!(outcomes(&latest(&lab)), ["not-run", "not-run"]);
     }
@@ -157,7 +157,7 @@ fn an_agent_that_ends_and_one_that_hangs_are_told_apart() {
     assert_eq!(outcomes(&results), ["timed-out"; 2]);
     assert_eq!(results["cells"][0]["outcome"]["phase"], "boot");
     let notes = results["notes"].to_string();
-    assert!(notes.contains("tried once more"), "{notes}");
+    assert!(notes.contains("retrying once"), "{notes}");
 }
 
 #[test]
@@ -208,11 +208,8 @@ fn an_altered_checkpoint_and_an_altered_cell_are_made_anew_and_said_to_be() {
 
     let after = lab.measure(&select, 0);
     let notes = after["notes"].to_string();
-    assert!(
-        notes.contains("was altered; it is measured again"),
-        "{notes}"
-    );
-    assert!(notes.contains("was altered; it is made anew"), "{notes}");
+    assert!(notes.contains("was altered; measuring it again"), "{notes}");
+    assert!(notes.contains("was altered; rebuilding it"), "{notes}");
     assert_eq!(after["cells"][0]["origin"], "measured");
     assert_eq!(after["cells"][1]["origin"], "cached");
     assert_eq!(common::digits(&before), common::digits(&after));
@@ -249,7 +246,7 @@ fn bad_input_and_an_unwritable_place_have_their_own_exit_codes() {
         (
             "\"6.12\", \"7.2\"",
             "\"6.12\", \"6.12\", \"7.2\"",
-            "is there already",
+            "there is already a kernel",
         ),
         (
             "bs = \"4k\"",
@@ -266,5 +263,5 @@ fn bad_input_and_an_unwritable_place_have_their_own_exit_codes() {
     assert_eq!(output.status.code(), Some(4));
     let said = text(&output);
     assert!(said.contains("creating /proc/nowhere"), "{said}");
-    assert!(said.contains("next: set DIORAMA_CACHE"), "{said}");
+    assert!(said.contains("help: set DIORAMA_CACHE"), "{said}");
 }

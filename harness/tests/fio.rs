@@ -78,7 +78,7 @@ fn a_job_that_cannot_work_here_is_refused_before_any_boot() {
         "{said}"
     );
     assert!(
-        said.contains("outside of the file system under test"),
+        said.contains("outside the file system under test"),
         "{said}"
     );
     assert!(!said.contains("boot"), "{said}");

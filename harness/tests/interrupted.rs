@@ -76,7 +76,7 @@ fn a_signal_during_a_download_has_its_message_and_exit_code_and_keeps_what_arriv
         assert_eq!(output.status.code(), Some(exit), "{said}");
         assert!(said.contains(&format!("error: {why}")), "{said}");
         assert!(
-            said.contains("a download goes on where it stopped"),
+            said.contains("downloads resume where they stopped"),
             "{said}"
         );
         let kept = begun(cache.path());

@@ -142,13 +142,13 @@ fn no_figure_rests_on_a_cache_that_was_altered() {
     assert_eq!(digits(&after), digits(&before));
     let notes = notes(&after);
     for expected in [
-        "usr/bin/qemu-system-x86_64 was altered; it was removed and made anew",
-        "kernel.json was altered; it was removed and made anew",
-        "initramfs.cpio was altered; it was removed and made anew",
-        "cell.json was altered; it is measured again",
+        "usr/bin/qemu-system-x86_64 was altered; it was removed and rebuilt",
+        "kernel.json was altered; it was removed and rebuilt",
+        "initramfs.cpio was altered; it was removed and rebuilt",
+        "cell.json was altered; measuring it again",
         "boot 6.12: the cached checkpoint",
         "boot 7.2: the cached checkpoint",
-        "under another's name; it is made anew",
+        "under the wrong name; rebuilding it",
     ] {
         assert!(notes.contains(expected), "{expected}: {notes}");
     }

@@ -114,7 +114,7 @@ fn a_command_line_that_no_kernel_takes_is_refused_before_anything_starts() {
         .expect("diorama starts");
     let (code, text) = code_and_text(&output);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("x86 takes 2047"), "{text}");
+    assert!(text.contains("x86 allows 2047"), "{text}");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_dumb_terminal_is_told_what_happens() {
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output);
     assert!(said.contains("/tmp is a directory"), "{said}");
-    assert!(said.contains("next: name a file"), "{said}");
+    assert!(said.contains("help: give a file"), "{said}");
 }
 
 #[test]

@@ -33,7 +33,10 @@ fn the_first_ctrl_c_lets_the_guest_finish_and_the_same_command_measures_the_rest
     run.press(CTRL_C);
     let (code, said) = run.end();
     assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("once more ends them"), "{said}");
+    assert!(
+        said.contains("press Ctrl-C again to kill the guests"),
+        "{said}"
+    );
     assert_eq!(outcomes(&latest(&lab)), ["measured", "not-run"]);
     let resumed = lab.measure(&select, 0);
     assert_eq!(resumed["cells"][0]["origin"], "cached");
@@ -58,11 +61,11 @@ fn the_second_ctrl_c_ends_guests_at_once_and_the_record_is_whole() {
         guests = guests_of(run.pid());
     }
     run.press(CTRL_C);
-    run.until("once more ends them");
+    run.until("press Ctrl-C again to kill the guests");
     run.press(CTRL_C);
     let (code, said) = run.end();
     assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("running guests are ended"), "{said}");
+    assert!(said.contains("killing guests"), "{said}");
     assert_gone(&guests, Duration::from_secs(2));
     assert_eq!(outcomes(&latest(&lab)), ["not-run", "not-run"]);
 }

@@ -54,7 +54,7 @@ impl Built {
 
 /// The workspace: cargo names this package's directory when it runs us.
 pub fn root() -> Result<PathBuf, String> {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").ok_or("run me as `cargo xtask`")?;
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").ok_or("run this as `cargo xtask`")?;
     Path::new(&manifest)
         .parent()
         .map(Path::to_owned)

@@ -1,5 +1,5 @@
-//! `cargo xtask VERB`: builds the harness and the guest agent, then spawns. It holds no logic of
-//! its own: whatever a verb does beyond that is the harness's.
+//! `cargo xtask VERB`: builds the harness and the guest agent, then runs them. It has no logic of
+//! its own: whatever else a verb does is done by the harness.
 
 mod build;
 mod verbs;
@@ -10,14 +10,16 @@ use std::{env, process::ExitCode};
 const HELP: &str = "\
 cargo xtask VERB [ARGUMENTS]
 
-  repro [SCENARIO] ...  build everything, then `diorama repro` (see `cargo xtask repro --help`)
-  test [ARGUMENTS]      provision what the tests need, then run all of them, real guests included
-  check                 formatting, lints, workflows
-  bench                 the cost benchmarks (boots, cells, parallelism, the agent's own path)
-  nightly               what takes too long for `test`: the whole default scenario, twice
+  repro [SCENARIO] ...  build everything, then run `diorama repro` (see `cargo xtask repro --help`)
+  test [ARGUMENTS]      fetch what the tests need, then run all of them, including real guests
+  check                 check formatting, lints and workflows
+  nested [--smoke]      run the exact lane inside an emulated machine that has vhost-vsock and KVM:
+                        one small cell, or the whole smoke scenario
+  bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
+  nightly               run what takes too long for `test`: the whole default scenario, twice
 
-Any other verb is one of diorama's own: run, explain, agree, compare, report, plan, kernels, lock,
-fetch, doctor, cache, completions. `cargo xtask VERB --help` explains it.";
+All other verbs are diorama's own: run, explain, agree, compare, report, plan, kernels, lock,
+fetch, doctor, cache, completions. `cargo xtask VERB --help` explains each.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         }
         Some("test") => verbs::test(&rest),
         Some("check") => verbs::check(),
+        Some("nested") => verbs::nested(&rest),
         Some("bench") => verbs::bench(&rest),
         Some("nightly") => verbs::nightly(),
         _ => verbs::diorama(&verb, &rest),

@@ -23,16 +23,50 @@ pub fn diorama(verb: &OsStr, rest: &[OsString]) -> Done {
 
 /// Everything that is tested, real guests included.
 pub fn test(rest: &[OsString]) -> Done {
-    let built = Built::new()?;
-    // Downloads belong to provisioning, not into a test's time.
-    run(built.command(&built.diorama).args(["fetch", "smoke"]))?;
-    let mut tests = cargo(&built.root);
-    tests.args(["test", "--workspace", "--locked"]).args(rest);
-    tests
-        .env("DIORAMA_ROOT", &built.root)
-        .env("DIORAMA_AGENT", &built.agent);
+    let mut tests = tests()?;
+    run(tests.arg("--workspace").args(rest))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The test with a machine in a machine, with what it says.
+pub fn nested(rest: &[OsString]) -> Done {
+    let mut tests = tests()?;
+    match rest {
+        [] => {}
+        [word] if word == "--smoke" => {
+            tests.env("DIORAMA_NESTED", "smoke");
+        }
+        other => {
+            return Err(format!(
+                "nested takes --smoke and nothing else, not {other:?}"
+            ));
+        }
+    }
+    tests.args([
+        "--package",
+        "diorama",
+        "--test",
+        "nested",
+        "--",
+        "--nocapture",
+    ]);
     run(&mut tests)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `cargo test`, with all that it needs provided.
+fn tests() -> Result<Command, String> {
+    let built = Built::new()?;
+    // Downloads belong to provisioning, not into a test's time.
+    run(built
+        .command(&built.diorama)
+        .args(["fetch", "smoke", "--tool-set", "busybox"]))?;
+    let mut tests = cargo(&built.root);
+    tests
+        .args(["test", "--locked"])
+        .env("DIORAMA_ROOT", &built.root)
+        .env("DIORAMA_AGENT", &built.agent);
+    Ok(tests)
 }
 
 /// What must hold on every commit besides the tests.

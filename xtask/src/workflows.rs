@@ -25,7 +25,7 @@ pub fn check(root: &Path) -> Result<(), String> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(format!("{} holds no workflow", dir.display()));
+        return Err(format!("{} contains no workflow", dir.display()));
     }
     for (name, options) in CHECKERS {
         let there = Command::new(name).arg("--version").output();
@@ -46,10 +46,10 @@ fn absent(name: &str, ci: bool) -> Result<(), String> {
     let next = "pip install --require-hashes --requirement ci/requirements.txt";
     if ci {
         return Err(format!(
-            "under CI {name} must be there to check the workflows: {next}"
+            "under CI, {name} is required to check the workflows: {next}"
         ));
     }
-    println!("skipped: {name} on .github/workflows (not installed: {next})");
+    println!("skipped {name} on .github/workflows: not installed ({next})");
     Ok(())
 }
 

@@ -62,7 +62,7 @@ pub fn build(
     let plugin = product(context, &sysroot::plugin())?;
     if plugin != agent.with_file_name(sysroot::PLUGIN) {
         return Err(Error::internal(format!(
-            "cargo put the plugin at {}, and not beside the agent at {}",
+            "cargo put the plugin at {}, not next to the agent at {}",
             plugin.display(),
             agent.display()
         )));
@@ -87,11 +87,11 @@ pub fn fetch_crates(context: &Context) -> Result<()> {
         return Ok(());
     }
     let next = if context.offline {
-        "run `cargo xtask fetch` while there is a network"
+        "run `cargo xtask fetch` while online"
     } else {
-        "cargo's own words are above; it needs a network once, or a mirror in its configuration"
+        "see cargo's output above; it needs network access once, or a mirror in its configuration"
     };
-    Err(Error::fetch(format!("{doing}: cargo gave {status}")).hint(next))
+    Err(Error::fetch(format!("{doing}: cargo failed with {status}")).hint(next))
 }
 
 /// Builds one product of the workspace; cargo says where it is.
@@ -113,8 +113,8 @@ fn product(context: &Context, product: &Product) -> Result<PathBuf> {
             .map_err(|e| Error::host(doing.clone()).because(e))?;
         if !output.status.success() {
             return Err(
-                Error::host(format!("{doing}: cargo gave {}", output.status))
-                    .hint("its own words are above"),
+                Error::host(format!("{doing}: cargo failed with {}", output.status))
+                    .hint("see its output above"),
             );
         }
         // Crates that came from a place not known before have its name in the product's bytes.
@@ -127,7 +127,7 @@ fn product(context: &Context, product: &Product) -> Result<PathBuf> {
 fn no_cargo(doing: &str, error: std::io::Error) -> Error {
     Error::host(format!("{doing}: starting cargo"))
         .because(error)
-        .hint("install Rust (https://rustup.rs), or name a built agent with --agent PATH")
+        .hint("install Rust (https://rustup.rs), or give a prebuilt agent with --agent PATH")
 }
 
 /// A build that nobody waits for any more ends: a signal may end this process alone.

@@ -17,11 +17,11 @@ use std::{
 
 const AFTER_LONG_HELP: &str = include_str!("after_help.txt");
 
-/// Reproduces Linux direct-I/O performance regressions in virtual machines, to the last digit.
+/// Reproduces Linux direct-I/O performance regressions in virtual machines, bit-exactly.
 ///
 /// A scenario names kernels, file systems and workloads. Each combination is a cell, measured in a
 /// virtual machine whose clock counts executed instructions: equal inputs give equal digits, on any
-/// machine. No root, no KVM, no NVMe and no QEMU are needed.
+/// machine. Needs no root, KVM, NVMe drive or installed QEMU.
 #[derive(Debug, Parser)]
 #[command(name = "diorama", version, max_term_width = 100, after_long_help = AFTER_LONG_HELP)]
 #[command(disable_help_subcommand = true)]
@@ -29,7 +29,7 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
-    /// Colours in the terminal.
+    /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
     /// Where things are.
@@ -40,11 +40,11 @@ pub struct Cli {
 /// When to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// When it is a terminal.
+    /// If the output is a terminal
     Auto,
-    /// Always.
+    /// Always
     Always,
-    /// Never.
+    /// Never
     Never,
 }
 
@@ -52,7 +52,7 @@ pub enum Color {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Places")]
 pub struct Places {
-    /// The project's directory (scenarios/, kernels/, images/) [default: found from here upwards]
+    /// The project's directory (scenarios/, kernels/, images/) [default: this directory or a parent]
     /// [env: DIORAMA_ROOT]
     #[arg(long, global = true)]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -94,7 +94,7 @@ impl Cli {
             let seconds = value.to_string_lossy().parse().map_err(|e| {
                 Error::input(format!("DIORAMA_DEADLINE is `{}`", value.display()))
                     .because(e as std::num::ParseIntError)
-                    .hint("write a number of seconds, 1 or more, or unset it")
+                    .hint("set it to a number of seconds, 1 or more, or unset it")
             })?;
             *deadline = Some(seconds);
         }
@@ -105,9 +105,8 @@ impl Cli {
 /// How many guests at once.
 fn parse_jobs(text: &str) -> std::result::Result<NonZeroUsize, String> {
     let jobs = text.parse::<u16>().ok().map(usize::from);
-    jobs.and_then(NonZeroUsize::new).ok_or_else(|| {
-        "not a number of virtual machines; write 1 or more, or leave --jobs out".to_owned()
-    })
+    jobs.and_then(NonZeroUsize::new)
+        .ok_or_else(|| "not a number of virtual machines; use 1 or more, or omit --jobs".to_owned())
 }
 
 /// What to do.
@@ -115,32 +114,32 @@ fn parse_jobs(text: &str) -> std::result::Result<NonZeroUsize, String> {
 pub enum Verb {
     /// Measure a scenario, compare, report, and say whether it was reproduced
     Repro(ReproArgs),
-    /// Measure a scenario and say where the record is; judge nothing
+    /// Measure a scenario and say where the record is, without a verdict
     Run(RunArgs),
     /// Show where a cell's instructions went, and what differs from another kernel
     Explain(ExplainArgs),
-    /// Our engines and fio's side by side: do they see the same kernel?
+    /// Compare our engines with fio's: do they see the same kernel?
     Agree(AgreeArgs),
-    /// Tables of runs recorded before
+    /// Compare recorded runs in one set of tables
     Compare(CompareArgs),
-    /// Render a run recorded before
+    /// Render a recorded run
     Report(ReportArgs),
-    /// Show a scenario's cells, their digests and what is cached; measure nothing
+    /// Show a scenario's cells, their input digests and what is cached, without measuring
     Plan(PlanArgs),
-    /// List the kernels that are defined, and what the lock says of them
+    /// List the defined kernels and their lock entries
     Kernels(ListArgs),
     /// Resolve kernels and tools to files in Debian's archive, and write the lock files
     Lock(LockArgs),
-    /// Download what a scenario needs, to work offline later
+    /// Download everything a scenario needs, for working offline
     Fetch(FetchArgs),
-    /// Say what this host can do, and what to do about the rest
+    /// Check what this host can do, and how to fix the rest
     Doctor(DoctorArgs),
     /// Show, shrink or clear the cache
     Cache(CacheArgs),
-    /// Build the guest agent out of the checkout, and print its path
+    /// Build the guest agent from the checkout, and print its path
     #[command(hide = true)]
     Agent(AgentArgs),
-    /// Print a shell's completions
+    /// Print shell completions
     Completions(CompletionsArgs),
 }
 
@@ -222,13 +221,13 @@ impl SelectArgs {
 /// What is measured with, besides the scenario: inputs of every digit, and where they come from.
 #[derive(Debug, Args)]
 pub struct InputArgs {
-    /// Fail when a locked file is gone, instead of taking what the archive has now
+    /// Fail if a locked file is gone, instead of using what the archive has now
     #[arg(help_heading = "Inputs", long)]
     pub locked: bool,
     /// Download nothing
     #[arg(help_heading = "Inputs", long)]
     pub offline: bool,
-    /// Which QEMU: the one in the lock, the system's, or an executable
+    /// Which QEMU to use: the locked one, the system's, or an executable
     #[arg(
         help_heading = "Inputs",
         long,
@@ -236,7 +235,7 @@ pub struct InputArgs {
         default_value = "lock"
     )]
     pub qemu: QemuChoice,
-    /// Boot for every cell instead of restoring checkpoints (slow; the digits are the same)
+    /// Boot for every cell instead of restoring checkpoints (slow, same digits)
     #[arg(help_heading = "Inputs", long)]
     pub no_checkpoint: bool,
     /// The guest agent's executable
@@ -248,16 +247,16 @@ pub struct InputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Measuring")]
 pub struct MeasureArgs {
-    /// Measure every cell, also those measured before
+    /// Measure every cell again, and replace the cached results
     #[arg(long)]
     pub fresh: bool,
-    /// Measure every cell, and compare with what was measured before: every digit, and memory
+    /// Measure every cell again, and compare every digit and guest memory with the cached results
     #[arg(long, conflicts_with = "fresh")]
     pub verify: bool,
-    /// Virtual machines at once [default: one per core, as far as memory allows]
+    /// How many virtual machines to run at once [default: one per core, as far as memory allows]
     #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<NonZeroUsize>,
-    /// Stop at the first cell that is not measured, instead of going on with the others
+    /// Stop at the first cell that is not measured, instead of continuing with the others
     #[arg(long = "fail-fast", action = ArgAction::SetFalse)]
     pub keep_going: bool,
     /// How long each phase of a guest may take, in seconds of the host's clock
@@ -303,7 +302,7 @@ pub struct ReproArgs {
     /// The scenario.
     #[command(flatten)]
     pub select: SelectArgs,
-    /// Profile the cells that differ, and say in the report where they differ
+    /// Profile the cells that differ, and show in the report where
     #[arg(long)]
     pub explain: bool,
     /// How to measure.
@@ -325,20 +324,20 @@ pub struct RunArgs {
 /// `diorama explain`
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A cell, KERNEL/FILESYSTEM/WORKLOAD; or a run (its directory, its id, or `latest`), for every cell
-    /// of it that differs from the baseline
+    /// A cell, KERNEL/FILESYSTEM/WORKLOAD; or a run (its directory, its id, or `latest`), for each of its
+    /// cells that differs from the baseline
     #[arg(value_name = "CELL|RUN", value_hint = ValueHint::DirPath)]
     pub what: String,
-    /// The kernel it is held against [default: the scenario's baseline]
+    /// The kernel to compare it with [default: the scenario's baseline]
     #[arg(long, value_name = "KERNEL")]
     pub against: Option<String>,
-    /// The form; files are written in every form
+    /// Output format; files are written in every format
     #[arg(long, short, value_enum, default_value_t = ExplainFormat::Terminal)]
     pub format: ExplainFormat,
     /// How many functions to show
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub functions: usize,
-    /// The scenario of the cell: a file, or the name of one in scenarios/
+    /// The cell's scenario: a file, or the name of one in scenarios/
     #[arg(long, value_name = "NAME", default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Selection")]
     pub scenario: String,
@@ -369,7 +368,7 @@ pub enum ExplainFormat {
     Terminal,
     /// Tables for a document
     Markdown,
-    /// All of it, as data
+    /// Everything, as data
     Json,
     /// A line per layer that grew, 72 columns wide
     Mail,
@@ -406,7 +405,7 @@ pub struct ReportArgs {
     /// A run's directory, its id, or `latest`
     #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub run: String,
-    /// The form
+    /// Output format
     #[arg(long, short, value_enum, default_value_t = Format::Terminal)]
     pub format: Format,
     /// Write to this file instead of standard output
@@ -439,13 +438,13 @@ pub struct ListArgs {
 /// `diorama lock`
 #[derive(Debug, Args)]
 pub struct LockArgs {
-    /// Resolve only this kernel or tool set anew (repeatable) [default: all]
+    /// Resolve only this kernel or tool set again (repeatable) [default: all]
     #[arg(long, value_name = "NAME")]
     pub update: Vec<String>,
-    /// Accept packages older than those locked now
+    /// Accept packages older than those currently locked
     #[arg(long)]
     pub allow_older: bool,
-    /// Write nothing; fail when the lock does not fit the definitions or a file is gone
+    /// Write nothing; fail if the lock does not match the definitions or a file is gone
     #[arg(long, conflicts_with = "update")]
     pub check: bool,
 }
@@ -453,10 +452,13 @@ pub struct LockArgs {
 /// `diorama fetch`
 #[derive(Debug, Args)]
 pub struct FetchArgs {
-    /// A scenario's file, or the name of one in scenarios/
+    /// A scenario file, or the name of one in scenarios/
     #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     pub scenario: String,
-    /// Fail when a locked file is gone, instead of taking what the archive has now
+    /// Also this tool set of images/lock.toml (repeatable)
+    #[arg(long = "tool-set", value_name = "NAME")]
+    pub tool_sets: Vec<String>,
+    /// Fail if a locked file is gone, instead of using what the archive has now
     #[arg(long)]
     pub locked: bool,
     /// Plain lines instead of progress bars
@@ -467,7 +469,7 @@ pub struct FetchArgs {
 /// `diorama agent`
 #[derive(Debug, Args)]
 pub struct AgentArgs {
-    /// Fail when a locked file is gone, instead of taking what the archive has now
+    /// Fail if a locked file is gone, instead of using what the archive has now
     #[arg(long)]
     pub locked: bool,
     /// Download nothing
@@ -481,10 +483,10 @@ pub struct DoctorArgs {
     /// Print the checks as JSON
     #[arg(long)]
     pub json: bool,
-    /// Which QEMU to try KVM with: the one in the lock, the system's, or an executable
+    /// Which QEMU to try KVM with: the locked one, the system's, or an executable
     #[arg(long, value_name = "lock|system|PATH", default_value = "lock")]
     pub qemu: QemuChoice,
-    /// Do not try the network
+    /// Do not use the network
     #[arg(long)]
     pub offline: bool,
 }
@@ -500,9 +502,9 @@ pub struct CacheArgs {
 /// What to do with the cache.
 #[derive(Debug, Subcommand)]
 pub enum CacheVerb {
-    /// What is in it, and how large it is
+    /// List what is in it, with sizes
     List(ListArgs),
-    /// Remove what was used longest ago, until it is no larger than this
+    /// Remove the least recently used entries until it is no larger than this
     Shrink {
         /// A size: 500MiB, 10GiB
         #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]

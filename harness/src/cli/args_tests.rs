@@ -66,13 +66,13 @@ fn mistakes_are_answered_with_the_next_step() {
 
     ====
 
-    error: invalid value '0' for '--jobs <N>': not a number of virtual machines; write 1 or more, or leave --jobs out
+    error: invalid value '0' for '--jobs <N>': not a number of virtual machines; use 1 or more, or omit --jobs
 
     For more information, try '--help'.
 
     ====
 
-    error: invalid value 'bzImage' for '--kernel <NAME=PATH[,modules=DIR]>': `bzImage` is not a local kernel; write NAME=PATH or NAME=PATH,modules=DIR
+    error: invalid value 'bzImage' for '--kernel <NAME=PATH[,modules=DIR]>': `bzImage` is not a local kernel; use NAME=PATH or NAME=PATH,modules=DIR
 
     For more information, try '--help'.
 
@@ -110,7 +110,7 @@ fn mistakes_are_answered_with_the_next_step() {
 
     ====
 
-    error: invalid value 'lots' for '--max <SIZE>': `lots` is not a size; write 512, 4k, 64MiB or 1GiB
+    error: invalid value 'lots' for '--max <SIZE>': `lots` is not a size; use 512, 4k, 64MiB or 1GiB
 
     For more information, try '--help'.
     ");

@@ -101,8 +101,8 @@ fn variable(name: &str) -> Option<String> {
 
 /// The nearest directory upwards that looks like a checkout.
 fn find_root() -> Result<PathBuf> {
-    let here = env::current_dir()
-        .map_err(|e| Error::host("asking for the current directory").because(e))?;
+    let here =
+        env::current_dir().map_err(|e| Error::host("getting the current directory").because(e))?;
     here.ancestors()
         .find(|dir| dir.join("kernels/lock.toml").is_file())
         .map_or_else(
@@ -111,7 +111,7 @@ fn find_root() -> Result<PathBuf> {
                     "no Diorama checkout at or above {}",
                     here.display()
                 ))
-                .hint("run inside a clone of the repository, or name it with --root DIR"))
+                .hint("run inside a clone of the repository, or point to one with --root DIR"))
             },
             |dir| Ok(dir.to_owned()),
         )

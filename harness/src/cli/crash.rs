@@ -22,7 +22,7 @@ pub fn guarded(run: impl FnOnce() -> Exit) -> Exit {
         if TOLD.swap(true, Ordering::SeqCst) {
             return;
         }
-        let said = info.payload_as_str().unwrap_or("no words");
+        let said = info.payload_as_str().unwrap_or("no message");
         let place = info.location().map(ToString::to_string);
         NO_THREAD.store(is_no_thread(said), Ordering::SeqCst);
         let words = words(said, &place.unwrap_or_default());
@@ -52,9 +52,9 @@ fn words(said: &str, place: &str) -> Error {
         );
     }
     Error::internal(format!(
-        "diorama has a bug: {said} ({place}); what was measured is on the disk"
+        "this is a bug in diorama: {said} ({place}); everything measured so far is on disk"
     ))
-    .hint("report it with these two lines and the command; the same command goes on with the rest")
+    .hint("please report these two lines and the command; run it again to continue with the rest")
 }
 
 /// A write beyond RLIMIT_FSIZE gives an error that says so, instead of a signal that ends us.
@@ -73,10 +73,10 @@ mod tests {
         let limit = words("failed to spawn thread: Os { code: 11 }", "std");
         assert_eq!((bug.exit(), limit.exit()), (Exit::Internal, Exit::Host));
         insta::assert_snapshot!(format!("{}\n{}", bug.render(), limit.render()), @r"
-        error: diorama has a bug: index out of bounds: the len is 0 (src/x.rs:1:2); what was measured is on the disk
-          next: report it with these two lines and the command; the same command goes on with the rest
+        error: this is a bug in diorama: index out of bounds: the len is 0 (src/x.rs:1:2); everything measured so far is on disk
+          help: please report these two lines and the command; run it again to continue with the rest
         error: starting a thread: failed to spawn thread: Os { code: 11 }
-          next: raise the limit on processes and threads (`ulimit -u`, pids.max), or use --jobs 1
+          help: raise the limit on processes and threads (`ulimit -u`, pids.max), or use --jobs 1
         ");
     }
 }

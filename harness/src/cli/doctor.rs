@@ -60,7 +60,7 @@ fn try_kvm(context: &Context, project: &Project, qemu: &QemuChoice) -> KvmTrial 
         tell: &|_| {},
     };
     let Some(kernel) = provision.cached_kernel() else {
-        return not_tried("no kernel is in the cache yet: run `diorama fetch smoke` first");
+        return not_tried("no kernel in the cache yet; run `diorama fetch smoke` first");
     };
     match vmm(&provision, qemu) {
         Ok(vmm) => vm::try_kvm(&vmm, &kernel, KVM_DEADLINE),

@@ -256,11 +256,11 @@ fn cells_of_a_run(
         let recorded = results.cells.iter().find(|r| r.key == cell.key);
         if recorded.and_then(|r| r.inputs) != cell.inputs {
             return Err(Error::input(format!(
-                "cell {} of run {} had other inputs than it has now",
+                "the inputs of cell {} of run {} have changed since",
                 cell.key, results.run_id
             ))
             .hint(
-                "run the scenario again, or explain with the run's own kernels, QEMU and version",
+                "run the scenario again, or use the run's own kernels, QEMU and diorama version",
             ));
         }
     }

@@ -35,13 +35,16 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
         progress: &downloads,
         tell: &tell,
     };
-    let notes = provision.fetch(&scenario)?;
+    let mut notes = provision.fetch(&scenario)?;
+    for name in &args.tool_sets {
+        notes.extend(provision.tool_set(name)?.1.note);
+    }
     agent::fetch_crates(&context)?;
     for note in notes {
         ui.line(&format!("note: {note}"));
     }
     ui.line(&format!(
-        "everything that {} needs is in {} ({} MiB downloaded now)",
+        "everything {} needs is in {} ({} MiB downloaded)",
         scenario.name,
         context.store.root().display(),
         downloads.bytes() >> 20

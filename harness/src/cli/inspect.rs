@@ -76,7 +76,7 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
             let name = format!("report.{}", extension(format));
             return Err(
                 Error::input(format!("{} is a directory", path.display())).hint(format!(
-                    "name a file: --output {}",
+                    "give a file: --output {}",
                     path.join(name).display()
                 )),
             );
@@ -134,7 +134,7 @@ mod tests {
         let text = report::render(&report, Format::Terminal, &style).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(
-            text.contains("! EQUAL INPUTS, OTHER DIGITS: 5.10/ext4/read-4k of a"),
+            text.contains("! EQUAL INPUTS, DIFFERENT DIGITS: 5.10/ext4/read-4k of a"),
             "{text}"
         );
 

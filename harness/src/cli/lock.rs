@@ -38,7 +38,7 @@ pub fn lock(places: &Places, args: &LockArgs) -> Result<Exit> {
     }
     if args.check {
         return Err(
-            Error::fetch("the lock files are not what the archive has now")
+            Error::fetch("the lock files do not match what the archive has now")
                 .hint("run `diorama lock`, and commit kernels/lock.toml and images/lock.toml"),
         );
     }
@@ -46,7 +46,7 @@ pub fn lock(places: &Places, args: &LockArgs) -> Result<Exit> {
     kernels.save(&context.root.join("kernels/lock.toml"))?;
     images.save(&context.root.join("images/lock.toml"))?;
     ui.line(
-        "written: kernels/lock.toml, images/lock.toml (digits belong to their inputs: commit them)",
+        "wrote kernels/lock.toml and images/lock.toml (every digit depends on them: commit them)",
     );
     Ok(Exit::Ok)
 }

@@ -89,8 +89,8 @@ pub fn prepare_scenario(
         Ok(()) => Some(plugin),
         Err(why) => {
             notes.push(format!(
-                "instructions are not counted, so the drive's share and the path's length are not \
-                 known: {why}"
+                "instructions are not counted, so the drive's share and the path length are \
+                 unknown: {why}"
             ));
             None
         }
@@ -112,8 +112,7 @@ pub fn prepare_scenario(
 fn load(context: &Context, select: &SelectArgs, known: &[String]) -> Result<Scenario> {
     let path = scenario::locate(&select.scenario, &context.root)?;
     let scenario = scenario::load(&path, known, &select.overrides())?;
-    Spec::check_cmdline(scenario.smp, &scenario.cmdline).map_err(|why| {
-        Error::input(why).hint("leave out words of [guest] cmdline or of --cmdline")
-    })?;
+    Spec::check_cmdline(scenario.smp, &scenario.cmdline)
+        .map_err(|why| Error::input(why).hint("remove words from [guest] cmdline or --cmdline"))?;
     Ok(scenario)
 }

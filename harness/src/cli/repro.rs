@@ -298,10 +298,10 @@ fn conclude(
         exit = explained.exit();
     }
     if exit == Exit::Incomplete {
-        ui.line("next: see why in report.md; `--only-kernel` and `--workload` repeat a part");
+        ui.line("help: report.md says why; use `--only-kernel` and `--workload` to repeat a part");
     }
     if signals::exit(finished.stopped).is_some() {
-        ui.line("next: run the same command again: what was measured is not measured twice");
+        ui.line("help: run the same command again to resume: nothing is measured twice");
     }
     Ok(exit)
 }

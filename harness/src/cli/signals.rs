@@ -92,7 +92,8 @@ fn end(stop: Stop) {
         // On a line of its own, whatever progress is being drawn.
         let _ = writeln!(
             std::io::stderr(),
-            "\nerror: {why}\n  next: run the same command again: a download goes on where it stopped"
+            "\nerror: {why}\n  help: run the same command again: downloads resume where they \
+             stopped"
         );
         std::process::exit(exit as i32);
     }

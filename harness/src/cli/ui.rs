@@ -120,7 +120,7 @@ impl Ui {
                 self.cells = *cells;
                 self.finished = cached + settled;
                 let todo = cells - cached - settled;
-                let mut text = format!("{run_id}: {cells} cells ({lane}); {cached} known already");
+                let mut text = format!("{run_id}: {cells} cells ({lane}); {cached} in the cache");
                 if *settled > 0 {
                     text.push_str(&format!(", {settled} cannot run"));
                 }
@@ -244,7 +244,7 @@ impl Ui {
                 if let Some(bar) = self.overall.take() {
                     bar.finish_and_clear();
                 }
-                self.line(&format!("{measured} of {cells} cells have figures"));
+                self.line(&format!("{measured} of {cells} cells measured"));
             }
         }
     }

@@ -40,7 +40,8 @@ impl Alarm {
     pub fn words(&self) -> String {
         let place = |place: &Sighting| format!("{} of {}", place.key, place.run_id);
         format!(
-            "EQUAL INPUTS, OTHER DIGITS: {} and {} have the input digest {}, and differ: {}",
+            "EQUAL INPUTS, DIFFERENT DIGITS: {} and {} have the same input digest {} but differ: \
+             {}",
             place(&self.first),
             place(&self.other),
             self.inputs.short(),
@@ -168,7 +169,11 @@ fn compare(path: &str, before: &Value, now: &Value, found: &mut Vec<String>) {
             }
         }
         (Value::Array(a), Value::Array(b)) => {
-            found.push(format!("{path}: {} entries, were {}", b.len(), a.len()));
+            found.push(format!(
+                "{path}: {} entries, previously {}",
+                b.len(),
+                a.len()
+            ));
         }
         (a, b) if a != b => found.push(format!("{path}: {b}, was {a}")),
         _ => {}

@@ -62,7 +62,7 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Locked {
-    /// It is.
+    /// It is the locked kernel.
     Yes,
     /// Another one of its series, since the lock's is gone.
     Replaced,
@@ -247,12 +247,14 @@ fn notes(runs: &[&Results]) -> Vec<String> {
         let (a, b) = (letter(0), letter(index));
         if run.scenario.lane != first.scenario.lane {
             notes.push(format!(
-                "{a} and {b} are of different lanes ({} against {}): no ratio between them means anything",
+                "{a} and {b} are from different lanes ({} and {}): ratios between them are \
+                 meaningless",
                 first.scenario.lane, run.scenario.lane
             ));
         } else if run.vmm.digest != first.vmm.digest {
             notes.push(format!(
-                "{a} and {b} ran under different VMMs ({} against {}): digits may differ for that alone",
+                "{a} and {b} ran under different VMMs ({} and {}): digits may differ for that \
+                 reason alone",
                 first.vmm.version, run.vmm.version
             ));
         }
@@ -363,7 +365,7 @@ fn without_ratio(verdict: Verdict) -> BTreeMap<Metric, Against> {
 fn different(a: &Results, cell: &CellResult, b: &Results, base: &CellResult) -> Option<String> {
     if cell.key.lane != base.key.lane {
         return Some(format!(
-            "another lane: {} against {}",
+            "different lanes: {} and {}",
             cell.key.lane, base.key.lane
         ));
     }
@@ -375,16 +377,19 @@ fn different(a: &Results, cell: &CellResult, b: &Results, base: &CellResult) -> 
             .map(|w| (w.job.clone(), w.fio.clone()))
     };
     if job(a, &cell.key) != job(b, &base.key) {
-        return Some(format!("another job named {}", cell.key.workload));
+        return Some(format!("a different job named {}", cell.key.workload));
     }
     let made = |r: &Results, key: &CellKey| {
         let mut specs = r.scenario.filesystems.iter();
         specs.find(|f| f.name == key.filesystem).cloned()
     };
     if made(a, &cell.key) != made(b, &base.key) {
-        return Some(format!("another file system named {}", cell.key.filesystem));
+        return Some(format!(
+            "a different file system named {}",
+            cell.key.filesystem
+        ));
     }
-    (a.scenario.model != b.scenario.model).then(|| "another model device".to_owned())
+    (a.scenario.model != b.scenario.model).then(|| "a different model device".to_owned())
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct Claim {
 /// One cell of a claim.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tested {
-    /// Which.
+    /// The cell tested.
     pub key: CellKey,
     /// The figure's median, or its ratio to the baseline's; absent when there is none.
     pub value: Option<f64>,
@@ -39,13 +39,13 @@ pub struct Tested {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Held {
-    /// It does.
+    /// It holds.
     Yes,
     /// It was measured, and it does not.
     No,
     /// There is no answer, which is never taken for a yes.
     Unknown {
-        /// Why not.
+        /// Why there is no answer.
         why: String,
     },
     /// The command line's choices took its ground: it was not tested.
@@ -111,7 +111,7 @@ impl Reproduction {
 }
 
 impl Claim {
-    /// The claim in words: "write-4k of 5.10, 6.1 on ext4: IOPS relative to 7.2 between 0.6 and
+    /// The claim as a sentence: "write-4k of 5.10, 6.1 on ext4: IOPS relative to 7.2 between 0.6 and
     /// 0.85".
     #[must_use]
     pub fn words(&self) -> String {
@@ -132,7 +132,7 @@ impl Claim {
         };
         let without = match e.without.as_slice() {
             [] => String::new(),
-            names => format!(" (in this run without {})", names.join(", ")),
+            names => format!(" (without {} in this run)", names.join(", ")),
         };
         format!(
             "{} of {} on {}: {}{relative} {}{without}",
@@ -192,7 +192,7 @@ fn conclude(claims: &[Claim]) -> Option<Reproduction> {
         if let Held::LeftOut { why } = &claim.held {
             if unmarked || claim.expect.point {
                 missing.push(format!(
-                    "left out, and it makes the scenario's point: {words}: {why}"
+                    "left out, although it makes the scenario's point: {words}: {why}"
                 ));
             }
             continue;
@@ -231,7 +231,7 @@ fn conclude(claims: &[Claim]) -> Option<Reproduction> {
 
 fn not_in_run(claim: &Claim) -> String {
     match claim.absent.as_slice() {
-        [] => "no cell of this run is meant".into(),
+        [] => "no cell of this run matches".into(),
         names => format!("not in this run: {}", names.join(", ")),
     }
 }
@@ -322,7 +322,7 @@ fn value(expect: &Expect, cell: &super::Cell) -> Result<f64, String> {
     }
     let title = expect.metric.facts().title;
     let figure = cell.figures.get(&expect.metric);
-    let figure = figure.ok_or_else(|| format!("the kernel gives no {title}"))?;
+    let figure = figure.ok_or_else(|| format!("the kernel does not provide {title}"))?;
     if !expect.relative {
         return Ok(figure.median);
     }

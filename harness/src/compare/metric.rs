@@ -107,7 +107,7 @@ impl Metric {
             ),
             Metric::DrivePerIo => (
                 "drive-per-io",
-                "drive model's moving of data per I/O",
+                "drive model's data movement per I/O",
                 "drive",
                 "ns/IO",
                 Better::Lower,

@@ -121,7 +121,7 @@ pub fn judge(
         );
     }
     if figure.n < 2 || baseline.n < 2 {
-        return inconclusive("one repetition has no range");
+        return inconclusive("a single repetition has no range");
     }
     if figure.overlaps(baseline) {
         return Verdict::Same;
@@ -149,7 +149,7 @@ pub fn judge_failures(cell: Option<&Unmeasured>, baseline: Option<&Unmeasured>) 
     let incomparable = |why: String| Some(Verdict::Incomparable { why });
     match (cell, baseline) {
         (None, None) => None,
-        (Some(f), Some(_)) => incomparable(format!("{}, and so did the baseline fail", f.word)),
+        (Some(f), Some(_)) => incomparable(format!("{}, and the baseline failed too", f.word)),
         (Some(f), None) => match f.blame {
             Blame::Kernel => Some(Verdict::Broken),
             Blame::Unknown => Some(Verdict::Inconclusive {

@@ -111,13 +111,8 @@ fn cores(probes: &Probes) -> Check {
 
 fn memory(probes: &Probes) -> Check {
     let Some(available) = probes.host.memory_available else {
-        return check(
-            "memory",
-            true,
-            Status::Limited,
-            "/proc/meminfo does not say",
-        )
-        .advise("run with --jobs 1 if the machine has little");
+        return check("memory", true, Status::Limited, "not in /proc/meminfo")
+            .advise("use --jobs 1 if memory is short");
     };
     let cores = probes.host.cores;
     let guests = guests_at_once(cores, available, GUEST);
@@ -130,12 +125,14 @@ fn memory(probes: &Probes) -> Check {
             Status::Missing,
             format!("{amount} available"),
         )
-        .advise(format!("free some: one guest of 1 GiB needs {least}"));
+        .advise(format!(
+            "free some memory: one guest of 1 GiB needs {least}"
+        ));
     }
-    let found = format!("{amount} available: {guests} of {cores} guests of 1 GiB at once");
+    let found = format!("{amount} available: enough for {guests} of {cores} guests of 1 GiB");
     if guests < cores {
         return check("memory", true, Status::Limited, found)
-            .advise("free some to use every core; the digits are the same");
+            .advise("free some memory to use every core; the digits are the same");
     }
     check("memory", true, Status::Good, found)
 }
@@ -146,11 +143,11 @@ fn disks(probes: &Probes) -> Vec<Check> {
         let wanted = if disk.role == "cache" { CACHE } else { RESULTS };
         let Some(free) = disk.free else {
             return check(&name, true, Status::Limited, "cannot be read")
-                .advise(format!("name a directory of your own with --{}", disk.role));
+                .advise(format!("choose another directory with --{}", disk.role));
         };
         let found = format!("{} free", rough(free));
         let advice = format!(
-            "free {}, or name a directory elsewhere with --{}",
+            "free {}, or choose a directory elsewhere with --{}",
             rough(wanted),
             disk.role
         );
@@ -191,9 +188,14 @@ fn archive(trial: &ArchiveTrial) -> Check {
 
 fn user(probes: &Probes) -> Check {
     if probes.host.root {
-        return check("user", true, Status::Good, "root").advise("an ordinary user would do");
+        return check("user", true, Status::Good, "root").advise("an ordinary user is enough");
     }
-    check("user", true, Status::Good, "ordinary, which is enough")
+    check(
+        "user",
+        true,
+        Status::Good,
+        "an ordinary user, which is enough",
+    )
 }
 
 fn vsock(node: &DeviceNode) -> Check {
@@ -202,9 +204,9 @@ fn vsock(node: &DeviceNode) -> Check {
     match node {
         DeviceNode::Usable => check(name, false, Status::Good, "/dev/vhost-vsock opens"),
         DeviceNode::Absent => limited("no /dev/vhost-vsock; the built-in device is used instead")
-            .advise("nothing to do; `modprobe vhost_vsock` for the kernel's"),
-        DeviceNode::Denied => limited("not for this user; the built-in device is used instead")
-            .advise("nothing to do; join the group of /dev/vhost-vsock for the kernel's"),
+            .advise("nothing to do; `modprobe vhost_vsock` to use the kernel's"),
+        DeviceNode::Denied => limited("permission denied; the built-in device is used instead")
+            .advise("nothing to do; join the group of /dev/vhost-vsock to use the kernel's"),
         DeviceNode::Failed(why) => limited(&format!("{why}; the built-in device is used instead")),
     }
 }
@@ -216,19 +218,19 @@ fn kvm(trial: &KvmTrial) -> Check {
             let found = format!("a guest ran, after {after_s:.1} s");
             check("kvm", false, Status::Good, found)
         }
-        KvmTrial::NoDevice(DeviceNode::Denied) => missing("not for this user".to_owned())
-            .advise("the exact lane does not use it; for others join the group kvm"),
+        KvmTrial::NoDevice(DeviceNode::Denied) => missing("permission denied".to_owned())
+            .advise("not used by the exact lane; for other lanes join the group kvm"),
         KvmTrial::NoDevice(DeviceNode::Failed(why)) => {
-            missing(format!("/dev/kvm: {why}")).advise("the exact lane does not use it")
+            missing(format!("/dev/kvm: {why}")).advise("not used by the exact lane")
         }
         KvmTrial::NoDevice(_) => missing("no /dev/kvm".to_owned())
-            .advise("the exact lane does not use it; for others enable it in the firmware"),
+            .advise("not used by the exact lane; for other lanes enable it in the firmware"),
         KvmTrial::Failed { why } => missing(format!("/dev/kvm opens, but a guest failed: {why}"))
-            .advise("the exact lane does not use it; nested virtualisation is often the reason"),
+            .advise("not used by the exact lane; nested virtualisation is a common cause"),
         KvmTrial::TimedOut { after_s } => missing(format!(
             "/dev/kvm opens, but a guest hung for {after_s:.0} s"
         ))
-        .advise("the exact lane does not use it; nested virtualisation is often the reason"),
+        .advise("not used by the exact lane; nested virtualisation is a common cause"),
         KvmTrial::NotTried { why } => {
             check("kvm", false, Status::Limited, format!("not tried: {why}"))
         }
@@ -250,7 +252,7 @@ fn vfio(probes: &Probes) -> Check {
         ),
         DeviceNode::Absent => missing("IOMMU groups, but no /dev/vfio/vfio")
             .advise("only passthrough needs it: `modprobe vfio-pci`"),
-        DeviceNode::Denied => missing("/dev/vfio/vfio is not for this user")
+        DeviceNode::Denied => missing("/dev/vfio/vfio: permission denied")
             .advise("only passthrough needs it: give this user the device's group"),
         DeviceNode::Failed(why) => missing(&format!("/dev/vfio/vfio: {why}")),
     }
@@ -274,7 +276,7 @@ fn nvme(disks: &[NvmeDisk]) -> Check {
         return check("nvme", false, Status::Good, found);
     }
     check("nvme", false, Status::Limited, found)
-        .advise("only passthrough needs one that is free; one in use is never touched")
+        .advise("only passthrough needs a free one; a drive in use is never touched")
 }
 
 /// A size with as many digits as matter to a reader.
@@ -308,7 +310,7 @@ pub fn render(checks: &[Check]) -> String {
             ));
             if let Some(advice) = &check.advice {
                 text.push_str(&format!(
-                    "{:width$}next: {advice}\n",
+                    "{:width$}help: {advice}\n",
                     "",
                     width = width + 13
                 ));

@@ -63,12 +63,12 @@ fn a_workstation_is_good() {
     The exact lane
       good     architecture      x86_64
       good     cores             8
-      good     memory            24.0 GiB available: 8 of 8 guests of 1 GiB at once
+      good     memory            24.0 GiB available: enough for 8 of 8 guests of 1 GiB
       good     disk for cache    100.0 GiB free
       good     disk for results  100.0 GiB free
       good     open files        1024
       good     archive           http://deb.debian.org/debian
-      good     user              ordinary, which is enough
+      good     user              an ordinary user, which is enough
 
     Other lanes
       good     vhost-vsock       /dev/vhost-vsock opens
@@ -88,28 +88,28 @@ fn a_small_container_is_told_what_to_do() {
     The exact lane
       good     architecture      x86_64
       good     cores             2
-      limited  memory            2.0 GiB available: 1 of 2 guests of 1 GiB at once
-                                 next: free some to use every core; the digits are the same
+      limited  memory            2.0 GiB available: enough for 1 of 2 guests of 1 GiB
+                                 help: free some memory to use every core; the digits are the same
       limited  disk for cache    2.0 GiB free
-                                 next: free 3.0 GiB, or name a directory elsewhere with --cache
+                                 help: free 3.0 GiB, or choose a directory elsewhere with --cache
       missing  disk for results  10 MiB free
-                                 next: free 100 MiB, or name a directory elsewhere with --results
+                                 help: free 100 MiB, or choose a directory elsewhere with --results
       limited  open files        200
-                                 next: raise the limit: ulimit -n 256
+                                 help: raise the limit: ulimit -n 256
       limited  archive           deb.debian.org: no route to host
-                                 next: set https_proxy or a mirror; what is in the cache already works with --offline
+                                 help: set https_proxy or a mirror; what is in the cache already works with --offline
       good     user              root
-                                 next: an ordinary user would do
+                                 help: an ordinary user is enough
 
     Other lanes
       limited  vhost-vsock       no /dev/vhost-vsock; the built-in device is used instead
-                                 next: nothing to do; `modprobe vhost_vsock` for the kernel's
+                                 help: nothing to do; `modprobe vhost_vsock` to use the kernel's
       missing  kvm               /dev/kvm opens, but a guest hung for 20 s
-                                 next: the exact lane does not use it; nested virtualisation is often the reason
+                                 help: not used by the exact lane; nested virtualisation is a common cause
       missing  vfio              no IOMMU groups
-                                 next: only passthrough needs it: enable the IOMMU in the firmware, boot with intel_iommu=on
+                                 help: only passthrough needs it: enable the IOMMU in the firmware, boot with intel_iommu=on
       limited  nvme              0000:01:00.0 Some Drive 250GB, serial S1, 232.9 GiB, in use
-                                 next: only passthrough needs one that is free; one in use is never touched
+                                 help: only passthrough needs a free one; a drive in use is never touched
 
     This host cannot run the exact lane: see what is missing above.
     ");
@@ -146,25 +146,25 @@ fn every_state_of_a_facility_has_its_own_words() {
     The exact lane
 
     Other lanes
-      limited  vhost-vsock  not for this user; the built-in device is used instead
-                            next: nothing to do; join the group of /dev/vhost-vsock for the kernel's
-      missing  kvm          not for this user
-                            next: the exact lane does not use it; for others join the group kvm
-      missing  vfio         /dev/vfio/vfio is not for this user
-                            next: only passthrough needs it: give this user the device's group
+      limited  vhost-vsock  permission denied; the built-in device is used instead
+                            help: nothing to do; join the group of /dev/vhost-vsock to use the kernel's
+      missing  kvm          permission denied
+                            help: not used by the exact lane; for other lanes join the group kvm
+      missing  vfio         /dev/vfio/vfio: permission denied
+                            help: only passthrough needs it: give this user the device's group
       limited  vhost-vsock  Is a directory; the built-in device is used instead
       missing  kvm          /dev/kvm: Is a directory
-                            next: the exact lane does not use it
+                            help: not used by the exact lane
       missing  vfio         /dev/vfio/vfio: Is a directory
       missing  kvm          no /dev/kvm
-                            next: the exact lane does not use it; for others enable it in the firmware
+                            help: not used by the exact lane; for other lanes enable it in the firmware
       missing  kvm          /dev/kvm opens, but a guest failed: failed to set MSR 0x10a
-                            next: the exact lane does not use it; nested virtualisation is often the reason
+                            help: not used by the exact lane; nested virtualisation is a common cause
       limited  kvm          not tried: no QEMU in the cache yet
       missing  vfio         IOMMU groups, but no /dev/vfio/vfio
-                            next: only passthrough needs it: `modprobe vfio-pci`
+                            help: only passthrough needs it: `modprobe vfio-pci`
       missing  nvme         none
-                            next: only passthrough needs one
+                            help: only passthrough needs one
 
     This host can run the exact lane.
     ");

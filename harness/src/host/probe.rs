@@ -37,11 +37,11 @@ pub struct Probes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArchiveTrial {
-    /// It answered.
+    /// The address that answered.
     Reached(String),
     /// It did not.
     Failed(String),
-    /// Nobody asked.
+    /// Not tried.
     NotTried,
 }
 
@@ -50,7 +50,7 @@ pub enum ArchiveTrial {
 pub struct NvmeDisk {
     /// Kernel name, which moves.
     pub name: String,
-    /// Model.
+    /// The drive's model name.
     pub model: String,
     /// Serial number.
     pub serial: String,

@@ -17,13 +17,13 @@ pub struct Room {
 }
 
 impl Room {
-    /// Looks.
+    /// Looks up this process's CPUs and the available memory.
     ///
     /// # Errors
     /// When the kernel does not say on which CPUs this process may run.
     pub fn look() -> Result<Room> {
         let allowed = rustix::thread::sched_getaffinity(None).map_err(|e| {
-            Error::host("asking for this process's CPUs").because(std::io::Error::from(e))
+            Error::host("getting this process's CPU affinity").because(std::io::Error::from(e))
         })?;
         let cpus: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU)
             .filter(|cpu| allowed.is_set(*cpu))

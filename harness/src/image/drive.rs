@@ -73,7 +73,8 @@ pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
         );
         if checked && lacks {
             add(
-                "null_blk's attribute fua: a write cache without FUA; [model] fua = true is possible",
+                "null_blk's fua attribute, for a write cache without FUA; [model] fua = true would \
+                 work",
             );
         }
     }

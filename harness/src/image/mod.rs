@@ -166,7 +166,7 @@ pub fn load(out: &Path) -> Result<Image> {
     let manifest: ImageFile = serde_json::from_slice(&bytes).map_err(|e| {
         Error::fetch(format!("reading {}", path.display()))
             .because(e)
-            .hint("remove the directory: it will be made again")
+            .hint("remove the directory: it will be rebuilt")
     })?;
     Ok(Image {
         initramfs: out.join(INITRAMFS),
@@ -245,7 +245,7 @@ fn prepare_module(
 ) -> (Vec<u8>, ModuleRecord) {
     let result = match (wanted, forced) {
         (false, _) => Err(None),
-        (true, true) => Err(Some("the kernel takes signed modules only".to_owned())),
+        (true, true) => Err(Some("the kernel accepts only signed modules".to_owned())),
         (true, false) => strip::strip(&bytes).map_err(Some),
     };
     let (bytes, stripped, note) = match result {

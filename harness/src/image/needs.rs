@@ -23,7 +23,7 @@ pub struct Needs {
 /// Something the kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// What, and for what, in words.
+    /// What it is and what it is needed for.
     pub what: String,
     /// CONFIG_ options that provide it.
     pub options: Vec<String>,

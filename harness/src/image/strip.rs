@@ -27,7 +27,7 @@ pub fn strip(module: &[u8]) -> Result<Vec<u8>, String> {
         || header.e_machine != elf::EM_X86_64
         || builder.endian != Endianness::Little
     {
-        return Err("it is no relocatable x86-64 object".to_owned());
+        return Err("it is not a relocatable x86-64 object".to_owned());
     }
     drop_debugging(&mut builder);
     let sections = section_symbols(&mut builder)?;

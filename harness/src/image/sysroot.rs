@@ -121,7 +121,7 @@ mod tests {
             .replace(&*dir.path().to_string_lossy(), "/tree");
         insta::assert_snapshot!(text, @r"
         error: the agent's sysroot /tree lacks libc.a
-          next: refresh images/lock.toml with `diorama lock`, or clear the cache with `diorama cache clear`
+          help: refresh images/lock.toml with `diorama lock`, or clear the cache with `diorama cache clear`
         ");
     }
 

@@ -106,7 +106,7 @@ fn modules_stay_signed_where_the_kernel_insists() {
     assert_eq!(digests(&image), digests(&plain));
     assert_eq!(
         image.modules[0].note.as_deref(),
-        Some("the kernel takes signed modules only")
+        Some("the kernel accepts only signed modules")
     );
 }
 

@@ -54,7 +54,7 @@ pub fn parse(image: &[u8]) -> Result<BzImage<'_>> {
     let protocol = u16_at(image, 0x206).ok_or_else(short)?;
     if protocol < 0x020c {
         return Err(Error::input(format!(
-            "the bzImage speaks boot protocol {}.{:02}, which is older than Linux 3.8",
+            "the bzImage uses boot protocol {}.{:02}, which is older than Linux 3.8",
             protocol >> 8,
             protocol & 0xff
         ))
@@ -125,7 +125,7 @@ pub(super) mod tests {
         let image = wrap(b"payload", "6.1.5");
         insta::assert_snapshot!(parse(&image[..image.len() - 1]).unwrap_err().render(), @r"
         error: the bzImage ends before the kernel that its header describes
-          next: copy the file again: it is truncated
+          help: copy the file again: it is truncated
         ");
     }
 
@@ -135,7 +135,7 @@ pub(super) mod tests {
         image[0x236] = 0;
         insta::assert_snapshot!(parse(&image).unwrap_err().render(), @r"
         error: the bzImage holds a 32-bit x86 kernel
-          next: build it for x86-64 (CONFIG_64BIT=y)
+          help: build it for x86-64 (CONFIG_64BIT=y)
         ");
     }
 }

@@ -327,12 +327,12 @@ mod tests {
         *zst.last_mut().unwrap() = 1;
         insta::assert_snapshot!(payload(&zst).unwrap_err().render(), @r"
         error: decompressing the Zstd kernel of the bzImage
-          because: it expands to 3 bytes, not to the 16777219 recorded
-          next: copy or build the kernel again: the file is damaged
+          caused by: it expands to 3 bytes, not to the 16777219 recorded
+          help: copy or build the kernel again: the file is damaged
         ");
         insta::assert_snapshot!(payload(b"nonsense").unwrap_err().render(), @r"
         error: the kernel inside the bzImage begins with [6e, 6f, 6e, 73, 65, 6e], which is none of gzip, bzip2, lzma, xz, lzo, lz4 and zstd
-          next: check that the file is whole, or build with CONFIG_KERNEL_GZIP=y
+          help: check that the file is whole, or build with CONFIG_KERNEL_GZIP=y
         ");
     }
 }

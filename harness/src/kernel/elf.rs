@@ -130,7 +130,7 @@ fn not(what: &str) -> Error {
         .hint("give arch/x86/boot/bzImage or vmlinux of an x86-64 build")
 }
 
-/// What a file that is no kernel is, in words.
+/// What a file that is not a kernel is, for the error message.
 #[must_use]
 pub fn describe(image: &[u8]) -> &'static str {
     let at = |offset: usize, magic: &[u8]| {
@@ -185,7 +185,7 @@ mod tests {
         let me = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         insta::assert_snapshot!(look(&me).unwrap_err().render(), @r"
         error: this is an ELF program without a Linux banner, not a kernel
-          next: give arch/x86/boot/bzImage or vmlinux of an x86-64 build
+          help: give arch/x86/boot/bzImage or vmlinux of an x86-64 build
         ");
     }
 

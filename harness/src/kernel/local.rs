@@ -106,13 +106,16 @@ fn release(image: &[u8]) -> Result<Option<String>> {
 /// all that it has as modules.
 fn some_modules(dir: &Path) -> Result<Collected> {
     if modules::are_in(dir)? {
-        return modules::collect(dir);
+        return modules::collect(dir, &modules::CANDIDATES);
     }
-    Err(
-        Error::input(format!("no kernel modules are in or below {}", dir.display())).hint(
-            "give the directory that `make modules_install INSTALL_MOD_PATH=dir` wrote, or leave modules= out",
-        ),
-    )
+    Err(Error::input(format!(
+        "no kernel modules are in or below {}",
+        dir.display()
+    ))
+    .hint(
+        "give the directory that `make modules_install INSTALL_MOD_PATH=dir` wrote, or omit \
+             modules=",
+    ))
 }
 
 /// The release's own directory below one that may hold several kernels' modules: /lib/modules, or

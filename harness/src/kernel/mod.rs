@@ -100,7 +100,7 @@ pub fn prepare_package(tree: &Path, out: &Path) -> Result<Kernel> {
     }
     let [image] = images.as_slice() else {
         return Err(Error::fetch(format!(
-            "the kernel's packages hold {} kernel images in place of one",
+            "the kernel's packages contain {} kernel images instead of one",
             images.len()
         ))
         .hint("refresh the lock with `diorama lock`"));
@@ -115,7 +115,8 @@ pub fn prepare_package(tree: &Path, out: &Path) -> Result<Kernel> {
     let mut near = vec![tree.join("boot").join(format!("config-{release}"))];
     near.extend(modules.iter().map(|dir| dir.join("config")));
     let configs = local::near_configs(&near, found.release.as_deref());
-    let collected = modules.as_deref().map(modules::collect).transpose()?;
+    let collect = |dir| modules::collect(dir, &modules::CANDIDATES);
+    let collected = modules.as_deref().map(collect).transpose()?;
     let modules = modules.as_deref().zip(collected.as_ref());
     finish(found, modules, &configs, out)
 }
@@ -138,7 +139,7 @@ pub fn load(out: &Path) -> Result<Kernel> {
     let manifest: KernelFile = serde_json::from_slice(&read(&path)?).map_err(|e| {
         Error::fetch(format!("reading {}", path.display()))
             .because(e)
-            .hint("remove the directory: it will be made again")
+            .hint("remove the directory: it will be rebuilt")
     })?;
     let dir = out.join(MODULES);
     Ok(Kernel {
@@ -188,9 +189,9 @@ fn look(bytes: &[u8]) -> Result<FoundKernel<'_>> {
         let elf = elf::look(bytes)?;
         if !elf.pvh {
             return Err(Error::input(
-                "this vmlinux has no PVH entry point (CONFIG_PVH), so it cannot be booted by itself",
+                "this vmlinux has no PVH entry point (CONFIG_PVH), so it cannot be booted directly",
             )
-            .hint("give arch/x86/boot/bzImage of the same build"));
+            .hint("give arch/x86/boot/bzImage from the same build"));
         }
         FoundKernel {
             release: elf.release,
@@ -272,7 +273,7 @@ fn check_release(set: &ModuleSet, release: Option<&str>, dir: &Path) -> Result<(
                 dir.display()
             ))
             .hint(
-                "give the modules of the same build (`make modules_install INSTALL_MOD_PATH=dir`)",
+                "give the modules from the same build (`make modules_install INSTALL_MOD_PATH=dir`)",
             ));
         }
     }
@@ -315,7 +316,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         ) {
             Error::input(format!("reading {}", path.display()))
                 .because(e)
-                .hint("give the path of a file that exists")
+                .hint("give the path of an existing file")
         } else {
             Error::io("reading", path, e)
         }

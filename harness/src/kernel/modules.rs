@@ -69,13 +69,13 @@ pub struct ModuleSet {
 /// Whether a kernel has something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Built in.
+    /// Built into the kernel.
     BuiltIn,
     /// A module that can be loaded.
     Module,
     /// It was configured as a module, but the module is not there.
     ModuleLost,
-    /// Not there.
+    /// Neither built in nor a module.
     Absent,
     /// There is no sign of it, and nothing that would tell for certain.
     Unknown,
@@ -107,7 +107,8 @@ impl ModuleSet {
 pub struct Collected {
     /// What is known of them; nothing of the image.
     pub set: ModuleSet,
-    files: BTreeMap<String, Vec<u8>>,
+    /// Each one's decompressed file.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Collected {
@@ -135,11 +136,12 @@ pub fn named_in_image(vmlinux: &[u8]) -> BTreeSet<String> {
         .collect()
 }
 
-/// Finds the candidates in a directory and what they depend on, and reads them.
+/// Finds modules by name in a directory, such as [`CANDIDATES`], and what they depend on, and reads
+/// them. Names that are not there are left out.
 ///
 /// # Errors
 /// When a file cannot be read, or a module is damaged.
-pub fn collect(dir: &Path) -> Result<Collected> {
+pub fn collect(dir: &Path, names: &[&str]) -> Result<Collected> {
     let mut found = Collected::default();
     let set = &mut found.set;
     let mut files = BTreeMap::new();
@@ -149,7 +151,7 @@ pub fn collect(dir: &Path) -> Result<Collected> {
         .map(|text| builtin_aliases(&text))
         .unwrap_or_default();
 
-    let mut todo: Vec<String> = CANDIDATES.map(str::to_owned).to_vec();
+    let mut todo: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     while let Some(name) = todo.pop() {
         let Some(file) = files
             .get(&name)

@@ -91,24 +91,24 @@ fn debugging_information_does_not_change_the_kernel() {
 #[test]
 fn a_vmlinux_without_pvh_asks_for_the_bzimage() {
     insta::assert_snapshot!(refusal(&vmlinux("6.1.5", false, b"")), @r"
-    because: this vmlinux has no PVH entry point (CONFIG_PVH), so it cannot be booted by itself
-    next: give arch/x86/boot/bzImage of the same build
+    caused by: this vmlinux has no PVH entry point (CONFIG_PVH), so it cannot be booted directly
+    help: give arch/x86/boot/bzImage from the same build
     ");
 }
 
 #[test]
 fn too_old_a_kernel_is_refused() {
     insta::assert_snapshot!(refusal(&bz("4.19.300", true)), @r"
-    because: Linux 4.19.300 is older than 5.4, the oldest kernel that can be measured
-    next: choose a newer kernel
+    caused by: Linux 4.19.300 is older than 5.4, the oldest kernel that can be measured
+    help: choose a newer kernel
     ");
 }
 
 #[test]
 fn what_is_no_kernel_is_refused_by_name() {
     insta::assert_snapshot!(refusal(b"#!/bin/sh\necho hello\n"), @r"
-    because: this is a text file, not a kernel
-    next: give arch/x86/boot/bzImage or vmlinux of an x86-64 build
+    caused by: this is a text file, not a kernel
+    help: give arch/x86/boot/bzImage or vmlinux of an x86-64 build
     ");
 }
 
@@ -145,7 +145,7 @@ fn modules_of_another_build_are_refused() {
     let error = check_release(&set, Some("6.1.5"), "/m".as_ref()).unwrap_err();
     insta::assert_snapshot!(error.render(), @r"
     error: the kernel is 6.1.5, but xfs.ko below /m was built for 6.1.4
-      next: give the modules of the same build (`make modules_install INSTALL_MOD_PATH=dir`)
+      help: give the modules from the same build (`make modules_install INSTALL_MOD_PATH=dir`)
     ");
     assert!(check_release(&set, Some("6.1.4"), "/m".as_ref()).is_ok());
 }

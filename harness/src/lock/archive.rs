@@ -190,7 +190,10 @@ impl<'a> ArchiveView<'a> {
         Ok(Err(expired.unwrap_or_else(|| {
             Error::fetch(format!("fetching the Release file of {}", suite.name))
                 .because(reasons.join("; "))
-                .hint("check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY")
+                .hint(
+                    "check the network and the proxy variables, or set a mirror in \
+                       DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
+                )
         })))
     }
 }

@@ -185,7 +185,8 @@ mod tests {
                 "vmm",
                 "guest-tools",
                 "agent-sysroot",
-                "fio"
+                "fio",
+                "busybox"
             ]
         );
         for suite in &declared.suites {

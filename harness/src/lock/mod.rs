@@ -63,7 +63,7 @@ impl Default for Lock {
 }
 
 impl LockEntry {
-    /// What it is, in words: the kernel's package and version, or the first package of a tool set.
+    /// What it is: the kernel's package and version, or the first package of a tool set.
     #[must_use]
     pub fn describe(&self) -> String {
         let main = self
@@ -96,12 +96,12 @@ impl Lock {
         let text = files::read_text(path, files::LIST).map_err(|e| {
             Error::input(format!("reading the lock {}", path.display()))
                 .because(e)
-                .hint("make it with `diorama lock`, or run in a clone of the repository")
+                .hint("create it with `diorama lock`, or run in a clone of the repository")
         })?;
         let lock: Lock = toml::from_str(&text).map_err(|e| {
             Error::input(format!("{} is not a lock file", path.display()))
                 .because(e)
-                .hint("restore it from the repository, or make it afresh with `diorama lock`")
+                .hint("restore it from the repository, or regenerate it with `diorama lock`")
         })?;
         if lock.version != VERSION {
             return Err(Error::input(format!(
@@ -109,7 +109,7 @@ impl Lock {
                 path.display(),
                 lock.version
             ))
-            .hint("use the diorama of the same revision of the repository"));
+            .hint("use diorama from the same revision of the repository"));
         }
         Ok(lock)
     }
@@ -219,11 +219,11 @@ mod tests {
     fn an_unknown_name_is_answered_with_a_close_one_or_with_all() {
         insta::assert_snapshot!(lock().entry("guest-tool").unwrap_err().render(), @r"
         error: there is no lock entry `guest-tool`
-          next: did you mean `guest-tools`?
+          help: did you mean `guest-tools`?
         ");
         insta::assert_snapshot!(lock().entry("ubuntu").unwrap_err().render(), @r"
         error: there is no lock entry `ubuntu`
-          next: known: 6.12, guest-tools
+          help: known: 6.12, guest-tools
         ");
     }
 
@@ -234,24 +234,24 @@ mod tests {
         let plain = |e: Error| e.render().replace(&dir.path().display().to_string(), "DIR");
         insta::assert_snapshot!(plain(Lock::load(&path).unwrap_err()), @r"
         error: reading the lock DIR/lock.toml
-          because: No such file or directory (os error 2)
-          next: make it with `diorama lock`, or run in a clone of the repository
+          caused by: No such file or directory (os error 2)
+          help: create it with `diorama lock`, or run in a clone of the repository
         ");
         fs::write(&path, "version = 1\nentries = []\n").unwrap();
         insta::assert_snapshot!(plain(Lock::load(&path).unwrap_err()), @r"
         error: DIR/lock.toml is not a lock file
-          because: TOML parse error at line 2, column 1
+          caused by: TOML parse error at line 2, column 1
           |
         2 | entries = []
           | ^^^^^^^
         unknown field `entries`, expected `version` or `entry`
 
-          next: restore it from the repository, or make it afresh with `diorama lock`
+          help: restore it from the repository, or regenerate it with `diorama lock`
         ");
         fs::write(&path, "version = 9\n").unwrap();
         insta::assert_snapshot!(plain(Lock::load(&path).unwrap_err()), @r"
         error: DIR/lock.toml has format 9, but this diorama knows format 1
-          next: use the diorama of the same revision of the repository
+          help: use diorama from the same revision of the repository
         ");
     }
 }

@@ -69,20 +69,20 @@ pub fn provide(
     };
     if when_gone == WhenGone::Fail {
         return Err(gone
-            .while_(format!("`{}` cannot be had as locked", entry.name))
+            .while_(format!("`{}` is not available as locked", entry.name))
             .hint(format!(
                 "refresh its lock entry with `diorama lock --update {}`",
                 entry.name
             )));
     }
     progress.note(&format!(
-        "{}: gone from the archive, resolving afresh: {gone}",
+        "{}: gone from the archive, resolving again: {gone}",
         entry.name
     ));
     let mut archive = ArchiveView::new(declarations, store, sources, progress, clock::now()?);
     let now = resolve_one(&mut archive, &entry.name).map_err(|e| {
         e.while_(format!(
-            "`{}` has vanished from the archive; resolving it afresh",
+            "`{}` is gone from the archive; resolving it again",
             entry.name
         ))
     })?;
@@ -154,8 +154,8 @@ fn not_older(before: &LockEntry, now: &LockEntry) -> Result<()> {
         before.name
     ))
     .hint(format!(
-        "an old index may have been replayed: try another mirror or network; to go back on purpose, \
-         `diorama lock --update {} --allow-older`",
+        "an old index may have been replayed: try another mirror or network; to go back on \
+         purpose, use `diorama lock --update {} --allow-older`",
         before.name
     )))
 }
@@ -184,7 +184,7 @@ impl fmt::Display for Change {
                     self.older.join(", ")
                 )
             }
-            (Some(from), Some(to)) if from == to => write!(f, "{name}: {to}, with other files"),
+            (Some(from), Some(to)) if from == to => write!(f, "{name}: {to}, with different files"),
             (Some(from), Some(to)) => write!(f, "{name}: {from} -> {to}"),
             (None, Some(to)) => write!(f, "{name}: new: {to}"),
             (from, None) => write!(
@@ -270,7 +270,7 @@ fn resolve_one(archive: &mut ArchiveView<'_>, name: &str) -> Result<LockEntry> {
     match declared.tools.iter().find(|t| t.name == name) {
         Some(tools) => resolve::tools(archive, tools),
         None => Err(
-            Error::input(format!("`{name}` is in the lock, but is not declared"))
+            Error::input(format!("`{name}` is in the lock, but not declared"))
                 .hint("declare it in kernels/kernels.toml or images/images.toml"),
         ),
     }

@@ -73,7 +73,7 @@ pub fn verify(
     if !keys.iter().any(|key| signed_by(&message, key)) {
         let names: Vec<_> = keys.iter().map(|k| k.name.as_str()).collect();
         return Err(untrusted(format!(
-            "it bears no good signature of {}",
+            "it has no valid signature by {}",
             names.join(", ")
         )));
     }
@@ -83,7 +83,7 @@ pub fn verify(
     let field = |name: &str| fields.get(name).copied();
     if field("Codename") != Some(suite) && field("Suite") != Some(suite) {
         return Err(untrusted(format!(
-            "it is that of {}",
+            "it is for {}",
             field("Codename").unwrap_or("another suite")
         )));
     }
@@ -256,24 +256,24 @@ SHA256:
         let good = signer.sign(TEXT, true);
         let (key, suite, now) = (signer.key(), "trixie-security", "2026-11-27T00:00:00Z");
         insta::assert_snapshot!(refused(&good, suite, &Signer::new().key(), now), @r"
-        untrusted error: verifying the Release file of trixie-security: it bears no good signature of test
-          next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
+        untrusted error: verifying the Release file of trixie-security: it has no valid signature by test
+          help: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
         insta::assert_snapshot!(refused(&good.replace("307764", "307765"), suite, &key, now), @r"
-        untrusted error: verifying the Release file of trixie-security: it bears no good signature of test
-          next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
+        untrusted error: verifying the Release file of trixie-security: it has no valid signature by test
+          help: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
         insta::assert_snapshot!(refused(&good, "trixie", &key, now), @r"
-        untrusted error: verifying the Release file of trixie: it is that of trixie-security
-          next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
+        untrusted error: verifying the Release file of trixie: it is for trixie-security
+          help: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
         insta::assert_snapshot!(refused(&good, suite, &key, "2026-11-28T01:00:00Z"), @r"
         expired error: the Release file of trixie-security expired on Sat, 28 Nov 2026 00:53:02 UTC
-          next: try another mirror (this one is stale), or set this machine's clock
+          help: try another mirror (this one is stale), or set this machine's clock
         ");
         insta::assert_snapshot!(refused(TEXT, suite, &key, now), @r"
         untrusted error: verifying the Release file of trixie-security: it is not a clear-signed message (not enough bytes in buffer: cleartext header)
-          next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
+          help: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
         ");
     }
 

@@ -36,7 +36,7 @@ pub fn kernel(archive: &mut ArchiveView<'_>, kernel: &DeclaredKernel) -> Result<
             });
         }
         archive.progress.note(&format!(
-            "{}: {} is listed, but not all of its files are there",
+            "{}: {} is listed, but some of its files are missing",
             kernel.name, candidate.release
         ));
     }

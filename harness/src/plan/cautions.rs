@@ -11,9 +11,9 @@ pub(super) fn of(scenario: &Scenario) -> Vec<String> {
     let smp = scenario.smp;
     let turns = (smp > 1).then(|| {
         format!(
-            "each guest has {smp} CPUs: QEMU keeps its threads in step for guests with one CPU \
-             only, so beside busy neighbours a cell may now and then miss its digits; `--verify` \
-             says which"
+            "each guest has {smp} CPUs: QEMU keeps its threads in step only for guests with one \
+             CPU, so on a busy host a cell may occasionally not reproduce bit-exactly; `--verify` \
+             shows which"
         )
     });
     let notes = turns.into_iter().chain(durability(scenario));
@@ -33,13 +33,13 @@ fn durability(scenario: &Scenario) -> Option<String> {
     let names = names.join(", ");
     match scenario.model.write_cache {
         None => Some(format!(
-            "durability is free in {names}: the modelled drive has no volatile write cache, so no \
-             flush reaches it, and these figures show the kernel's path alone; [model] write_cache = \
-             \"volatile\" gives it one"
+            "durability is free in {names}: the modelled drive has no volatile write cache, so it \
+             never gets a flush, and these figures show only the kernel's path; [model] \
+             write_cache = \"volatile\" adds one"
         )),
         Some(cache) if cache.fua => Some(format!(
-            "in {names} a durable write may go out as a FUA write, which takes the modelled drive's \
-             latency, as any write does, and no flush"
+            "in {names} a durable write may go out as an FUA write, which takes the modelled \
+             drive's latency like any other write, and no flush"
         )),
         Some(_) => None,
     }
@@ -77,7 +77,7 @@ fn stack(scenario: &Scenario) -> Option<String> {
     let cache = model.write_cache.filter(|_| model.is_stacked())?;
     Some(format!(
         "a flush takes {} and any other request {}: the modelled drive is two null_blk disks behind \
-         device-mapper, whose code every I/O passes as well",
+         device-mapper, whose code is on the path of every I/O",
         show_nanos(cache.flush_latency_ns),
         show_nanos(model.latency_ns)
     ))
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn free_durability_is_said_and_only_of_those_that_ask_for_it() {
         assert!(of(&scenario(Sync::None, None)).is_empty());
-        insta::assert_snapshot!(of(&scenario(Sync::Dsync, None)).join("\n"), @r#"durability is free in write-4k: the modelled drive has no volatile write cache, so no flush reaches it, and these figures show the kernel's path alone; [model] write_cache = "volatile" gives it one"#);
+        insta::assert_snapshot!(of(&scenario(Sync::Dsync, None)).join("\n"), @r#"durability is free in write-4k: the modelled drive has no volatile write cache, so it never gets a flush, and these figures show only the kernel's path; [model] write_cache = "volatile" adds one"#);
         assert!(of(&scenario(Sync::Dsync, cache(false, 10_000))).is_empty());
         let mut by_call = scenario(Sync::None, None);
         by_call.workloads[0].job.fdatasync = 8;
@@ -117,8 +117,8 @@ mod tests {
     fn a_drive_of_two_disks_is_said() {
         let found = of(&scenario(Sync::RwfDsync, cache(true, 2_000)));
         insta::assert_snapshot!(found.join("\n"), @r"
-        in write-4k a durable write may go out as a FUA write, which takes the modelled drive's latency, as any write does, and no flush
-        a flush takes 2 us and any other request 10 us: the modelled drive is two null_blk disks behind device-mapper, whose code every I/O passes as well
+        in write-4k a durable write may go out as an FUA write, which takes the modelled drive's latency like any other write, and no flush
+        a flush takes 2 us and any other request 10 us: the modelled drive is two null_blk disks behind device-mapper, whose code is on the path of every I/O
         ");
     }
 

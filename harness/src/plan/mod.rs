@@ -90,7 +90,7 @@ impl MachinePlan {
 /// One cell.
 #[derive(Clone, Debug)]
 pub struct CellPlan {
-    /// Which one.
+    /// The cell's key.
     pub key: CellKey,
     /// What it is asked to do.
     pub job: Job,
@@ -123,7 +123,7 @@ pub struct PreparedKernel {
 pub struct Unsupported {
     /// Those with this part.
     pub part: Part,
-    /// Why.
+    /// The outcome its cells get.
     pub why: Outcome,
 }
 
@@ -187,8 +187,8 @@ impl Plan {
             let seconds = estimate_s(&workload.job);
             (seconds > deadline.as_secs_f64()).then(|| {
                 format!(
-                    "workload {}: a repetition may take {seconds:.0} s of this host's time, and its \
-                     deadline is {} s: a smaller runtime or number_ios would fit",
+                    "workload {}: a repetition may take {seconds:.0} s of this host's time, but \
+                     its deadline is {} s: use a smaller runtime or number_ios",
                     workload.name,
                     deadline.as_secs()
                 )
@@ -245,8 +245,7 @@ impl KernelPlan {
                 let name = &self.record.name;
                 Outcome::Unsupported {
                     why: format!(
-                        "{why}; no modules were given: if it was built as one, add them \
-                         (--kernel {name}=IMAGE,modules=DIR)"
+                        "{why}; no modules were given: if it was built as a module, add them (--kernel {name}=IMAGE,modules=DIR)"
                     ),
                     config,
                 }

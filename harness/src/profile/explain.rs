@@ -42,7 +42,7 @@ pub struct Total {
 /// A layer's part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LayerPart {
-    /// Which.
+    /// The layer.
     pub layer: Layer,
     /// Its instructions.
     pub instructions: Pair,
@@ -53,7 +53,7 @@ pub struct LayerPart {
 /// A function's part, whichever module it is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FunctionPart {
-    /// Its name.
+    /// The function's name.
     pub name: String,
     /// The layer that most of its instructions are booked in.
     pub layer: Layer,
@@ -209,7 +209,7 @@ impl Explanation {
         self.subject_per_io(pair) - self.against_per_io(pair)
     }
 
-    /// Both totals.
+    /// Both kernels' totals.
     #[must_use]
     pub fn total(&self) -> Pair {
         Pair {

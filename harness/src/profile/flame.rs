@@ -69,7 +69,7 @@ pub fn flame_graph(title: &str, side: &Side) -> Result<Vec<u8>, String> {
 /// As [`flame_graph`].
 pub fn difference_graph(title: &str, subject: &Side, against: &Side) -> Result<Vec<u8>, String> {
     let subtitle = format!(
-        "widths: {}; red: more instructions per I/O than {}, with what is called; blue: fewer; exact \
+        "widths: {}; red: more instructions per I/O than {}, callees included; blue: fewer; exact \
          lane: model device, instructions clock",
         subject.kernel, against.kernel
     );

@@ -28,7 +28,7 @@ pub struct Stack {
 pub struct Stacks {
     /// Each chain once, in the order of their names.
     pub stacks: Vec<Stack>,
-    /// Their sum.
+    /// Instructions over all stacks.
     pub instructions: u64,
 }
 

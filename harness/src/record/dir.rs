@@ -168,8 +168,8 @@ fn point_latest(root: &Path, run_id: &str) -> Option<String> {
     let error = fs::rename(&temporary, &link).err()?;
     let _ = fs::remove_file(&temporary);
     Some(format!(
-        "{} is not the link to the newest run, and was left alone ({error}); move it away, or name \
-         runs by their id",
+        "{} is not the link to the newest run, so it was left alone ({error}); move it away, or \
+         refer to runs by id",
         link.display()
     ))
 }
@@ -216,12 +216,12 @@ pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
             .hint(match runs(root) {
                 runs if runs.is_empty() => {
                     format!(
-                        "name a run directory; there is no run below {}",
+                        "give a run directory; there is no run below {}",
                         root.display()
                     )
                 }
                 runs => format!(
-                    "name a run directory, `latest`, or one of: {}",
+                    "give a run directory, `latest`, or one of: {}",
                     runs.join(", ")
                 ),
             })

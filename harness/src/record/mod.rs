@@ -58,7 +58,7 @@ pub struct KernelRecord {
     /// earlier versions.
     #[serde(default)]
     pub build: Option<String>,
-    /// Where it came from, in words: "Debian linux-image-6.12... 6.12.117-1", "local build".
+    /// Where it came from: "Debian linux-image-6.12... 6.12.117-1", "local build".
     pub origin: String,
     /// sha256 of the image that was booted.
     pub image: Option<Sha256>,
@@ -72,7 +72,7 @@ pub struct KernelRecord {
 /// One cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellResult {
-    /// Which one.
+    /// The cell's key.
     pub key: CellKey,
     /// Digest of everything its digits depend on; absent when it never got that far.
     pub inputs: Option<Sha256>,

@@ -61,7 +61,7 @@ fn summary(pairs: &[EnginePair]) -> String {
 fn figures(pairs: &[EnginePair], lane: Lane) -> Table {
     Table {
         title: "Each workload through our engine and through fio's".into(),
-        caption: format!("{lane}; medians, per I/O but for IOPS"),
+        caption: format!("{lane}; medians, per I/O except IOPS"),
         corner: "kernel, workload".into(),
         columns: columns("to baseline"),
         groups: groups(pairs, |pair| {
@@ -74,7 +74,7 @@ fn figures(pairs: &[EnginePair], lane: Lane) -> Table {
         footnotes: vec![
             "to baseline: IOPS relative to the baseline kernel, same engine, same file system"
                 .into(),
-            "user instr: user-space instructions per I/O, all in, counted one by one".into(),
+            "user instr: user-space instructions per I/O in total, counted one by one".into(),
         ],
     }
 }
@@ -124,7 +124,7 @@ fn apart(pairs: &[EnginePair], lane: Lane) -> Table {
         }),
         footnotes: vec![
             format!(
-                "! further apart than {:.0}% of fio's: see METHODOLOGY.md, \"Agreement with fio\"; \
+                "! differs from fio's by more than {:.0}%: see METHODOLOGY.md, \"Agreement with fio\"; \
                  - nothing on either side",
                 AGREE_WITHIN * 100.0
             ),

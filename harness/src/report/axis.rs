@@ -62,7 +62,7 @@ impl AxisKey {
 /// A number that workloads differ in, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Axis {
-    /// Which.
+    /// The workload key that differs.
     pub key: AxisKey,
     /// Workloads and their values, in the order of the tables.
     pub points: Vec<(String, u32)>,

@@ -116,7 +116,10 @@ fn a_foreign_record_never_panics_and_gives_no_terminal_a_command() {
     let good = small(fixture::results());
     let began = std::time::Instant::now();
     let mut tried = 0;
-    for record in [good.clone(), small(fixture::with_failures())] {
+    for (record, is_long) in [
+        (good.clone(), true),
+        (small(fixture::with_failures()), false),
+    ] {
         let whole = serde_json::to_value(&record).expect("a record");
         let mut places = Vec::new();
         leaves(&whole, "", &mut places);
@@ -125,10 +128,9 @@ fn a_foreign_record_never_panics_and_gives_no_terminal_a_command() {
                 continue;
             };
             let mut others = instead(&value);
-            if ["/name", "/title", "/why"]
-                .iter()
-                .any(|end| place.ends_with(end))
-            {
+            let named = ["/name", "/title", "/why"];
+            // One record of them: each costs as much as a hundred short ones.
+            if is_long && named.iter().any(|end| place.ends_with(end)) {
                 others.push(long());
             }
             for changed in others {

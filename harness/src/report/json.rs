@@ -14,7 +14,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
-    /// The lane in words, as every other format shows it.
+    /// The lane as every other format shows it.
     lane_text: String,
     /// Unit of every metric.
     units: BTreeMap<&'static str, &'static str>,

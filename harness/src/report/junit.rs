@@ -55,7 +55,7 @@ fn cells(report: &Report) -> TestSuite {
         suite.add_test_case(case);
     }
     for alarm in &report.comparison.alarms {
-        let status = failing(NonSuccessKind::Failure, "other digits", &alarm.words());
+        let status = failing(NonSuccessKind::Failure, "different digits", &alarm.words());
         let name = format!(
             "{} of {}: equal digits",
             alarm.other.key, alarm.other.run_id

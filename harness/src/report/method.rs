@@ -19,9 +19,10 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
     };
     let common = [
         format!(
-            "After an uncounted warm-up every cell is measured {repetitions} times, each repetition \
-             beginning at another phase of the guest's timer tick, or at a refill of the device's bandwidth where that bounds the rate; \
-             its figure is the median, and the smallest and largest value stand beside it."
+            "After an uncounted warm-up every cell is measured {repetitions} times, each \
+             repetition starting at a different phase of the guest's timer tick, or at a refill of \
+             the device's bandwidth where that limits the rate; the figure is the median, shown \
+             with the smallest and largest value."
         ),
         "Rates count the I/Os reaped in a repetition's window; costs per I/O are counters of the \
          whole guest until the last of the window's I/Os was reaped."
@@ -34,8 +35,8 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
     let (first, last) = if lane.is_exact() && results.scenario.smp > 1 {
         (
             "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
-             with a memory-backed block device inside it; its CPUs are executed in turns, and equal \
-             inputs give equal digits as long as the host leaves QEMU's threads alone.",
+             with a memory-backed block device inside it; its vCPUs are scheduled round-robin on \
+             one thread, and equal inputs give equal digits as long as the host leaves QEMU's threads alone.",
             PATH_LENGTH,
         )
     } else if lane.is_exact() {
@@ -47,8 +48,8 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
         )
     } else {
         (
-            "The guest runs by the host's clock, so that figures contain the noise of the host and \
-             of the device.",
+            "The guest runs on the host's clock, so figures contain the noise of the host and of \
+             the device.",
             "Ranges of repetitions within one boot do not bound that noise, so no verdict is drawn \
              from them here.",
         )

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// Everything a report says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// Heading.
+    /// The report's heading.
     pub title: String,
     /// What was reported, and what to look for; may be empty.
     pub description: String,
@@ -29,7 +29,7 @@ pub struct Report {
     /// figures over it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub axis: Option<Axis>,
-    /// The scenario's claims, in words, with what became of each; for a single run.
+    /// The scenario's claims and what became of each; for a single run.
     pub claims: Vec<(String, Claim)>,
     /// Whether they were reproduced; for a single run whose scenario makes claims.
     pub reproduction: Option<Reproduction>,
@@ -66,7 +66,7 @@ pub struct KernelRow {
 pub struct FailedCell {
     /// As tables name its kernel.
     pub label: String,
-    /// Which.
+    /// The cell.
     pub key: CellKey,
     /// Why.
     pub failure: Unmeasured,
@@ -170,7 +170,7 @@ impl Report {
     pub(super) fn cached_note(&self) -> Option<String> {
         (self.cached > 0).then(|| {
             format!(
-                "{} of {} cells are from the cache: equal inputs had been measured before.",
+                "{} of {} cells are from the cache: the same inputs had been measured before.",
                 self.cached,
                 self.comparison.cells.len()
             )

@@ -1,4 +1,4 @@
-//! What was measured, in words: runs, device, file systems, workloads, repetitions, VMM.
+//! What was measured: runs, device, file systems, workloads, repetitions, VMM.
 
 use crate::{
     compare::Comparison,
@@ -74,8 +74,8 @@ fn evidence(runs: &[&Results]) -> String {
     }
     format!(
         "of {all} measured cells, O_DIRECT was set in {direct}, no page of the file was cached \
-         before and after in {uncached}, all inputs are hashed in {inputs}, the guest's memory \
-         is hashed in {memory}; {blocks} blocks were read back and had the right content"
+         before or after in {uncached}, all inputs are hashed in {inputs}, and guest memory is \
+         hashed in {memory}; {blocks} blocks were read back and had the right contents"
     )
 }
 
@@ -85,7 +85,7 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
         let m = &scenario.model;
         let bandwidth = m
             .bandwidth_mib_s
-            .map_or("no bandwidth bound".into(), |b| format!("{b} MiB/s"));
+            .map_or("no bandwidth limit".into(), |b| format!("{b} MiB/s"));
         let cache = match m.write_cache {
             None => "no volatile write cache".to_owned(),
             Some(c) => format!(
@@ -134,7 +134,8 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
     add(
         "repetitions",
         format!(
-            "{} after an uncounted warm-up of {warmup}; each begins {} later in the 20 ms period of the guest's clock than the one before, or at a refill",
+            "{} after an uncounted warm-up of {warmup}; each starts {} later in the 20 ms period \
+             of the guest's clock than the previous one, or at a refill",
             m.repetitions,
             show_nanos(m.phase_step_ns)
         ),
@@ -157,7 +158,7 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
 fn cpus(smp: u32) -> String {
     match smp {
         1 => "1 CPU".to_owned(),
-        n => format!("{n} CPUs, executed in turns; booted once per cell"),
+        n => format!("{n} vCPUs, scheduled round-robin on one thread; booted once per cell"),
     }
 }
 
@@ -210,8 +211,8 @@ fn job(workload: &WorkloadSpec) -> String {
     words.push(match job.layout {
         Layout::Written => format!("file of {size}"),
         Layout::Unwritten => format!("file of {size}, allocated and never written"),
-        Layout::Extending => "file empty at first".to_owned(),
-        Layout::Append => format!("file of {size} at first"),
+        Layout::Extending => "initially empty file".to_owned(),
+        Layout::Append => format!("file of initially {size}"),
     });
     words.push(match job.bound {
         Bound::Runtime(ns) => format!("{} per repetition", show_nanos(ns)),

@@ -30,7 +30,7 @@ pub(super) struct Group {
 /// A row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Its label.
+    /// The row's label.
     pub label: String,
     /// One per column.
     pub entries: Vec<Entry>,
@@ -39,7 +39,7 @@ pub(super) struct Row {
 /// What stands in a row and a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// In full.
+    /// The text to show.
     pub text: String,
     /// For narrow places, where it differs.
     pub short: Option<String>,

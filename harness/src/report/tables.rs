@@ -163,7 +163,8 @@ fn costs(report: &Report, lane: Lane, workload: &str) -> Table {
         footnotes.push(
             "busy: the CPU was not idle; drive: the drive model moving data, as a drive's DMA would; \
              path: busy without it; user: the engine's own code; system: the rest (kernel and \
-             interrupts); ctx sw, irqs: of the whole guest; kworker: times one was put on the CPU."
+             interrupts); ctx sw, irqs: of the whole guest; kworker: times a kworker was put on \
+             the CPU."
                 .to_owned(),
         );
     }

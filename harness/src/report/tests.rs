@@ -411,7 +411,8 @@ fn other_digits_under_equal_inputs_are_loud_in_every_format() {
         Format::Junit,
     ] {
         let text = plain(&report, format);
-        let found = text.contains("EQUAL INPUTS, OTHER DIGITS") || text.contains("\"alarms\": [\n");
+        let found =
+            text.contains("EQUAL INPUTS, DIFFERENT DIGITS") || text.contains("\"alarms\": [\n");
         assert!(found, "{format:?}: {text}");
     }
 }

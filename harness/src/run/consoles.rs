@@ -72,7 +72,7 @@ fn stem(guest: &str) -> String {
 fn shorten(text: &mut Vec<u8>) {
     if text.len() > HEAD + TAIL {
         let end = text.len() - TAIL;
-        let gap = format!("\n[{} bytes left out]\n", end - HEAD);
+        let gap = format!("\n[{} bytes omitted]\n", end - HEAD);
         text.splice(HEAD..end, gap.into_bytes());
     }
 }
@@ -145,7 +145,7 @@ mod tests {
         assert!(text.len() < HEAD + TAIL + 40);
         assert_eq!((text[HEAD - 1], text[text.len() - TAIL]), (b'a', b'c'));
         let gap = String::from_utf8_lossy(&text[HEAD..text.len() - TAIL]).into_owned();
-        assert_eq!(gap, "\n[1048576 bytes left out]\n");
+        assert_eq!(gap, "\n[1048576 bytes omitted]\n");
     }
 
     #[test]

@@ -26,12 +26,12 @@ pub enum Event {
     },
     /// Something a reader must know.
     Note {
-        /// In words.
+        /// The note as it is shown.
         text: String,
     },
     /// A guest starts: a boot to its checkpoint, or a cell.
     GuestStarted {
-        /// Which one.
+        /// The guest.
         guest: Guest,
         /// Host CPU it is pinned to.
         cpu: usize,
@@ -40,7 +40,7 @@ pub enum Event {
     },
     /// A guest's own progress.
     Progress {
-        /// Which one.
+        /// The guest.
         guest: Guest,
         /// What it does, or what is done with it.
         phase: Doing,
@@ -64,7 +64,7 @@ pub enum Event {
     CheckpointNotSaved {
         /// Which kernel.
         kernel: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A kernel's checkpoint could not be made; its cells end with this outcome.
@@ -73,7 +73,7 @@ pub enum Event {
         kernel: String,
         /// The word for the outcome.
         outcome: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A cell came to its end; the result is whole.
@@ -151,8 +151,8 @@ impl Event {
                 detail,
             } => Some(format!("{guest}: {detail}")),
             Event::CheckpointNotSaved { kernel, why } => Some(format!(
-                "{kernel}: its checkpoint could not be kept, so each of its cells boots by itself; \
-                 that takes longer and gives the same digits ({why})"
+                "{kernel}: its checkpoint could not be saved, so each of its cells boots on its \
+                 own; this takes longer but gives the same digits ({why})"
             )),
             _ => None,
         }

@@ -32,7 +32,7 @@ pub enum Booted<C> {
     /// The guest got there, but its state could not be kept, on a full disk for one. That costs
     /// time and no cell: each boots by itself.
     NotSaved {
-        /// In words.
+        /// The reason, for the note in the record.
         why: String,
     },
 }

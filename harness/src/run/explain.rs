@@ -17,7 +17,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 /// A cell that was profiled.
 #[derive(Clone, Debug)]
 pub struct Profiled {
-    /// Which.
+    /// The cell's key.
     pub key: CellKey,
     /// As it is measured without being profiled.
     pub plain: Measured,

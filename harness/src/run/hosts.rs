@@ -35,14 +35,17 @@ fn choose(wanted: Option<usize>, memory_mib: u32, room: &Room) -> Result<Slots> 
     let available = available >> 20;
     if jobs == 0 {
         return Err(Error::host(format!(
-            "a guest needs {each} MiB of memory, and this process may have {available} MiB"
+            "a guest needs {each} MiB of memory, but only {available} MiB are available to this \
+             process"
         ))
-        .hint("free some memory, raise the control group's limit, or lower [guest] memory in the scenario"));
+        .hint(
+            "free some memory, raise the cgroup limit, or lower [guest] memory in the scenario",
+        ));
     }
     let note = (jobs < wanted).then(|| {
         format!(
-            "{jobs} guests at once instead of {wanted}: each needs {each} MiB, and \
-             {available} MiB are available"
+            "{jobs} guests at once instead of {wanted}: each needs {each} MiB, and {available} MiB \
+             are available"
         )
     });
     Ok(Slots {

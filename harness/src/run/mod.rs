@@ -165,7 +165,7 @@ impl<'a> Recorder<'a> {
                 inputs: cell.inputs,
                 origin: Origin::Measured,
                 outcome: Outcome::NotRun {
-                    why: "its turn had not come yet".into(),
+                    why: "not started".into(),
                 },
             })
             .collect();
@@ -443,14 +443,14 @@ impl<'a> Recorder<'a> {
             .filter(|c| c.outcome.measured().is_some())
             .count();
         let hint = match (measured - self.uncached.min(measured), self.uncached) {
-            (0, 0) => "make room, then run the same command again".to_owned(),
+            (0, 0) => "free some disk space, then run the same command again".to_owned(),
             (kept, 0) => format!(
-                "the {kept} cells measured so far are in the cell cache: make room, then run the \
-                 same command again, and they are taken from there"
+                "the {kept} cells measured so far are in the cell cache: free some disk space, \
+                 then run the same command again to resume from there"
             ),
             (kept, lost) => format!(
-                "make room for the cache as well: {kept} of the measured cells are in it, {lost} \
-                 are not and will be measured again"
+                "free some disk space for the cache as well: {kept} of the measured cells are in \
+                 it, {lost} are not and will be measured again"
             ),
         };
         Err(error

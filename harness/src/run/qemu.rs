@@ -32,7 +32,7 @@ pub const CHECKPOINTS: &str = "checkpoint";
 /// Runs guests in QEMU.
 #[derive(Debug)]
 pub struct Qemu {
-    /// Which one.
+    /// The QEMU that runs the guests.
     pub vmm: Vmm,
     /// The plugin that counts what the guests execute; none where the VMM takes none.
     pub plugin: Option<PathBuf>,
@@ -149,7 +149,7 @@ impl Qemu {
         match opened.await {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
-                let text = format!("{error}; it is made anew");
+                let text = format!("{error}; rebuilding it");
                 self.doubt(plan, &text, watch).await;
                 None
             }
@@ -168,7 +168,7 @@ impl Qemu {
             Ok(ram) => Some(ram),
             Err(error) => {
                 let text = format!(
-                    "{error}; this cell boots by itself, and the next run makes the checkpoint anew"
+                    "{error}; this cell boots on its own, and the next run rebuilds the checkpoint"
                 );
                 self.doubt(plan, &text, watch).await;
                 None
@@ -184,7 +184,7 @@ impl Qemu {
             let (store, key) = (self.store.clone(), plan.checkpoint);
             let forget = move || store.forget(kind, &key);
             // What cannot be removed is found in doubt again.
-            let _ = blocking("removing what is in doubt", forget).await;
+            let _ = blocking("removing a cache entry in doubt", forget).await;
         }
     }
 
@@ -353,7 +353,7 @@ impl Qemu {
         let (guest, symbols) = report?;
         if let Some(why) = kernel.mistaken_for(&guest.boot) {
             if from_checkpoint {
-                let text = format!("{why}; the next run makes its checkpoint anew");
+                let text = format!("{why}; the next run rebuilds its checkpoint");
                 self.doubt(plan, &text, watch).await;
             }
             let error = Error::internal(why).hint("run the same command again");
@@ -412,7 +412,7 @@ fn phases(watch: &Watch) -> impl Fn(Phase, &str) {
 async fn go_on(machine: &Machine) -> Attempt<()> {
     match machine.qmp.execute("cont", json!({})).await {
         Ok(_) => Ok(()),
-        Err(e) => Err(failed_in("continuing the guest", &e, machine)),
+        Err(e) => Err(failed_in("resuming the guest", &e, machine)),
     }
 }
 

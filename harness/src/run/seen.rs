@@ -30,10 +30,10 @@ impl Seen {
     pub fn new(words: &[u8], symbols: Symbols) -> Result<Seen> {
         let dump = Dump::decode(words).ok_or_else(|| {
             Error::internal(format!(
-                "the plugin left {} bytes that are no profile",
+                "the plugin wrote {} bytes that are not a profile",
                 words.len()
             ))
-            .hint("build the plugin anew with `cargo xtask agent`")
+            .hint("rebuild the plugin with `cargo xtask agent`")
         })?;
         let stacks = Stacks::new(&dump, &symbols);
         let profiled: u64 = dump

@@ -340,7 +340,7 @@ fn a_checkpoint_that_cannot_be_kept_costs_no_cell_and_is_noted() {
     let finished = seen.finished.unwrap();
     let results = on_disk(&finished);
     assert!(results.cells.iter().all(|c| c.outcome.measured().is_some()));
-    insta::assert_snapshot!(results.notes.join("\n"), @"6.12: its checkpoint could not be kept, so each of its cells boots by itself; that takes longer and gives the same digits (writing ram.img; disk full)");
+    insta::assert_snapshot!(results.notes.join("\n"), @"6.12: its checkpoint could not be saved, so each of its cells boots on its own; this takes longer but gives the same digits (writing ram.img; disk full)");
     let events = tell(&seen.events);
     assert!(
         events.contains("checkpoint-not-saved 6.12: writing ram.img; disk full\nnote 6.12: "),
@@ -463,7 +463,7 @@ fn verify_names_what_differs_and_keeps_what_was_known() {
     assert!(
         notes
             .iter()
-            .any(|n| n.contains("EQUAL INPUTS, OTHER DIGITS")),
+            .any(|n| n.contains("EQUAL INPUTS, DIFFERENT DIGITS")),
         "{notes:?}"
     );
 
@@ -527,7 +527,7 @@ fn an_altered_cell_is_measured_again_and_said_to_be() {
     );
     let notes = on_disk(&seen.finished.unwrap()).notes;
     assert!(
-        notes[0].ends_with("was altered; it is measured again"),
+        notes[0].ends_with("was altered; measuring it again"),
         "{notes:?}"
     );
 }
@@ -550,7 +550,7 @@ fn a_cached_cell_that_another_kernel_measured_is_no_figure() {
         note.starts_with("7.2/ext4/read-4k: in the cached cell the guest runs 6.12.117"),
         "{note}"
     );
-    assert!(note.ends_with("it is measured again"), "{note}");
+    assert!(note.ends_with("measuring it again"), "{note}");
 }
 
 #[test]
@@ -579,7 +579,7 @@ fn a_fresh_run_that_gives_other_digits_says_so() {
     assert!(
         notes
             .iter()
-            .any(|n| n.contains("EQUAL INPUTS, OTHER DIGITS")),
+            .any(|n| n.contains("EQUAL INPUTS, DIFFERENT DIGITS")),
         "{notes:?}"
     );
     let again = stage.run(&[], Known::Verify).finished.unwrap();

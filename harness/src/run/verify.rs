@@ -43,7 +43,7 @@ impl Verification {
         self.identical > 0 && self.different.is_empty() && self.new == 0
     }
 
-    /// One line: "40 of 40 cells identical, digit by digit and in the guest's memory".
+    /// One line: "40 of 40 cells identical, digit by digit and in guest memory".
     #[must_use]
     pub fn summary(&self) -> String {
         let compared = self.identical + self.different.len();
@@ -53,14 +53,12 @@ impl Verification {
         };
         if self.identical > 0 {
             text.push_str(&match self.memory {
-                all if all == self.identical => {
-                    ", digit by digit and in the guest's memory".to_owned()
-                }
-                0 => ", digit by digit; no guest's memory was compared, as none of these guests \
+                all if all == self.identical => ", digit by digit and in guest memory".to_owned(),
+                0 => ", digit by digit; guest memory was not compared, as none of these guests \
                       stopped itself"
                     .to_owned(),
                 some => format!(
-                    ", digit by digit; in the guest's memory {some} of them, as the other guests \
+                    ", digit by digit; {some} of them also in guest memory, as the other guests \
                      did not stop themselves"
                 ),
             });
@@ -110,12 +108,15 @@ mod tests {
         let mut verification = Verification::default();
         verification.add(&key(), Some(&cell(None)), &cell(None));
         assert!(verification.holds());
-        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit; no guest's memory was compared, as none of these guests stopped itself");
+        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit; \
+                                                          guest memory was not compared, as none \
+                                                          of these guests stopped itself");
         verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
-        insta::assert_snapshot!(verification.summary(), @"2 of 2 cells identical, digit by digit; in the guest's memory 1 of them, as the other guests did not stop themselves");
+        insta::assert_snapshot!(verification.summary(), @"2 of 2 cells identical, digit by digit; 1 of them also in guest memory, as the other guests did not stop themselves");
         let mut verification = Verification::default();
         verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
-        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit and in the guest's memory");
+        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit \
+                                                          and in guest memory");
         let differences = verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("b")));
         assert_eq!(differences.len(), 1);
         assert!(!verification.holds());

@@ -62,7 +62,8 @@ pub(super) fn expect(
                 "bounds the ratio of `{}`, the baseline, to itself",
                 own.value
             );
-            let next = "name other kernels, or bound its value: value_at_least, value_at_most";
+            let next =
+                "name other kernels, or bound the value itself: value_at_least, value_at_most";
             problems.add(&own.at, what, next);
         }
         if let (Some(metric), Some((relative, at_least, at_most))) = (metric, bounds) {
@@ -113,7 +114,7 @@ fn bounds(raw: &RawExpect, problems: &mut Problems) -> Option<Bounds> {
         (true, false) => (&raw.ratio_at_least, &raw.ratio_at_most),
         (false, true) => (&raw.value_at_least, &raw.value_at_most),
         (true, true) => {
-            let next = "make two [[expect]] sections of it";
+            let next = "split it into two [[expect]] sections";
             problems.add(&raw.at, "bounds both a ratio and a value", next);
             return None;
         }
@@ -127,7 +128,7 @@ fn bounds(raw: &RawExpect, problems: &mut Problems) -> Option<Bounds> {
         && least.value > most.value
     {
         let what = format!("{} exceeds the upper bound, {}", least.value, most.value);
-        problems.add(&least.at, what, "exchange the two bounds");
+        problems.add(&least.at, what, "swap the two bounds");
         return None;
     }
     let value = |bound: &Option<At<f64>>| bound.as_ref().map(|bound| bound.value);

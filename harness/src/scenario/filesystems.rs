@@ -46,7 +46,11 @@ fn filesystem(raw: &RawFilesystem, problems: &mut Problems) -> Option<Filesystem
     let options = raw.mount_options.as_ref();
     if let Some(options) = options.filter(|o| o.value.contains(char::is_whitespace)) {
         let what = format!("`{}` are not mount options", options.value);
-        problems.add(&options.at, what, "separate them by commas, without spaces");
+        problems.add(
+            &options.at,
+            what,
+            "separate them with commas, without spaces",
+        );
     }
     Some(FilesystemSpec {
         name: raw.name.value.clone(),

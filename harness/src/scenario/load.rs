@@ -69,7 +69,7 @@ pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Res
     let text = files::read_text(path, files::TEXT).map_err(|e| {
         Error::input(format!("reading the scenario {}", path.display()))
             .because(e)
-            .hint("name a scenario's file, or one of those in scenarios/")
+            .hint("give a scenario file, or the name of one in scenarios/")
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
     let read = |path: &Path| files::read_text(path, files::TEXT).map_err(|e| e.to_string());

@@ -54,8 +54,11 @@ pub(super) fn model(
         let mib = u32::try_from(size / MIB).ok().filter(|_| fits);
         if mib.is_none() {
             let at = place(raw.size.as_ref(), "model.size");
-            let what = format!("{} is not a size of the model device", show_bytes(size));
-            problems.add(&at, what, "write whole MiB, from 64MiB to 1024GiB");
+            let what = format!(
+                "{} is not a valid size for the model device",
+                show_bytes(size)
+            );
+            problems.add(&at, what, "use whole MiB, from 64MiB to 1024GiB");
         }
         mib
     });
@@ -71,7 +74,7 @@ pub(super) fn model(
             .find(|b| u64::from(*b) == block);
         if found.is_none() {
             let at = place(raw.block_size.as_ref(), "model.block_size");
-            problems.add(&at, format!("is {block}"), "write 512, 1024, 2048 or 4096");
+            problems.add(&at, format!("is {block}"), "use 512, 1024, 2048 or 4096");
         }
         found
     });
@@ -113,7 +116,7 @@ fn submit_queues(raw: Option<&At<u64>>, smp: Option<u32>, problems: &mut Problem
     let queues = bounded(raw, cpus, (1, MAX_SMP), problems)?;
     if let Some(raw) = raw.filter(|_| queues > cpus) {
         let what = format!("is {queues}, but the guest has {cpus} CPU(s)");
-        let next = format!("write at most {cpus}, or [guest] smp = {queues}");
+        let next = format!("use at most {cpus}, or [guest] smp = {queues}");
         problems.add(&raw.at, what, next);
         return None;
     }
@@ -131,13 +134,13 @@ fn bandwidth(raw: Option<&At<String>>, problems: &mut Problems) -> Option<Option
     if mib.is_none() {
         let at = place(raw, "model.bandwidth");
         let what = format!("{}/s is not whole MiB/s", show_bytes(bytes));
-        let next = "write a multiple of 1MiB/s, the drive model's unit, or \"none\"";
+        let next = "use a multiple of 1MiB/s, the drive model's unit, or \"none\"";
         problems.add(&at, what, next);
     }
     if let Some(mib) = mib.filter(|mib| *mib < MIN_BANDWIDTH_MIB_S) {
         let at = place(raw, "model.bandwidth");
-        let what = format!("{mib} MiB/s would never let the drive model's largest request pass");
-        let next = format!("write at least \"{MIN_BANDWIDTH_MIB_S}MiB/s\"");
+        let what = format!("{mib} MiB/s would never let the drive model's largest request through");
+        let next = format!("use at least \"{MIN_BANDWIDTH_MIB_S}MiB/s\"");
         problems.add(&at, what, next);
         return None;
     }
@@ -157,8 +160,8 @@ pub(super) fn memory(
         .ok()
         .filter(|_| bytes.is_multiple_of(MIB));
     let Some(mib) = mib.filter(|mib| *mib <= 1 << 20) else {
-        let what = format!("{} is not a size of memory", show_bytes(bytes));
-        problems.add(&at, what, "write whole MiB, up to 1024GiB");
+        let what = format!("{} is not a valid memory size", show_bytes(bytes));
+        problems.add(&at, what, "use whole MiB, up to 1024GiB");
         return None;
     };
     let device = u64::from(model?.size_mib) * MIB;
@@ -172,9 +175,9 @@ pub(super) fn memory(
     let (least, data, guest) = workloads.iter().map(needs).max()?;
     if u64::from(mib) < least {
         let what = format!(
-            "{mib} MiB do not hold the device's data ({data} MiB) and the guest ({guest} MiB)"
+            "{mib} MiB cannot hold the device's data ({data} MiB) and the guest ({guest} MiB)"
         );
-        problems.add(&at, what, format!("write at least memory = \"{least}MiB\""));
+        problems.add(&at, what, format!("use at least memory = \"{least}MiB\""));
         return None;
     }
     Some(mib)
@@ -198,11 +201,11 @@ pub(super) fn cmdline(
     for word in &words {
         let text = &word.value;
         if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic() && c != '"') {
-            let what = format!("`{text}` is not one word of a kernel command line");
+            let what = format!("`{text}` is not a single word of a kernel command line");
             problems.add(
                 &word.at,
                 what,
-                "write one word per element, without spaces or quotes",
+                "use one word per element, without spaces or quotes",
             );
         }
     }
@@ -232,7 +235,7 @@ pub(super) fn measure(
                 "{ios} is more than number_ios of {}, whose file changes with every write",
                 workload.name
             );
-            let next = "write at most that number_ios, or 0: one whole repetition";
+            let next = "use at most that number_ios, or 0 for one whole repetition";
             problems.add(&raw.at, what, next);
         }
     }
@@ -248,7 +251,7 @@ pub(super) fn measure(
         problems.add(
             &at,
             what,
-            "write a time below 1s that does not divide 4ms, like \"731us\"",
+            "use a time below 1s that does not divide 4ms, like \"731us\"",
         );
     }
     Some(Measure {

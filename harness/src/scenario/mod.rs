@@ -172,7 +172,7 @@ pub struct Expect {
     pub at_least: Option<f64>,
     /// Largest value allowed.
     pub at_most: Option<f64>,
-    /// Why, in words; shown with the verdict.
+    /// Why; shown with the verdict.
     pub because: String,
     /// Whether it makes the scenario's point: without it nothing is reproduced. Where no claim is
     /// marked so, all are.

@@ -33,8 +33,7 @@ pub struct Overrides {
 /// # Errors
 /// A sentence that names the text and the form expected.
 pub fn parse_kernel(text: &str) -> Result<KernelRef, String> {
-    let bad =
-        || format!("`{text}` is not a local kernel; write NAME=PATH or NAME=PATH,modules=DIR");
+    let bad = || format!("`{text}` is not a local kernel; use NAME=PATH or NAME=PATH,modules=DIR");
     let (name, rest) = text.split_once('=').ok_or_else(bad)?;
     let (path, modules) = match rest.split_once(",modules=") {
         Some((path, modules)) => (path, Some(modules)),

@@ -80,7 +80,7 @@ impl Problems {
             lines.push_str(&format!("\n  and {more} more"));
         }
         Error::input(format!("the scenario {origin} has {count}:{lines}"))
-            .hint("correct what is named above; scenarios/README.md describes every key")
+            .hint("fix the above; scenarios/README.md describes every key")
     }
 }
 

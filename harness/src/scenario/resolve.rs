@@ -267,7 +267,7 @@ fn unknown_kernel(name: &At<String>, known: &[String], problems: &mut Problems) 
     } else {
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         format!(
-            "{}; for a build of your own write {{ name = \"{}\", path = \"bzImage\" }}",
+            "{}; for your own build use {{ name = \"{}\", path = \"bzImage\" }}",
             next_step(&name.value, "kernels", &known),
             name.value
         )
@@ -287,12 +287,12 @@ fn add_kernel(
     };
     match kernels.iter().find(same) {
         Some(other) if other.name == kernel.name => {
-            let what = format!("kernel `{}` is there already", kernel.name);
+            let what = format!("there is already a kernel `{}`", kernel.name);
             problems.add(at, what, "remove it or give it another name");
         }
         Some(other) => {
             let what = format!(
-                "kernels `{}` and `{}` are one file",
+                "kernels `{}` and `{}` are the same file",
                 other.name, kernel.name
             );
             problems.add(at, what, "remove one: equal inputs give equal digits");

@@ -35,7 +35,7 @@ pub(super) fn missing(key: &str, next: &str, problems: &mut Problems) {
 /// Two names for one and the same thing.
 pub(super) fn duplicate(name: &At<String>, other: &str, kind: &str, problems: &mut Problems) {
     let what = format!("the {kind} `{other}` and `{}` are the same", name.value);
-    let next = "remove one, or change what sets them apart: equal inputs give equal digits";
+    let next = "remove one, or make them differ: equal inputs give equal digits";
     problems.add(&name.at, what, next);
 }
 
@@ -47,7 +47,7 @@ pub(super) fn check_name(name: &At<String>, problems: &mut Problems) {
     if !starts_well || !text.chars().all(allowed) || text.len() > 64 {
         problems.add(
             &name.at,
-            format!("`{text}` is not a name"),
+            format!("`{text}` is not a valid name"),
             "use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first",
         );
     }

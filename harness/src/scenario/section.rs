@@ -61,7 +61,7 @@ impl<'a, 'i> Section<'a, 'i> {
             DeValue::String(s) => format!("is \"{s}\""),
             _ => format!("is {} {}", article(value.type_str()), value.type_str()),
         };
-        let next = format!("write {wanted}");
+        let next = format!("use {wanted}");
         self.problems.borrow_mut().add(at, what, next);
     }
 
@@ -80,12 +80,12 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     pub(super) fn text(&self, key: &str) -> Option<At<String>> {
-        self.read(key, "a text in quotes", |v| v.as_str().map(str::to_owned))
+        self.read(key, "a quoted string", |v| v.as_str().map(str::to_owned))
     }
 
     /// A size: a text with a unit, or a bare number of bytes.
     pub(super) fn quantity(&self, key: &str) -> Option<At<String>> {
-        self.read(key, "a size in quotes, like \"64MiB\"", |value| {
+        self.read(key, "a quoted size, like \"64MiB\"", |value| {
             let bytes = || integer(value).map(|n| n.to_string());
             value.as_str().map(str::to_owned).or_else(bytes)
         })
@@ -100,7 +100,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     pub(super) fn whole(&self, key: &str) -> Option<At<u64>> {
-        self.read(key, "a whole number that is not negative", integer)
+        self.read(key, "a non-negative whole number", integer)
     }
 
     pub(super) fn flag(&self, key: &str) -> Option<At<bool>> {
@@ -122,7 +122,7 @@ impl<'a, 'i> Section<'a, 'i> {
                 at,
             }),
             None => {
-                self.wrong_type(&at, value.get_ref(), "a text in quotes");
+                self.wrong_type(&at, value.get_ref(), "a quoted string");
                 None
             }
         };

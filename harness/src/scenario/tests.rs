@@ -132,7 +132,7 @@ fn without_a_lock_every_kernel_is_unknown() {
     error: the scenario s.toml has 2 problems:
       s.toml:10:12: kernels[1]: kernel `6.12` is not in the lock; declare it in kernels/ and run `diorama lock`
       s.toml:10:20: kernels[2]: kernel `7.2` is not in the lock; declare it in kernels/ and run `diorama lock`
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     ");
 }
 
@@ -157,7 +157,7 @@ fn files_are_found_by_path_and_by_name() {
         .render();
     insta::assert_snapshot!(error.replace(&root.path().display().to_string(), "ROOT"), @r"
     error: there is no scenario `smok`: ROOT/scenarios/smok.toml is not a file
-      next: did you mean `smoke`? (known scenarios: smoke)
+      help: did you mean `smoke`? (known scenarios: smoke)
     ");
 }
 
@@ -178,12 +178,12 @@ fn a_local_kernel_that_is_not_there_is_refused() {
     };
     insta::assert_snapshot!(refused(), @r"
     error: kernel `mine` has no image at ROOT/bzImage
-      next: give the path of a bzImage or vmlinux
+      help: give the path of a bzImage or vmlinux
     ");
     std::fs::write(root.path().join("bzImage"), "").expect("a file");
     insta::assert_snapshot!(refused(), @r"
     error: kernel `mine` has no modules at ROOT/m
-      next: give the path of a directory of its *.ko files
+      help: give the path of a directory of its *.ko files
     ");
     std::fs::create_dir(root.path().join("m")).expect("a directory");
     assert!(load(&file, &known(), &Overrides::default()).is_ok());
@@ -194,7 +194,7 @@ fn a_local_kernel_that_is_not_there_is_refused() {
     );
     insta::assert_snapshot!(error.expect_err("no such file").render().replace(&root.path().display().to_string(), "ROOT"), @r"
     error: reading the scenario ROOT/none.toml
-      because: No such file or directory (os error 2)
-      next: name a scenario's file, or one of those in scenarios/
+      caused by: No such file or directory (os error 2)
+      help: give a scenario file, or the name of one in scenarios/
     ");
 }

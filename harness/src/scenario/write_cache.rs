@@ -27,7 +27,7 @@ pub(super) fn write_cache(
         let flush = raw.flush_latency.as_ref().map(|flush| &flush.at);
         let needless: Vec<&Place> = fua.into_iter().chain(flush).collect();
         for at in &needless {
-            let what = "means nothing: a drive without a volatile write cache is never flushed";
+            let what = "has no effect: a drive without a volatile write cache is never flushed";
             problems.add(at, what, "add write_cache = \"volatile\", or remove it");
         }
         return needless.is_empty().then_some(None);
@@ -49,12 +49,12 @@ pub(super) fn write_cache(
         && flush > latency
     {
         let what = format!(
-            "is true, but then a durable write would take {} where the flush that it spares takes {}: \
+            "is true, but then a durable write would take {} while the flush it avoids takes {}: \
              the drive model has one latency for all its writes",
             show_nanos(latency),
             show_nanos(flush)
         );
-        let next = "write fua = false, or a flush_latency of at most the latency";
+        let next = "use fua = false, or a flush_latency of at most the latency";
         problems.add(&at.at, what, next);
         return None;
     }

@@ -109,12 +109,12 @@ impl Store {
         let doubt = format!("the cached {kind} {} is in doubt: {doubt}", key.short());
         match self.make(kind, key, build) {
             Ok(entry) => {
-                self.note(format!("{doubt}; it was removed and made anew"));
+                self.note(format!("{doubt}; it was removed and rebuilt"));
                 Ok(entry)
             }
             Err(error) => {
                 self.remove_entry(&self.entry_path(kind, key))?;
-                Err(error.while_(format!("{doubt}; it was removed; making it anew")))
+                Err(error.while_(format!("{doubt}; it was removed; rebuilding it")))
             }
         }
     }
@@ -178,7 +178,7 @@ impl Store {
         });
         let Some((entry, inner)) = inner else {
             return Err(Error::internal(format!(
-                "{} is nothing that was derived for this run",
+                "{} was not derived for this run",
                 path.display()
             )));
         };
@@ -188,7 +188,7 @@ impl Store {
         let error = Error::fetch(format!("{}: {doubt}", entry.path.display()));
         self.held().remove(&entry.path);
         Err(match self.remove_entry(&entry.path) {
-            Ok(()) => error.hint("it was removed: run the same command again, and it is made anew"),
+            Ok(()) => error.hint("it was removed: run the same command again to rebuild it"),
             Err(_) => error.hint("remove the directory and run the same command again"),
         })
     }
@@ -217,7 +217,7 @@ impl Store {
     fn locked(&self, kind: &str, key: &Sha256) -> Result<Flock> {
         Flock::exclusive(&self.derived_lock(kind, key), |holder| {
             self.say(&format!(
-                "waiting for {holder}, which works on {kind} {} in the cache",
+                "waiting for {holder}, which is working on {kind} {} in the cache",
                 key.short()
             ));
         })
@@ -278,7 +278,7 @@ impl Store {
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 // Cleared away just now, or never described.
                 return Ok(if path.is_dir() {
-                    Found::Doubtful("it has no manifest (an earlier version made none)".to_owned())
+                    Found::Doubtful("it has no manifest (earlier versions wrote none)".to_owned())
                 } else {
                     Found::Absent
                 });

@@ -267,7 +267,8 @@ impl Store {
             match self.attempt(file, sources, &url, progress, stop)? {
                 Ok(()) => {
                     progress.note(&format!(
-                        "{}: fetched from {url}, although by plain HTTP it was said to be gone",
+                        "{}: fetched from {url}, although a mirror said over plain HTTP that it \
+                         was gone",
                         file.package
                     ));
                     return Ok(());

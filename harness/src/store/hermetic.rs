@@ -62,7 +62,7 @@ impl Hermetic {
             .any(|dir| tree.join(dir).to_string_lossy().contains([':', ';']))
         {
             return Err(Error::host(format!(
-                "{}: the dynamic loader cannot take a path that contains `:` or `;`",
+                "{}: the dynamic loader cannot handle a path that contains `:` or `;`",
                 tree.display()
             ))
             .hint("set DIORAMA_CACHE to a directory without them"));

@@ -91,7 +91,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads one.
+    /// Reads a manifest from an open file.
     pub fn read(file: &File) -> Result<Manifest, Doubt> {
         let unreadable = |e: &dyn std::fmt::Display| format!("its manifest cannot be read ({e})");
         let mut json = Vec::new();
@@ -102,7 +102,7 @@ impl Manifest {
         if manifest.form == FORM {
             Ok(manifest)
         } else {
-            Err("its manifest is another version's".to_owned())
+            Err("its manifest is from another version".to_owned())
         }
     }
 
@@ -111,7 +111,7 @@ impl Manifest {
     pub fn check(&self, dir: &Path, kind: &str, key: &Sha256) -> Result<(), Doubt> {
         if (self.kind.as_str(), &self.key) != (kind, key) {
             return Err(format!(
-                "it is {} {}, under another's name",
+                "it is {} {}, under the wrong name",
                 self.kind,
                 self.key.short()
             ));

@@ -30,7 +30,7 @@ pub(super) const PARTS: [&str; 5] = ["files", "partial", "derived", "quarantine"
 /// When it is somebody else's, or cannot be read or written.
 pub(super) fn claim(root: &Path) -> Result<()> {
     let unusable = |doing: &str, path: &Path, e| {
-        Error::io(doing, path, e).hint("set DIORAMA_CACHE to a directory that you may write")
+        Error::io(doing, path, e).hint("set DIORAMA_CACHE to a directory that you can write to")
     };
     fs::create_dir_all(root).map_err(|e| unusable("creating", root, e))?;
     if is_ours(root) {
@@ -41,7 +41,7 @@ pub(super) fn claim(root: &Path) -> Result<()> {
             "{} is not Diorama's cache: it holds `{other}`",
             root.display()
         ))
-        .hint("name a new or an empty directory with --cache or DIORAMA_CACHE"));
+        .hint("give a new or empty directory with --cache or DIORAMA_CACHE"));
     }
     let text = format!(
         "{SIGNATURE}\n\
@@ -49,7 +49,7 @@ pub(super) fn claim(root: &Path) -> Result<()> {
          # For information about cache directory tags, see https://bford.info/cachedir/\n"
     );
     write_atomically(&root.join(TAG), text.as_bytes())
-        .map_err(|e| e.hint("set DIORAMA_CACHE to a directory that you may write"))
+        .map_err(|e| e.hint("set DIORAMA_CACHE to a directory that you can write to"))
 }
 
 fn is_ours(root: &Path) -> bool {
@@ -168,7 +168,7 @@ pub(super) fn real_directory(dir: &Path) -> Result<()> {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
         Err(e) => {
             return Err(Error::io("creating", dir, e)
-                .hint("set DIORAMA_CACHE to a directory that you may write"));
+                .hint("set DIORAMA_CACHE to a directory that you can write to"));
         }
     }
     match fs::symlink_metadata(dir) {
@@ -177,7 +177,7 @@ pub(super) fn real_directory(dir: &Path) -> Result<()> {
             "{} is not a directory, and the cache follows no link",
             dir.display()
         ))
-        .hint("remove it, or name another cache with --cache or DIORAMA_CACHE")),
+        .hint("remove it, or give another cache with --cache or DIORAMA_CACHE")),
         Err(e) => Err(Error::io("reading", dir, e)),
     }
 }
@@ -217,7 +217,7 @@ mod tests {
         fs::write(root.join("files/thesis.txt"), "years").unwrap();
         insta::assert_snapshot!(refused(root), @r"
         error: DIR is not Diorama's cache: it holds `files/thesis.txt`
-          next: name a new or an empty directory with --cache or DIORAMA_CACHE
+          help: give a new or empty directory with --cache or DIORAMA_CACHE
         ");
         fs::remove_dir_all(root.join("files")).unwrap();
         // Content-addressed, but not ours: a store has all of its parts.

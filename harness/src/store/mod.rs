@@ -233,8 +233,8 @@ mod tests {
         let error = Store::open(PathBuf::from("/proc/no/such")).unwrap_err();
         insta::assert_snapshot!(error.render(), @r"
         error: creating /proc/no/such
-          because: No such file or directory (os error 2)
-          next: set DIORAMA_CACHE to a directory that you may write
+          caused by: No such file or directory (os error 2)
+          help: set DIORAMA_CACHE to a directory that you can write to
         ");
     }
 }

@@ -15,7 +15,7 @@ pub trait FetchProgress: Sync {
     fn note(&self, text: &str);
 }
 
-/// Says nothing.
+/// Progress that is not shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoProgress;
 

@@ -73,18 +73,19 @@ impl Reasons {
         let why = why.join("; ");
         if gone && !witnessed {
             let error = Error::fetch(format!(
-                "{what}: a mirror says by plain HTTP that it is gone, and nobody who cannot be \
-                 impersonated confirms it"
+                "{what}: a mirror says over plain HTTP that it is gone, but no trustworthy source \
+                 confirms it"
             ))
             .because(why)
             .hint(
-                "name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be \
-                 reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`",
+                "set an https:// mirror in DIORAMA_MIRROR_DEBIAN, or a reachable snapshot archive \
+                 in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update \
+                 NAME`",
             );
             return MissingFile::Failed(error);
         }
         if gone {
-            let error = Error::fetch(format!("{what}: it has vanished from the archive"))
+            let error = Error::fetch(format!("{what}: it is gone from the archive"))
                 .because(why)
                 .hint("resolve it afresh with `diorama lock --update`");
             return MissingFile::Gone(error);
@@ -97,15 +98,16 @@ impl Reasons {
             )
         } else if self.any(|f| matches!(f, HttpFailure::Cut(_))) {
             (
-                format!("{what}: the transfer ends early"),
-                "run the same command again: what has arrived is kept, and it goes on from there",
+                format!("{what}: the transfer ended early"),
+                "run the same command again: it resumes where the transfer stopped",
             )
         } else {
             let refused = self.any(|f| matches!(f, HttpFailure::Refused(_)));
             let verb = if refused { "gives it" } else { "answers" };
             (
-                format!("{what}: no mirror {verb}"),
-                "check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
+                format!("{what}: {answer}"),
+                "check the network and the proxy variables, or set a mirror in \
+                 DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY",
             )
         };
         MissingFile::Failed(Error::fetch(what).because(why).hint(hint))

@@ -101,9 +101,8 @@ impl Sources {
     /// When the lock names an archive that is not known, or there is no mirror at all.
     pub fn mirrors(&self, archive: &str) -> Result<&[String]> {
         if self.mirrors.is_empty() {
-            return Err(Error::fetch("nothing may be downloaded (--offline)").hint(
-                "run `diorama fetch` for this scenario with a network, or leave --offline out",
-            ));
+            return Err(Error::fetch("nothing may be downloaded (--offline)")
+                .hint("run `diorama fetch` for this scenario while online, or omit --offline"));
         }
         self.mirrors.get(archive).map(Vec::as_slice).ok_or_else(|| {
             let known: Vec<_> = self.mirrors.keys().map(String::as_str).collect();
@@ -111,7 +110,7 @@ impl Sources {
                 "unknown archive `{archive}` (known: {})",
                 known.join(", ")
             ))
-            .hint("this lock may be of a newer diorama: update diorama, or refresh the lock with `diorama lock`")
+            .hint("this lock may be from a newer diorama: update diorama, or refresh the lock with `diorama lock`")
         })
     }
 
@@ -137,7 +136,7 @@ fn bases(variable: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Vec<St
             } else {
                 Err(
                     Error::input(format!("{variable}: `{base}` is not an HTTP URL"))
-                        .hint(format!("write {variable}=http://mirror.example/debian")),
+                        .hint(format!("use {variable}=http://mirror.example/debian")),
                 )
             }
         })
@@ -175,7 +174,7 @@ mod tests {
         .unwrap_err();
         insta::assert_snapshot!(error.render(), @r"
         error: DIORAMA_SNAPSHOT: `snapshot.debian.org` is not an HTTP URL
-          next: write DIORAMA_SNAPSHOT=http://mirror.example/debian
+          help: use DIORAMA_SNAPSHOT=http://mirror.example/debian
         ");
     }
 
@@ -185,7 +184,7 @@ mod tests {
         let error = sources.mirrors("debian").unwrap_err();
         insta::assert_snapshot!(error.render(), @r"
         error: nothing may be downloaded (--offline)
-          next: run `diorama fetch` for this scenario with a network, or leave --offline out
+          help: run `diorama fetch` for this scenario while online, or omit --offline
         ");
         assert_eq!(error.exit(), crate::error::Exit::Fetch);
     }
@@ -195,7 +194,7 @@ mod tests {
         let sources = Sources::from_env(|_| None).unwrap();
         insta::assert_snapshot!(sources.mirrors("ubuntu").unwrap_err().render(), @r"
         error: unknown archive `ubuntu` (known: debian, debian-security)
-          next: this lock may be of a newer diorama: update diorama, or refresh the lock with `diorama lock`
+          help: this lock may be from a newer diorama: update diorama, or refresh the lock with `diorama lock`
         ");
     }
 }

@@ -257,7 +257,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         insta::assert_snapshot!(unpack(b"<html>", "qemu", dir.path()).unwrap_err().render(), @r"
         error: unpacking qemu: not an ar archive
-          because: failed to read global header
+          caused by: failed to read global header
         ");
         insta::assert_snapshot!(unpack(b"!<arch>\n", "qemu", dir.path()).unwrap_err().render(), @"error: unpacking qemu: it has no data.tar");
     }

@@ -24,7 +24,7 @@ use std::{
 pub struct Usage {
     /// `files`, `partial`, `quarantine`, [`LEFTOVER`], or the kind of a derived directory.
     pub kind: String,
-    /// How many.
+    /// Number of entries.
     pub entries: u64,
     /// Bytes they occupy on the disk (sparse files count what they hold).
     pub bytes: u64,

@@ -73,9 +73,9 @@ impl Checkpoint {
         let devices = machine
             .devices
             .whole(DEVICES_LIMIT)
-            .map_err(|e| e.while_("saving the state of the guest's devices"))?;
+            .map_err(|e| e.while_("saving the guest's device state"))?;
         if devices.is_empty() {
-            return Err(Error::host("QEMU saved no state of its devices"));
+            return Err(Error::host("QEMU saved no device state"));
         }
         let meta = Meta {
             memory,
@@ -186,7 +186,7 @@ async fn await_incoming(machine: &Machine) -> Result<()> {
                 Some("paused") => return Ok(()),
                 _ => {
                     return Err(Error::host(format!(
-                        "QEMU did not take the device state: {answer}"
+                        "QEMU did not accept the device state: {answer}"
                     )));
                 }
             }
@@ -194,6 +194,6 @@ async fn await_incoming(machine: &Machine) -> Result<()> {
     };
     match tokio::time::timeout(DEADLINE, ask).await {
         Ok(result) => result,
-        Err(e) => Err(Error::host("waiting for QEMU to take the device state").because(e)),
+        Err(e) => Err(Error::host("waiting for QEMU to load the device state").because(e)),
     }
 }

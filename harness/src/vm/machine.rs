@@ -140,7 +140,7 @@ impl Machine {
                 let status = child.wait().await;
                 let said = stderr.text();
                 Err(Error::host(format!(
-                    "QEMU did not come up ({}); it said: {}",
+                    "QEMU did not start ({}); it said: {}",
                     status.map_or_else(|e| e.to_string(), |s| s.to_string()),
                     if said.trim().is_empty() {
                         "nothing"
@@ -226,7 +226,7 @@ fn filled_pipe(bytes: &[u8]) -> io::Result<File> {
 fn padded(job: &[u8]) -> Result<Vec<u8>> {
     if job.len() > FW_CFG_JOB_SIZE {
         return Err(Error::input(format!(
-            "a job of {} bytes exceeds the {FW_CFG_JOB_SIZE} that a guest takes",
+            "a job of {} bytes exceeds a guest's limit of {FW_CFG_JOB_SIZE}",
             job.len()
         ))
         .hint("shorten the file system's mkfs options or its mount options"));
@@ -330,7 +330,7 @@ impl Stream {
         let bytes = self.bytes_from(0);
         if length > limit || bytes.len() as u64 != length {
             return Err(Error::host(format!(
-                "QEMU wrote {length} bytes, and no more than {limit} are taken"
+                "QEMU wrote {length} bytes; at most {limit} are accepted"
             )));
         }
         Ok(bytes)
@@ -367,6 +367,6 @@ mod tests {
         stream.append(b"12345").unwrap();
         assert_eq!(stream.whole(5).unwrap(), b"12345");
         let error = stream.whole(4).unwrap_err().to_string();
-        assert_eq!(error, "QEMU wrote 5 bytes, and no more than 4 are taken");
+        assert_eq!(error, "QEMU wrote 5 bytes; at most 4 are accepted");
     }
 }

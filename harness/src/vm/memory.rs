@@ -49,7 +49,8 @@ impl GuestRam {
                 Ok(File::from(fd))
             })
             .map_err(|e| {
-                Error::host(format!("making {size} bytes of guest RAM")).because(io::Error::from(e))
+                Error::host(format!("allocating {size} bytes of guest RAM"))
+                    .because(io::Error::from(e))
             })?;
         Ok(GuestRam { memfd, size })
     }
@@ -104,7 +105,7 @@ impl GuestRam {
             .map_err(|e| Error::host("reading the guest's RAM").because(e))
     }
 
-    /// In bytes.
+    /// The size in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size

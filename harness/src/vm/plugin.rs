@@ -90,7 +90,7 @@ impl Plugin {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().last().unwrap_or("nothing");
-        Err(format!("QEMU does not take the plugin; it said: {said}"))
+        Err(format!("QEMU did not load the plugin; it said: {said}"))
     }
 }
 

@@ -36,7 +36,7 @@ const MAX_LINE: u64 = 16 << 20;
 pub struct QmpRefusal {
     /// `GenericError`, `CommandNotFound`, ...
     pub class: String,
-    /// In words.
+    /// QEMU's message.
     pub desc: String,
 }
 
@@ -110,7 +110,7 @@ impl Qmp {
             .map_err(|e| Error::internal("reading QEMU's greeting").because(e))?;
         if greeting.get("QMP").is_none() {
             return Err(Error::internal(format!(
-                "what answers on QEMU's control connection is not QMP: {greeting}"
+                "the greeting on QEMU's control connection is not QMP: {greeting}"
             )));
         }
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
@@ -192,7 +192,9 @@ impl Qmp {
         match answer {
             Err(_) => Err(late(&format!("QEMU's answer to `{command}`"), within)),
             Ok(Err(e)) => Err(Error::internal(format!("sending `{command}` to QEMU")).because(e)),
-            Ok(Ok(None)) => Err(closed().while_(format!("waiting for QEMU to do `{command}`"))),
+            Ok(Ok(None)) => {
+                Err(closed().while_(format!("waiting for QEMU to complete `{command}`")))
+            }
             Ok(Ok(Some(Ok(value)))) => Ok(value),
             Ok(Ok(Some(Err(refusal)))) => {
                 Err(Error::internal(format!("QEMU refused `{command}`")).because(refusal))
@@ -311,7 +313,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn closed() -> Error {
     Error::internal("QEMU closed its control connection")
-        .hint("run the same command again; `diorama doctor` says what this host lacks")
+        .hint("run the same command again; `diorama doctor` shows what this host lacks")
 }
 
 fn late(what: &str, within: Duration) -> Error {

@@ -128,14 +128,15 @@ impl Spec {
     /// byte that ends it, and a longer one leaves a guest that never says a word.
     ///
     /// # Errors
-    /// In words, with how much there is room for.
+    /// When it is too long: a message with both lengths and the limit.
     pub fn check_cmdline(smp: u32, extra: &[String]) -> Result<(), String> {
         let (ours, whole) = (Spec::cmdline(smp, &[]), Spec::cmdline(smp, extra));
         if whole.len() <= COMMAND_LINE {
             return Ok(());
         }
         Err(format!(
-            "the guests' kernel command line has {} bytes with {} of our own; x86 takes {COMMAND_LINE}",
+            "the guests' kernel command line is {} bytes, {} of them our own; x86 allows \
+             {COMMAND_LINE}",
             whole.len(),
             ours.len()
         ))
@@ -267,7 +268,7 @@ mod tests {
         let room = COMMAND_LINE - Spec::cmdline(1, &[]).len() - 1;
         assert_eq!(Spec::check_cmdline(1, &["x".repeat(room)]), Ok(()));
         let error = Spec::check_cmdline(1, &["x".repeat(room + 1)]).unwrap_err();
-        assert!(error.contains("has 2048 bytes"), "{error}");
+        assert!(error.contains("is 2048 bytes"), "{error}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Vmm {
             if !is_file(&path) {
                 return Err(
                     Error::input(format!("--qemu {which}: there is no such file"))
-                        .hint("leave --qemu out to use the locked QEMU, or name an executable"),
+                        .hint("omit --qemu to use the locked QEMU, or give an executable"),
                 );
             }
             (path, "path")
@@ -90,7 +90,7 @@ impl Vmm {
     /// differ in the interface, and a QEMU may be built without.
     ///
     /// # Errors
-    /// In words, when it does not.
+    /// When this QEMU does not load the plugin: a message that says why.
     pub fn counts_with(&mut self, plugin: &Path) -> std::result::Result<(), String> {
         let digest = File::open(plugin)
             .and_then(Sha256::of_reader)
@@ -133,7 +133,7 @@ fn on_path(name: &str) -> Result<PathBuf> {
         .find(|p| is_file(p))
         .ok_or_else(|| {
             Error::input(format!("--qemu system: there is no {name} on PATH"))
-                .hint("leave --qemu out to use the locked QEMU, or install qemu-system-x86")
+                .hint("omit --qemu to use the locked QEMU, or install qemu-system-x86")
         })
 }
 
@@ -150,13 +150,13 @@ fn version(mut command: Command, name: &str) -> Result<String> {
     match text.lines().next() {
         Some(line) if output.status.success() => Ok(line.to_owned()),
         _ => Err(Error::host(format!(
-            "{name} --version gave {} and said: {}",
+            "{name} --version ended with {} and said: {}",
             output.status,
             match String::from_utf8_lossy(&output.stderr).trim() {
                 "" => "nothing",
                 said => said,
             }
         ))
-        .hint("name a working QEMU with --qemu PATH")),
+        .hint("give a working QEMU with --qemu PATH")),
     }
 }

@@ -363,12 +363,12 @@ fn not_by_guest(
 ) -> String {
     let how = match status {
         Some(status) => match status.signal() {
-            Some(signal) => format!("was ended by {}", signal_name(signal)),
+            Some(signal) => format!("was killed by {}", signal_name(signal)),
             None => format!("ended with {status}"),
         },
         None => "ended".to_owned(),
     };
-    let mut text = format!("QEMU {how} in phase `{phase}`, and not by the guest");
+    let mut text = format!("QEMU {how} in phase `{phase}`, not caused by the guest");
     if let Some(reason) = end.and_then(|end| end.data["reason"].as_str()) {
         text.push_str(&format!(" ({reason})"));
     }
@@ -376,8 +376,8 @@ fn not_by_guest(
         text.push_str(&format!("; it said: {said}"));
     }
     text.push_str(
-        "; next: look for the OOM killer in the kernel's log (dmesg) and at the limits (ulimit -a, \
-         control groups), and run the same command again: measured cells are cached",
+        "; help: look for the OOM killer in the kernel log (dmesg), check the limits (ulimit -a, \
+         cgroups), and run the same command again: measured cells are cached",
     );
     text
 }
@@ -408,7 +408,7 @@ fn late(silent: Duration, inside: Duration, deadline: Duration) -> Option<Durati
     }
 }
 
-/// What a guest wrote too much of, in words.
+/// What a guest wrote too much of.
 fn too_much(console: u64, progress: u64) -> Option<String> {
     [
         ("console", console, CONSOLE_LIMIT),
@@ -465,7 +465,7 @@ fn excerpt(text: &str) -> Vec<String> {
     if let Some(at) = lines[..from].iter().position(named) {
         excerpt.push(lines[at].to_owned());
         if from - at > 1 {
-            excerpt.push(format!("[{} lines left out]", from - at - 1));
+            excerpt.push(format!("[{} lines omitted]", from - at - 1));
         }
     }
     excerpt.extend(lines[from..].iter().map(ToString::to_string));
@@ -488,7 +488,7 @@ mod tests {
         assert_eq!(lines.len(), CONSOLE_LINES + 2);
         assert_eq!(
             [&lines[0], &lines[1], &lines[2]],
-            [panic, "[10 lines left out]", "frame 10"]
+            [panic, "[10 lines omitted]", "frame 10"]
         );
         assert_eq!(panic_message(panic), Some("Attempted to kill init!"));
         assert_eq!(excerpt("a\n\nb\n"), ["a", "b"]);
@@ -504,7 +504,10 @@ mod tests {
         let ours = end(serde_json::json!({"guest": false, "reason": "host-signal"}));
         assert!(is_end(&guests) && by_guest(&guests) && !by_guest(&ours));
         let killed = not_by_guest("measure", Some(ExitStatus::from_raw(9)), None, "");
-        assert!(killed.starts_with("QEMU was ended by signal 9"), "{killed}");
+        assert!(
+            killed.starts_with("QEMU was killed by signal 9"),
+            "{killed}"
+        );
         assert!(killed.contains("OOM killer"), "{killed}");
         let exited = not_by_guest(
             "boot",
@@ -512,7 +515,7 @@ mod tests {
             Some(&ours),
             "no memory",
         );
-        insta::assert_snapshot!(exited, @"QEMU ended with exit status: 1 in phase `boot`, and not by the guest (host-signal); it said: no memory; next: look for the OOM killer in the kernel's log (dmesg) and at the limits (ulimit -a, control groups), and run the same command again: measured cells are cached");
+        insta::assert_snapshot!(exited, @"QEMU ended with exit status: 1 in phase `boot`, not caused by the guest (host-signal); it said: no memory; help: look for the OOM killer in the kernel log (dmesg), check the limits (ulimit -a, cgroups), and run the same command again: measured cells are cached");
     }
 
     fn watcher() -> Watcher {

@@ -10,6 +10,7 @@ pub mod terminal;
 
 use diorama::{
     digest::Sha256,
+    lock::LockedFile,
     provision::Project,
     store::{NoProgress, Sources, Store},
 };
@@ -69,6 +70,12 @@ impl Lab {
         &self.root
     }
 
+    /// The guest agent; the plugin lies beside it.
+    #[must_use]
+    pub fn agent(&self) -> &Path {
+        &self.agent
+    }
+
     /// Where this lab's runs are recorded.
     #[must_use]
     pub fn results(&self) -> &Path {
@@ -91,16 +98,29 @@ impl Lab {
     /// The unpacked packages of a kernel or a tool set, out of the cache alone.
     #[must_use]
     pub fn tree(&self, which: Tree<'_>) -> PathBuf {
-        let root = Store::default_root(|name| env::var(name).ok()).expect("the cache's place");
-        let store = Store::open(root).expect("the cache");
+        let nowhere = Sources::only(BTreeMap::new(), Vec::new());
+        (store().tree(&self.locked(which), &nowhere, &NoProgress))
+            .expect("what `diorama fetch smoke` unpacked")
+    }
+
+    /// Its packages in the cache.
+    #[must_use]
+    pub fn files(&self, which: Tree<'_>) -> Vec<PathBuf> {
+        let files = store().root().join("files");
+        let locked = self.locked(which);
+        locked
+            .iter()
+            .map(|file| files.join(file.sha256.to_string()))
+            .collect()
+    }
+
+    fn locked(&self, which: Tree<'_>) -> Vec<LockedFile> {
         let project = Project::open(&self.root).expect("the locks");
         let (lock, name) = match which {
             Tree::Kernel(name) => (&project.kernels, name),
             Tree::Tools(name) => (&project.images, name),
         };
-        let files = &lock.entry(name).expect("the entry").files;
-        let nowhere = Sources::only(BTreeMap::new(), Vec::new());
-        (store.tree(files, &nowhere, &NoProgress)).expect("what `diorama fetch smoke` unpacked")
+        lock.entry(name).expect("the entry").files.clone()
     }
 
     /// Runs the program; its output is shown when the test fails.

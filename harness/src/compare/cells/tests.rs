@@ -86,7 +86,7 @@ fn mixed_lanes_are_incomparable() {
     }
     insta::assert_snapshot!(
         iops(&c, "B:6.1", "ext4", "read-4k").verdict.why().unwrap(),
-        @"another lane: metal lane: vfio device, wall clock against exact lane: model device, instructions clock"
+        @"different lanes: metal lane: vfio device, wall clock and exact lane: model device, instructions clock"
     );
     assert_eq!(c.notes.len(), 2);
     assert!(!c.answers() && c.notes[1].starts_with("no cell of the other runs"));
@@ -101,11 +101,11 @@ fn another_job_under_the_same_name_is_incomparable() {
     let why = |fs, w| iops(&c, "B:6.1", fs, w).verdict.why().map(str::to_owned);
     assert_eq!(
         why("ext4", "write-4k").unwrap(),
-        "another job named write-4k"
+        "a different job named write-4k"
     );
     assert_eq!(
         why("xfs", "read-4k").unwrap(),
-        "another file system named xfs"
+        "a different file system named xfs"
     );
     assert_eq!(why("ext4", "read-4k"), None);
 }

@@ -80,9 +80,9 @@ fn an_absent_counter_and_an_absent_bound_are_undecided() {
     claim.kernels = vec!["5.10".into()];
     claim.filesystems = vec!["ext4".into()];
     insta::assert_snapshot!(judged(&results), @r"
-        UNDECIDED
-        - 5.10/ext4/write-4k: the kernel gives no kworker runs per I/O
-        ");
+    UNDECIDED
+    - 5.10/ext4/write-4k: the kernel does not provide kworker runs per I/O
+    ");
     results.scenario.expect[0].metric = Metric::Iops;
     results.scenario.expect[0].at_least = None;
     insta::assert_snapshot!(judged(&results), @r"
@@ -130,7 +130,7 @@ fn nothing_is_reproduced_without_the_claims_that_make_the_point() {
     leave_out(&mut results, 0);
     insta::assert_snapshot!(judged(&results), @r"
     UNDECIDED
-    - left out, and it makes the scenario's point: write-4k of 5.10, 6.1, 6.12, 6.18 on every file system: IOPS relative to 7.2 between 0.6 and 0.85: the command line left out 5.10
+    - left out, although it makes the scenario's point: write-4k of 5.10, 6.1, 6.12, 6.18 on every file system: IOPS relative to 7.2 between 0.6 and 0.85: the command line left out 5.10
     ");
     let last = claims(&results).pop().unwrap();
     assert_eq!(last.held.word(), "left out");

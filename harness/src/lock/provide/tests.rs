@@ -203,7 +203,7 @@ fn a_kernel_that_is_listed_but_gone_gives_way_to_the_next() {
     let error = f.update(&lock, &["6.12"]).unwrap_err();
     insta::assert_snapshot!(f.plain(&error), @r"
     error: resolving kernel `6.12`: no signed cloud kernel of series 6.12 in one, two (2 listed, none there)
-      next: name other suites for it in kernels/kernels.toml
+      help: name other suites for it in kernels/kernels.toml
     ");
 }
 
@@ -218,7 +218,7 @@ fn an_expired_suite_is_left_out_while_another_serves_and_is_an_error_alone() {
     let error = f.update(&Lock::default(), &["6.12"]).unwrap_err();
     insta::assert_snapshot!(f.plain(&error), @r"
     error: the Release file of two expired on Sat, 01 Jan 2022 00:00:00 UTC
-      next: try another mirror (this one is stale), or set this machine's clock
+      help: try another mirror (this one is stale), or set this machine's clock
     ");
 }
 
@@ -233,8 +233,8 @@ fn a_suite_signed_by_another_key_is_an_error_even_while_another_serves() {
     assert_eq!(error.exit(), Exit::Fetch);
     insta::assert_snapshot!(f.plain(&error), @r"
     error: reading http://server/dists/one/InRelease
-      because: verifying the Release file of one: it bears no good signature of test
-      next: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
+      caused by: verifying the Release file of one: it has no valid signature by test
+      help: do not trust this mirror or network; try another, and compare kernels/keys with Debian's archive keys
     ");
 }
 
@@ -270,10 +270,10 @@ fn a_vanished_kernel_is_refused_or_resolved_afresh_and_said_so() {
     let error = ask(WhenGone::Fail, &Notes::default()).unwrap_err();
     let text = f.plain(&error).replace(&snapshot.url, "http://snapshot");
     insta::assert_snapshot!(text, @r"
-    error: `6.12` cannot be had as locked
-      because: fetching linux-image-6.12.1-cloud 6.12.8-1: it has vanished from the archive
-      because: http://server/pool/linux-image-6.12.1-cloud_6.12.8-1.deb: gone (HTTP 404); http://snapshot/mr/binary/linux-image-6.12.1-cloud/6.12.8-1/binfiles?fileinfo=1: gone (HTTP 404)
-      next: refresh its lock entry with `diorama lock --update 6.12`
+    error: `6.12` is not available as locked
+      caused by: fetching linux-image-6.12.1-cloud 6.12.8-1: it is gone from the archive
+      caused by: http://server/pool/linux-image-6.12.1-cloud_6.12.8-1.deb: gone (HTTP 404); http://snapshot/mr/binary/linux-image-6.12.1-cloud/6.12.8-1/binfiles?fileinfo=1: gone (HTTP 404)
+      help: refresh its lock entry with `diorama lock --update 6.12`
     ");
 
     let notes = Notes::default();
@@ -312,7 +312,7 @@ fn a_kernel_that_one_mirror_calls_gone_is_not_replaced_on_its_word_alone() {
     assert_eq!(error.exit(), Exit::Fetch);
     let text = error.render();
     assert!(
-        text.contains("says by plain HTTP that it is gone"),
+        text.contains("says over plain HTTP that it is gone"),
         "{text}"
     );
     assert!(text.contains("`diorama lock --update NAME`"), "{text}");
@@ -323,7 +323,7 @@ fn a_kernel_that_one_mirror_calls_gone_is_not_replaced_on_its_word_alone() {
 
     let error = ask(&[&refusing], &empty).unwrap_err();
     let text = error.render();
-    assert!(text.contains("no mirror answers"), "{text}");
+    assert!(text.contains("no mirror answered"), "{text}");
 }
 
 /// Debian's suites have indexes without Valid-Until: one of last year is still properly signed.
@@ -339,7 +339,7 @@ fn a_replayed_index_takes_no_entry_back_unless_asked_to_and_says_so() {
     assert_eq!(error.exit(), Exit::Fetch);
     insta::assert_snapshot!(f.plain(&error), @r"
     error: `6.12`: the archive offers older packages than those locked: linux-image-6.12.1-cloud 6.12.12-1 -> 6.12.1-1
-      next: an old index may have been replayed: try another mirror or network; to go back on purpose, `diorama lock --update 6.12 --allow-older`
+      help: an old index may have been replayed: try another mirror or network; to go back on purpose, use `diorama lock --update 6.12 --allow-older`
     ");
 
     let sources = sources(&[&f.server], &[&f.server]);
@@ -397,7 +397,7 @@ fn an_unknown_name_is_refused_before_anything_is_asked() {
     let error = f.update(&Lock::default(), &["6.13"]).unwrap_err();
     insta::assert_snapshot!(f.plain(&error), @r"
     error: there is no kernel or tool set `6.13`
-      next: did you mean `6.12`?
+      help: did you mean `6.12`?
     ");
     assert!(f.server.seen().is_empty());
 }

@@ -53,8 +53,10 @@ pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
     let mut started = false;
     for (line, raw) in (1..).zip(text.split('\n')) {
         if raw.len() > LONGEST_LINE {
-            let what =
-                format!("it is longer than {LONGEST_LINE} bytes, which fio takes for two lines");
+            let what = format!(
+                "it is longer than {LONGEST_LINE} bytes, which fio would split into two \
+                         lines"
+            );
             return Err((line, what));
         }
         let raw = kept(raw);
@@ -63,7 +65,7 @@ pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
         }
         if let Some(rest) = raw.strip_prefix('[') {
             let name = rest.strip_suffix(']').filter(|name| !name.is_empty());
-            let name = name.ok_or((line, format!("`{raw}` is no section")))?;
+            let name = name.ok_or((line, format!("`{raw}` is not a section")))?;
             file.jobs.extend(job.take());
             // fio looks at six letters only.
             let name = if name.starts_with("global") {
@@ -82,7 +84,7 @@ pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
             continue;
         }
         if !started {
-            return Err((line, format!("`{raw}` stands before the first section")));
+            return Err((line, format!("`{raw}` comes before the first section")));
         }
         let (key, value) = match raw.split_once('=') {
             Some((key, value)) => (key.trim(), Some(value.trim().to_owned())),
@@ -106,7 +108,10 @@ pub(super) fn read(text: &str) -> Result<JobFile, (usize, String)> {
     }
     file.jobs.extend(job);
     if file.jobs.is_empty() {
-        return Err((1, "it holds no job: a section besides [global]".to_owned()));
+        return Err((
+            1,
+            "it has no job, that is, no section besides [global]".to_owned(),
+        ));
     }
     Ok(file)
 }
@@ -217,7 +222,7 @@ mod tests {
     fn what_is_no_job_file_is_refused_with_its_line() {
         assert_eq!(
             read("bs=4k\n").unwrap_err(),
-            (1, "`bs=4k` stands before the first section".into())
+            (1, "`bs=4k` comes before the first section".into())
         );
         assert_eq!(read("[a\n").unwrap_err().0, 1);
         assert!(read("[global]\nbs=4k\n").unwrap_err().1.contains("no job"));

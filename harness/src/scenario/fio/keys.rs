@@ -19,11 +19,8 @@ pub(in crate::scenario) fn from_file(
     problems: &mut Problems,
 ) -> Option<(Workload, Fio)> {
     for key in &file.beside {
-        let what = format!(
-            "stands beside fio = \"{}\", which says all of it",
-            file.path.value
-        );
-        problems.add(key, what, "write it into the job file, or leave fio out");
+        let what = format!("cannot be combined with fio = \"{}\"", file.path.value);
+        problems.add(key, what, "put it into the job file, or remove fio");
     }
     let text = match &file.text {
         Ok(text) => text,
@@ -32,7 +29,7 @@ pub(in crate::scenario) fn from_file(
             problems.add(
                 &file.path.at,
                 what,
-                "name a job file, relative to the scenario",
+                "give a job file, relative to the scenario",
             );
             return None;
         }
@@ -56,7 +53,7 @@ pub(in crate::scenario) fn from_file(
                 show_bytes(workload.file_size),
                 show_bytes(device)
             );
-            let next = "write a smaller size there, or a larger model.size";
+            let next = "use a smaller size there, or a larger model.size";
             problems.add(&file.path.at, what, next);
         }
     }
@@ -80,14 +77,14 @@ pub(in crate::scenario) fn via(
         && ns < SHORTEST_NS
     {
         let what = "fio counts whole milliseconds, and the runtime is shorter than 200ms";
-        problems.add(&via.at, what, "write runtime = \"500ms\" or more");
+        problems.add(&via.at, what, "use runtime = \"500ms\" or more");
         return None;
     }
     let fio = words::jobs(workload).map_err(str::to_owned);
     match fio.and_then(|fio| travels(&fio).map(|()| fio)) {
         Ok(fio) => Some(Some(fio)),
         Err(why) => {
-            problems.add(&via.at, why, "leave via out: our own engine can");
+            problems.add(&via.at, why, "remove via: our own engine supports it");
             None
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<R
         vec![Refusal {
             line,
             what,
-            next: "write it as fio's HOWTO says under \"Job file format\"".into(),
+            next: "see \"Job file format\" in fio's HOWTO".into(),
         }]
     })?;
     let mut found = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<R
         found.push(Refusal {
             line: 1,
             what: format!("it makes {clones} jobs"),
-            next: format!("write at most {MAX_JOBS}"),
+            next: format!("use at most {MAX_JOBS}"),
         });
     }
     // [global] reaches several jobs; its mistakes are one job's each.
@@ -76,7 +76,7 @@ pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<R
         found.push(Refusal {
             line: 1,
             what,
-            next: "write fewer jobs, and move what they share to [global]".into(),
+            next: "use fewer jobs, and move what they share to [global]".into(),
         });
     }
     match jobs.first() {
@@ -89,7 +89,7 @@ pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<R
 fn travels(fio: &Fio) -> Result<(), String> {
     match serde_json::to_vec(fio).map_or(usize::MAX, |json| json.len()) {
         len if len > MAX_JSON => Err(format!(
-            "its jobs and files need {len} bytes, and {MAX_JSON} fit the way to the guest"
+            "its jobs and files need {len} bytes, but at most {MAX_JSON} can be passed to the guest"
         )),
         _ => Ok(()),
     }
@@ -144,7 +144,7 @@ impl Checker<'_> {
                 setting.line,
                 &option,
                 &format!("it is not {wanted}"),
-                format!("write {wanted}"),
+                format!("use {wanted}"),
             );
         }
         value
@@ -156,7 +156,7 @@ impl Checker<'_> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         if !job.name.chars().all(fits) || job.name.starts_with('.') || job.name.len() > 64 {
             let next = "use up to 64 letters, digits, `.`, `_`, `+` and `-`";
-            self.refuse(1, &job.name, "its name becomes a file's name", next);
+            self.refuse(1, &job.name, "its name becomes a file name", next);
         }
         for setting in &job.settings {
             let option = match &setting.value {
@@ -166,7 +166,7 @@ impl Checker<'_> {
             if let Some(why) = options::refusal(&setting.key) {
                 self.refuse(setting.line, &option, &why, "leave it out");
             } else if option.contains("${") || option.contains('$') {
-                let why = "there is nothing to expand it from";
+                let why = "variables are not expanded here";
                 self.refuse(setting.line, &option, why, "write the value itself");
             }
         }
@@ -232,12 +232,12 @@ impl Checker<'_> {
                 None => !alone,
             });
             if bad {
-                let why = "fio takes 0 or 1 for it, and no words";
+                let why = "fio accepts only 0 or 1 for it";
                 self.refuse(
                     setting.line,
                     &option,
                     why,
-                    format!("write {key}=1 or {key}=0"),
+                    format!("use {key}=1 or {key}=0"),
                 );
             }
             if let Some(engines) = options::engines_of(key)
@@ -279,7 +279,7 @@ impl Checker<'_> {
             engine if options::ENGINES.contains(&engine) => Some(Engine::Psync),
             other => {
                 let option = format!("ioengine={other}");
-                let next = format!("write one of {}", options::ENGINES.join(", "));
+                let next = format!("use one of {}", options::ENGINES.join(", "));
                 self.refuse(
                     line,
                     &option,
@@ -300,11 +300,11 @@ impl Checker<'_> {
         let word = if word == "readwrite" { "rw" } else { word };
         let found = Rw::ALL.into_iter().find(|rw| rw.name() == word);
         if found.is_none() {
-            let next = "write read, write, randread, randwrite, rw or randrw";
+            let next = "use read, write, randread, randwrite, rw or randrw";
             self.refuse(
                 setting.line,
                 &format!("{}={value}", setting.key),
-                "it is not a direction that is measured",
+                "it is not a supported direction",
                 next,
             );
         }
@@ -321,8 +321,8 @@ impl Checker<'_> {
             self.refuse(
                 line,
                 "direct=0",
-                "I/O through the page cache is not what is measured",
-                "write direct=1",
+                "only direct I/O is measured",
+                "use direct=1",
             );
         }
     }
@@ -351,7 +351,7 @@ impl Checker<'_> {
                     line,
                     "runtime",
                     "it is longer than ten minutes",
-                    "write a shorter one",
+                    "use a shorter one",
                 );
                 return None;
             }
@@ -381,8 +381,8 @@ impl Checker<'_> {
             );
         } else if value.contains('/') || value.starts_with('.') || value.is_empty() || value == "-"
         {
-            let why = "it is outside of the file system under test";
-            let next = "name the file alone, without a directory: filename=data";
+            let why = "it is outside the file system under test";
+            let next = "use a bare file name, without a directory: filename=data";
             self.refuse(setting.line, &format!("filename={value}"), why, next);
         }
         vec![value.to_owned()]
@@ -404,9 +404,9 @@ impl Checker<'_> {
             "native" | "posix" | "1" => Some(Layout::Unwritten),
             "none" | "0" | "keep" | "truncate" => Some(Layout::Extending),
             other => {
-                let next = "write native, posix, keep, truncate or none";
+                let next = "use native, posix, keep, truncate or none";
                 let option = format!("fallocate={other}");
-                self.refuse(setting.line, &option, "fio has no such way", next);
+                self.refuse(setting.line, &option, "fio has no such mode", next);
                 None
             }
         }

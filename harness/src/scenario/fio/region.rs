@@ -49,7 +49,7 @@ impl Checker<'_> {
         let increment = self.offset("offset_increment");
         let (size, file) = (size?, file?);
         if size.is_none() && file.is_none() {
-            let next = "write the size of the job's file: size=64m";
+            let next = "add the size of the job's file: size=64m";
             self.refuse(1, "size", "it is missing", next);
             return None;
         }
@@ -57,14 +57,14 @@ impl Checker<'_> {
             if value == Some(0) {
                 let line = self.job.get(&[name]).map_or(1, |s| s.line);
                 let why = "there is nothing to read or write";
-                self.refuse(line, &format!("{name}=0"), why, format!("write {name}=64m"));
+                self.refuse(line, &format!("{name}=0"), why, format!("use {name}=64m"));
                 return None;
             }
         }
         if self.job.on(&["file_append"]) {
             if let Some(setting) = self.job.get(&["filesize"]) {
                 let why = "with file_append fio would extend the file to it first";
-                self.refuse(setting.line, "filesize", why, "write size alone");
+                self.refuse(setting.line, "filesize", why, "use size alone");
                 return None;
             }
             // fio begins at the file's end, whatever the offset.
@@ -101,8 +101,8 @@ impl Checker<'_> {
                 .get(&["offset_increment"])
                 .or(self.job.get(&["offset"]));
             let line = setting.map_or(1, |s| s.line);
-            let why = "a clone of the job begins behind the end of its file";
-            let next = "write a smaller offset, or a larger filesize";
+            let why = "a clone of the job would start beyond the end of its file";
+            let next = "use a smaller offset, or a larger filesize";
             self.refuse(line, "offset", why, next);
         }
         lengths

@@ -71,17 +71,17 @@ fn what_cannot_work_is_refused_by_job_option_and_reason() {
         refused("numjobs=2", "stonewall"),
     ];
     insta::assert_snapshot!(all.join("\n"), @r"
-    3: job `reader`, `ioengine=rbd`: it is not one of the engines that do direct file I/O in the guest; write one of io_uring, libaio, psync, pvsync, pvsync2, sync, vsync
-    11: job `reader`, `filename=/dev/sda`: it is outside of the file system under test; name the file alone, without a directory: filename=data
-    14: job `writer`, `rw=trim`: it is not a direction that is measured; write read, write, randread, randwrite, rw or randrw
+    3: job `reader`, `ioengine=rbd`: it is not one of the engines that do direct file I/O in the guest; use one of io_uring, libaio, psync, pvsync, pvsync2, sync, vsync
+    11: job `reader`, `filename=/dev/sda`: it is outside the file system under test; use a bare file name, without a directory: filename=data
+    14: job `writer`, `rw=trim`: it is not a supported direction; use read, write, randread, randwrite, rw or randrw
     8: job `reader`, `unlink=1`: the file is checked after the run; leave it out
     7: job `reader`, `time_based`: without a runtime it never ends; add runtime=1s
-    4: job `reader`, `direct=0`: I/O through the page cache is not what is measured; write direct=1
+    4: job `reader`, `direct=0`: only direct I/O is measured; use direct=1
     5: job `reader`, `write_bw_log=x`: its output would be written during the measurement; leave it out
-    1: job `reader`, `size`: it is missing; write the size of the job's file: size=64m
-    1: job `writer`, `size`: it is missing; write the size of the job's file: size=64m
-    18: job `writer`, `numjobs=$ncpus`: there is nothing to expand it from; write the value itself
-    18: job `writer`, `stonewall`: jobs after each other are workloads of their own; leave it out
+    1: job `reader`, `size`: it is missing; add the size of the job's file: size=64m
+    1: job `writer`, `size`: it is missing; add the size of the job's file: size=64m
+    18: job `writer`, `numjobs=$ncpus`: variables are not expanded here; write the value itself
+    18: job `writer`, `stonewall`: make jobs that run one after another separate workloads; leave it out
     ");
 }
 
@@ -111,7 +111,10 @@ fn what_does_not_fit_the_way_to_the_guest_is_refused() {
         "[a-writer-with-a-name-as-long-as-the-others-are-short]",
     );
     let found = job_file(&many).unwrap_err();
-    assert!(found[0].what.contains("6144 fit the way"), "{found:?}");
+    assert!(
+        found[0].what.contains("at most 6144 can be passed"),
+        "{found:?}"
+    );
 }
 
 /// A job that reads, with more options.
@@ -193,20 +196,20 @@ fn what_fio_would_refuse_or_read_otherwise_is_refused_before_any_boot() {
         refused("size=1m\nrw=write\nfile_append=1\nfilesize=4m\n"),
     ];
     insta::assert_snapshot!(all.join("\n"), @r"
-    9: job `j`, `direct=true`: fio takes 0 or 1 for it, and no words; write direct=1 or direct=0
-    9: job `j`, `direct=0`: I/O through the page cache is not what is measured; write direct=1
-    9: job `j`, `direct=0`: I/O through the page cache is not what is measured; write direct=1
-    9: job `j`, `end_fsync`: fio takes 0 or 1 for it, and no words; write end_fsync=1 or end_fsync=0
+    9: job `j`, `direct=true`: fio accepts only 0 or 1 for it; use direct=1 or direct=0
+    9: job `j`, `direct=0`: only direct I/O is measured; use direct=1
+    9: job `j`, `direct=0`: only direct I/O is measured; use direct=1
+    9: job `j`, `end_fsync`: fio accepts only 0 or 1 for it; use end_fsync=1 or end_fsync=0
     9: job `j`, `hipri`: it is an option of io_uring and pvsync2, not of libaio; leave it out
-    9: job `j`, `bs=4KiB`: it is not a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes); write a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)
-    8: job `j`, `size=50%`: it is not a number of bytes, such as 64m; write a number of bytes, such as 64m
-    9: job `j`, `offset=25%`: it is not a number of bytes, a multiple of 512, the drive's block; write a number of bytes, a multiple of 512, the drive's block
-    9: job `j`, `offset=100`: it is not a number of bytes, a multiple of 512, the drive's block; write a number of bytes, a multiple of 512, the drive's block
-    8: job `j`, `filesize=1m-4m`: it is not a number of bytes, such as 64m; write a number of bytes, such as 64m
-    9: job `j`, `offset`: a clone of the job begins behind the end of its file; write a smaller offset, or a larger filesize
-    9: job `j`, `numjobs=0`: it is not a number from 1 to 64; write a number from 1 to 64
-    10: job `j`, `fallocate=yes`: fio has no such way; write native, posix, keep, truncate or none
-    11: job `j`, `filesize`: with file_append fio would extend the file to it first; write size alone
+    9: job `j`, `bs=4KiB`: it is not a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes); use a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)
+    8: job `j`, `size=50%`: it is not a number of bytes, such as 64m; use a number of bytes, such as 64m
+    9: job `j`, `offset=25%`: it is not a number of bytes, a multiple of 512, the drive's block; use a number of bytes, a multiple of 512, the drive's block
+    9: job `j`, `offset=100`: it is not a number of bytes, a multiple of 512, the drive's block; use a number of bytes, a multiple of 512, the drive's block
+    8: job `j`, `filesize=1m-4m`: it is not a number of bytes, such as 64m; use a number of bytes, such as 64m
+    9: job `j`, `offset`: a clone of the job would start beyond the end of its file; use a smaller offset, or a larger filesize
+    9: job `j`, `numjobs=0`: it is not a number from 1 to 64; use a number from 1 to 64
+    10: job `j`, `fallocate=yes`: fio has no such mode; use native, posix, keep, truncate or none
+    11: job `j`, `filesize`: with file_append fio would extend the file to it first; use size alone
     ");
 }
 

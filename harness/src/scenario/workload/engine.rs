@@ -31,7 +31,7 @@ pub(super) fn iodepth(
     };
     if engine == Some(Engine::Psync) && depth.value != 1 {
         let what = format!("is {}, but psync waits for every I/O", depth.value);
-        let next = "leave it out, or write ioengine = \"libaio\" or \"io_uring\"; numjobs gives psync \
+        let next = "leave it out, or use ioengine = \"libaio\" or \"io_uring\"; numjobs gives psync \
                     more I/Os in flight";
         problems.add(&depth.at, what, next);
         return None;
@@ -57,7 +57,7 @@ pub(super) fn batch(
         let mut refused = false;
         for key in written.filter(|key| key.value != 1) {
             let what = format!("is {}, but psync has one I/O at a time", key.value);
-            let next = "leave it out, or write ioengine = \"libaio\" or \"io_uring\"";
+            let next = "leave it out, or use ioengine = \"libaio\" or \"io_uring\"";
             problems.add(&key.at, what, next);
             refused = true;
         }
@@ -69,7 +69,7 @@ pub(super) fn batch(
         let value = bounded(key.as_ref(), default, (1, Workload::MAX_DEPTH), problems)?;
         if let Some(key) = key.as_ref().filter(|_| value > depth) {
             let what = format!("is {value}, more than iodepth, {depth}");
-            problems.add(&key.at, what, "write at most iodepth, or a larger iodepth");
+            problems.add(&key.at, what, "use at most iodepth, or a larger iodepth");
             return None;
         }
         Some(value)
@@ -81,7 +81,7 @@ pub(super) fn batch(
     if let Some(most) = most.as_ref().filter(|_| complete_min > complete_max) {
         let what =
             format!("is {complete_max}, less than iodepth_batch_complete_min, {complete_min}");
-        problems.add(&most.at, what, "write at least that, or leave it out");
+        problems.add(&most.at, what, "use at least that, or leave it out");
         return None;
     }
     Some(Batch {
@@ -113,7 +113,7 @@ pub(super) fn io_uring(
             problems.add(
                 &flag.at,
                 what,
-                "leave it out, or write ioengine = \"io_uring\"",
+                "leave it out, or use ioengine = \"io_uring\"",
             );
             refused = true;
         }

@@ -28,18 +28,18 @@ pub(super) fn layout(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems)
     let written = overwrite.filter(|flag| flag.value);
     let (layout, at) = match (written, fallocate, append) {
         (Some(_), Some((_, at)), _) => {
-            let what = "does not matter where overwrite = true writes every block first";
-            let next = "leave it out, or write overwrite = false";
+            let what = "has no effect where overwrite = true writes every block first";
+            let next = "leave it out, or use overwrite = false";
             problems.add(at, what, next);
             return None;
         }
         (Some(_), None, Some(append)) => {
-            let what = "writes behind the end, where overwrite = true has nothing to overwrite";
+            let what = "writes beyond the end, where overwrite = true has nothing to overwrite";
             problems.add(&append.at, what, "keep one of file_append and overwrite");
             return None;
         }
         (_, Some((_, at)), Some(_)) => {
-            let what = "stands beside file_append = true, whose file is written before it grows";
+            let what = "conflicts with file_append = true, whose file is written before it grows";
             problems.add(at, what, "keep one of fallocate and file_append");
             return None;
         }
@@ -61,11 +61,11 @@ pub(super) fn layout(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems)
         let (what, next) = match layout {
             Layout::Unwritten => (
                 "leaves blocks unwritten until a write converts them",
-                "write rw = \"write\" or \"randwrite\", or leave it out",
+                "use rw = \"write\" or \"randwrite\", or leave it out",
             ),
             _ => (
                 "makes a file that grows by writes at its end",
-                "write rw = \"write\", or leave it out",
+                "use rw = \"write\", or leave it out",
             ),
         };
         let what = format!("{what}, and rw = \"{}\" does not", rw.name());
@@ -84,14 +84,15 @@ pub(super) fn bound(
     let changing = layout.is_some_and(|layout| layout != Layout::Written);
     match (&raw.runtime, &raw.number_ios) {
         (Some(_), Some(ios)) => {
-            let what = "is there besides runtime";
+            let what = "cannot be combined with runtime";
             problems.add(&ios.at, what, "keep one of runtime and number_ios");
             None
         }
         (Some(runtime), None) if changing => {
-            let what = "would end each repetition with another file than the next begins with";
+            let what = "would leave each repetition with a different file from the one it started \
+                        with";
             let next =
-                "write number_ios = 1000 instead: the file is laid out anew for so many writes";
+                "use number_ios = 1000 instead: the file is laid out again for that many writes";
             problems.add(&runtime.at, what, next);
             None
         }
@@ -111,7 +112,7 @@ pub(super) fn bound(
         }
         (None, Some(ios)) if (1..=MAX_IOS).contains(&ios.value) => Some(Bound::Ios(ios.value)),
         (None, Some(ios)) => {
-            let next = format!("write a number from 1 to {MAX_IOS}");
+            let next = format!("use a number from 1 to {MAX_IOS}");
             problems.add(&ios.at, format!("is {}", ios.value), next);
             None
         }
@@ -123,8 +124,8 @@ fn runtime(runtime: &At<String>, problems: &mut Problems) -> Option<Bound> {
     let nanos = quantity(Some(runtime), "", parse_nanos, problems)?;
     let shown = show_nanos(nanos);
     if nanos == 0 || nanos > MAX_RUNTIME_NS {
-        let what = format!("{shown} is not a runtime");
-        problems.add(&runtime.at, what, "write a time of guest time up to 10m");
+        let what = format!("{shown} is not a valid runtime");
+        problems.add(&runtime.at, what, "use up to 10m of guest time");
         return None;
     }
     Some(Bound::Runtime(nanos))
@@ -175,7 +176,7 @@ pub(super) fn check(
         if !job.layout.grows() && job.file_size < flight {
             let flight = show_bytes(flight);
             let what = format!("{shown} is less than what is in flight, {flight}");
-            let next = "write at least bs * iodepth, or I/Os would overlap";
+            let next = "use at least bs * iodepth, or I/Os would overlap";
             problems.add(&at, what, next);
             return;
         }
@@ -184,7 +185,7 @@ pub(super) fn check(
         if job.rw.is_random() && job.file_size < flight.saturating_mul(2) {
             let flight = show_bytes(flight);
             let what = format!("{shown} is less than twice what is in flight, {flight}");
-            let next = "write at least 2 * bs * iodepth, or random I/Os would overlap";
+            let next = "use at least 2 * bs * iodepth, or random I/Os would overlap";
             problems.add(&at, what, next);
             return;
         }
@@ -197,7 +198,7 @@ pub(super) fn check(
             "{ios} writes of {} are more than size, {shown}",
             show_bytes(block)
         );
-        let next = "write a smaller number_ios or a larger size: a block is unwritten once";
+        let next = "use a smaller number_ios or a larger size: a block is unwritten only once";
         problems.add(&at, what, next);
         return;
     }
@@ -211,12 +212,12 @@ pub(super) fn check(
             (false, 1) => (
                 at,
                 format!("{shown} is more than 3/4 of the device, {device}"),
-                "write a smaller size or a larger model.size",
+                "use a smaller size or a larger model.size",
             ),
             (false, jobs) => (
                 at,
                 format!("{shown} for each of {jobs} jobs is more than 3/4 of the device, {device}"),
-                "write a smaller size, fewer numjobs or a larger model.size",
+                "use a smaller size, fewer numjobs or a larger model.size",
             ),
             (true, _) => (
                 raw.place_of(raw.number_ios.as_ref(), "number_ios"),
@@ -224,7 +225,7 @@ pub(super) fn check(
                     "the files grow to {}, more than 3/4 of the device, {device}",
                     show_bytes(all)
                 ),
-                "write a smaller number_ios or a larger model.size",
+                "use a smaller number_ios or a larger model.size",
             ),
         };
         problems.add(&at, what, next);
@@ -237,9 +238,9 @@ fn whole_blocks(size: u64, block: u64) -> String {
     let written = |size: u64| format!("\"{}\"", show_bytes(size).replace(' ', ""));
     let below = size / block * block;
     match (below, below.checked_add(block)) {
-        (0, _) => "write a multiple of bs, like \"64MiB\""
+        (0, _) => "use a multiple of bs, like \"64MiB\""
             .replace("64MiB", &show_bytes(block * 64).replace(' ', "")),
-        (below, Some(above)) => format!("write {} or {}", written(below), written(above)),
-        (below, None) => format!("write {}", written(below)),
+        (below, Some(above)) => format!("use {} or {}", written(below), written(above)),
+        (below, None) => format!("use {}", written(below)),
     }
 }

@@ -148,11 +148,14 @@ fn direction(raw: &RawWorkload, problems: &mut Problems) -> Option<Rw> {
 
 fn mix(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<u32> {
     if let (Some(mix), Some(rw)) = (&raw.rwmixread, rw.filter(|rw| !rw.is_mixed())) {
-        let what = format!("is a share of reads, and rw = \"{}\" is no mix", rw.name());
+        let what = format!(
+            "is a share of reads, but rw = \"{}\" is not a mix",
+            rw.name()
+        );
         problems.add(
             &mix.at,
             what,
-            "write rw = \"rw\" or \"randrw\", or leave it out",
+            "use rw = \"rw\" or \"randrw\", or leave it out",
         );
         return None;
     }
@@ -163,12 +166,11 @@ fn mix(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<u32
 fn seed(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<u64> {
     let drawn = |rw: Rw| rw.is_random() || rw.is_mixed();
     if let (Some(seed), Some(rw)) = (&raw.randseed, rw.filter(|rw| !drawn(*rw))) {
-        let what = format!("is a seed, and nothing of rw = \"{}\" is drawn", rw.name());
-        problems.add(
-            &seed.at,
-            what,
-            "leave it out, or write a random or mixed rw",
+        let what = format!(
+            "is a random seed, but nothing about rw = \"{}\" is random",
+            rw.name()
         );
+        problems.add(&seed.at, what, "leave it out, or use a random or mixed rw");
         return None;
     }
     Some(
@@ -184,13 +186,13 @@ fn nothing_written(at: &Place, rw: Option<Rw>, problems: &mut Problems) -> bool 
         return false;
     };
     let what = format!(
-        "makes writes durable, and rw = \"{}\" writes nothing",
+        "makes writes durable, but rw = \"{}\" writes nothing",
         rw.name()
     );
     problems.add(
         at,
         what,
-        "leave it out, or write rw = \"write\" or \"randwrite\"",
+        "leave it out, or use rw = \"write\" or \"randwrite\"",
     );
     true
 }
@@ -207,7 +209,7 @@ fn sync(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Option<Sy
         (Sync::None, Some(_)) => Sync::RwfDsync,
         (open, None) => open,
         (_, Some(flag)) => {
-            let what = "stands beside sync = \"dsync\", which makes every write durable already";
+            let what = "is redundant: sync = \"dsync\" already makes every write durable";
             problems.add(&flag.at, what, "keep one of sync and rwf_dsync");
             return None;
         }
@@ -235,14 +237,14 @@ fn block_size(
     let most = show_bytes(Workload::MAX_BLOCK.into());
     let block = u32::try_from(bytes).ok();
     let Some(block) = block.filter(|b| (1..=Workload::MAX_BLOCK).contains(b)) else {
-        let what = format!("{} is not a block size", show_bytes(bytes));
-        let next = format!("write a multiple of the device's block size, {device}, up to {most}");
+        let what = format!("{} is not a valid block size", show_bytes(bytes));
+        let next = format!("use a multiple of the device's block size, {device}, up to {most}");
         problems.add(&bs.at, what, next);
         return None;
     };
     if !block.is_multiple_of(device) {
         let what = format!("{block} is not a multiple of the device's block size, {device}");
-        let mut next = format!("write a multiple of {device} up to {most}");
+        let mut next = format!("use a multiple of {device} up to {most}");
         if block.is_multiple_of(SECTOR) {
             next.push_str(", or a smaller model.block_size");
         }

@@ -172,42 +172,42 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
         wrong("rw = \"randread\"; bs = \"4k\"; number_ios = 1; size = \"508k\""),
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
-    11:11: workloads.w.iodepth: is 4, but psync waits for every I/O; leave it out, or write ioengine = "libaio" or "io_uring"; numjobs gives psync more I/Os in flight
-    12:17: workloads.w.iodepth_batch: is 2, but psync has one I/O at a time; leave it out, or write ioengine = "libaio" or "io_uring"
-    10:9: workloads.w.hipri: polls a ring for completions, and libaio has none; leave it out, or write ioengine = "io_uring"
-    11:13: workloads.w.fixedbufs: registers buffers with a ring, and libaio has none; leave it out, or write ioengine = "io_uring"
-    12:17: workloads.w.registerfiles: registers files with a ring, and libaio has none; leave it out, or write ioengine = "io_uring"
+    11:11: workloads.w.iodepth: is 4, but psync waits for every I/O; leave it out, or use ioengine = "libaio" or "io_uring"; numjobs gives psync more I/Os in flight
+    12:17: workloads.w.iodepth_batch: is 2, but psync has one I/O at a time; leave it out, or use ioengine = "libaio" or "io_uring"
+    10:9: workloads.w.hipri: polls a ring for completions, and libaio has none; leave it out, or use ioengine = "io_uring"
+    11:13: workloads.w.fixedbufs: registers buffers with a ring, and libaio has none; leave it out, or use ioengine = "io_uring"
+    12:17: workloads.w.registerfiles: registers files with a ring, and libaio has none; leave it out, or use ioengine = "io_uring"
     10:12: workloads.w.ioengine: `iouring` is not one of the engines; did you mean `io_uring`? (known engines: libaio, io_uring, psync)
-    11:17: workloads.w.iodepth_batch: is 9, more than iodepth, 8; write at most iodepth, or a larger iodepth
-    12:30: workloads.w.iodepth_batch_complete_max: is 9, more than iodepth, 8; write at most iodepth, or a larger iodepth
-    11:30: workloads.w.iodepth_batch_complete_max: is 2, less than iodepth_batch_complete_min, 4; write at least that, or leave it out
-    10:11: workloads.w.numjobs: is 65; write a number from 1 to 64
+    11:17: workloads.w.iodepth_batch: is 9, more than iodepth, 8; use at most iodepth, or a larger iodepth
+    12:30: workloads.w.iodepth_batch_complete_max: is 9, more than iodepth, 8; use at most iodepth, or a larger iodepth
+    11:30: workloads.w.iodepth_batch_complete_max: is 2, less than iodepth_batch_complete_min, 4; use at least that, or leave it out
+    10:11: workloads.w.numjobs: is 65; use a number from 1 to 64
     7:6: workloads.w.rw: `readwrit` is not one of the directions; did you mean `readwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
-    10:13: workloads.w.rwmixread: is a share of reads, and rw = "write" is no mix; write rw = "rw" or "randrw", or leave it out
-    11:12: workloads.w.randseed: is a seed, and nothing of rw = "write" is drawn; leave it out, or write a random or mixed rw
-    10:13: workloads.w.rwmixread: is 101; write a number from 0 to 100
-    8:6: workloads.w.bs: 8 MiB is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
-    10:8: workloads.w.sync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
-    11:13: workloads.w.fdatasync: makes writes durable, and rw = "randread" writes nothing; leave it out, or write rw = "write" or "randwrite"
-    10:13: workloads.w.rwf_dsync: makes writes durable, and rw = "read" writes nothing; leave it out, or write rw = "write" or "randwrite"
-    11:13: workloads.w.rwf_dsync: stands beside sync = "dsync", which makes every write durable already; keep one of sync and rwf_dsync
-    10:8: workloads.w.sync: is 1; write a text in quotes
-    11:13: workloads.w.rwf_dsync: is 1; write true or false
+    10:13: workloads.w.rwmixread: is a share of reads, but rw = "write" is not a mix; use rw = "rw" or "randrw", or leave it out
+    11:12: workloads.w.randseed: is a random seed, but nothing about rw = "write" is random; leave it out, or use a random or mixed rw
+    10:13: workloads.w.rwmixread: is 101; use a number from 0 to 100
+    8:6: workloads.w.bs: 8 MiB is not a valid block size; use a multiple of the device's block size, 4096, up to 4 MiB
+    10:8: workloads.w.sync: makes writes durable, but rw = "randread" writes nothing; leave it out, or use rw = "write" or "randwrite"
+    11:13: workloads.w.fdatasync: makes writes durable, but rw = "randread" writes nothing; leave it out, or use rw = "write" or "randwrite"
+    10:13: workloads.w.rwf_dsync: makes writes durable, but rw = "read" writes nothing; leave it out, or use rw = "write" or "randwrite"
+    11:13: workloads.w.rwf_dsync: is redundant: sync = "dsync" already makes every write durable; keep one of sync and rwf_dsync
+    10:8: workloads.w.sync: is 1; use a quoted string
+    11:13: workloads.w.rwf_dsync: is 1; use true or false
     11:8: workloads.w.size: is a fixed size, and an extending write begins with an empty file; leave it out: number_ios * bs is what the file grows to
     10:13: workloads.w.overwrite: is false, which does not say what the file is instead; add fallocate = "native" (allocated, never written), fallocate = "none" (empty, every write extends it) or file_append = true
-    11:13: workloads.w.fallocate: does not matter where overwrite = true writes every block first; leave it out, or write overwrite = false
-    11:15: workloads.w.file_append: writes behind the end, where overwrite = true has nothing to overwrite; keep one of file_append and overwrite
-    10:13: workloads.w.fallocate: stands beside file_append = true, whose file is written before it grows; keep one of fallocate and file_append
+    11:13: workloads.w.fallocate: has no effect where overwrite = true writes every block first; leave it out, or use overwrite = false
+    11:15: workloads.w.file_append: writes beyond the end, where overwrite = true has nothing to overwrite; keep one of file_append and overwrite
+    10:13: workloads.w.fallocate: conflicts with file_append = true, whose file is written before it grows; keep one of fallocate and file_append
     10:13: workloads.w.fallocate: `posix` is not one of the kinds of fallocate; known kinds of fallocate: none, native
-    10:15: workloads.w.file_append: makes a file that grows by writes at its end, and rw = "randwrite" does not; write rw = "write", or leave it out
-    10:13: workloads.w.fallocate: leaves blocks unwritten until a write converts them, and rw = "randread" does not; write rw = "write" or "randwrite", or leave it out
-    9:11: workloads.w.runtime: would end each repetition with another file than the next begins with; write number_ios = 1000 instead: the file is laid out anew for so many writes
+    10:15: workloads.w.file_append: makes a file that grows by writes at its end, and rw = "randwrite" does not; use rw = "write", or leave it out
+    10:13: workloads.w.fallocate: leaves blocks unwritten until a write converts them, and rw = "randread" does not; use rw = "write" or "randwrite", or leave it out
+    9:11: workloads.w.runtime: would leave each repetition with a different file from the one it started with; use number_ios = 1000 instead: the file is laid out again for that many writes
     6:12: workloads.w.number_ios: is missing; add number_ios = 1000: every write changes the file
-    9:14: workloads.w.number_ios: 100 writes of 4 KiB are more than size, 256 KiB; write a smaller number_ios or a larger size: a block is unwritten once
-    9:14: workloads.w.number_ios: the files grow to 400 MiB, more than 3/4 of the device, 512 MiB; write a smaller number_ios or a larger model.size
-    9:14: workloads.w.number_ios: the files grow to 616 MiB, more than 3/4 of the device, 512 MiB; write a smaller number_ios or a larger model.size
-    6:12: workloads.w.size: 64 MiB for each of 7 jobs is more than 3/4 of the device, 512 MiB; write a smaller size, fewer numjobs or a larger model.size
-    10:8: workloads.w.size: 508 KiB is less than twice what is in flight, 256 KiB; write at least 2 * bs * iodepth, or random I/Os would overlap
+    9:14: workloads.w.number_ios: 100 writes of 4 KiB are more than size, 256 KiB; use a smaller number_ios or a larger size: a block is unwritten only once
+    9:14: workloads.w.number_ios: the files grow to 400 MiB, more than 3/4 of the device, 512 MiB; use a smaller number_ios or a larger model.size
+    9:14: workloads.w.number_ios: the files grow to 616 MiB, more than 3/4 of the device, 512 MiB; use a smaller number_ios or a larger model.size
+    6:12: workloads.w.size: 64 MiB for each of 7 jobs is more than 3/4 of the device, 512 MiB; use a smaller size, fewer numjobs or a larger model.size
+    10:8: workloads.w.size: 508 KiB is less than twice what is in flight, 256 KiB; use at least 2 * bs * iodepth, or random I/Os would overlap
     "#);
 }
 
@@ -250,8 +250,8 @@ fn a_guest_has_as_many_queues_as_cpus_and_no_more() {
     insta::assert_snapshot!(
         [refused("[guest]; smp = 9"), refused("[guest]; smp = 2; [model]; submit_queues = 3")].join("\n"),
         @r"
-    s.toml:11:7: guest.smp: is 9; write a number from 1 to 8
-    s.toml:13:17: model.submit_queues: is 3, but the guest has 2 CPU(s); write at most 2, or [guest] smp = 3
+    s.toml:11:7: guest.smp: is 9; use a number from 1 to 8
+    s.toml:13:17: model.submit_queues: is 3, but the guest has 2 CPU(s); use at most 2, or [guest] smp = 3
     "
     );
 }
@@ -260,7 +260,7 @@ fn a_guest_has_as_many_queues_as_cpus_and_no_more() {
 fn a_warm_up_must_fit_the_file_that_its_writes_change() {
     let text = "rw = \"write\"; bs = \"4k\"; number_ios = 100; fallocate = \"none\"; \
                 [measure]; warmup_ios = 101";
-    insta::assert_snapshot!(wrong(text), @"12:14: measure.warmup_ios: 101 is more than number_ios of w, whose file changes with every write; write at most that number_ios, or 0: one whole repetition");
+    insta::assert_snapshot!(wrong(text), @"12:14: measure.warmup_ios: 101 is more than number_ios of w, whose file changes with every write; use at most that number_ios, or 0 for one whole repetition");
     assert!(read(&text.replace("= 101", "= 100")).is_ok());
 }
 
@@ -378,9 +378,9 @@ fn a_block_is_any_multiple_of_the_devices_up_to_4_mib() {
     let refused = [("1536", "4096"), ("4194816", "512"), ("\"12kB\"", "512")];
     let refused = refused.map(|(bs, device)| wrong(&write(bs, device)));
     insta::assert_snapshot!(refused.join("\n"), @r"
-    8:6: workloads.w.bs: 1536 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB, or a smaller model.block_size
-    8:6: workloads.w.bs: 4194816 B is not a block size; write a multiple of the device's block size, 512, up to 4 MiB
-    8:6: workloads.w.bs: 12000 is not a multiple of the device's block size, 512; write a multiple of 512 up to 4 MiB
+    8:6: workloads.w.bs: 1536 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB, or a smaller model.block_size
+    8:6: workloads.w.bs: 4194816 B is not a valid block size; use a multiple of the device's block size, 512, up to 4 MiB
+    8:6: workloads.w.bs: 12000 is not a multiple of the device's block size, 512; use a multiple of 512 up to 4 MiB
     ");
 }
 
@@ -397,9 +397,9 @@ fn the_default_size_is_rounded_to_whole_blocks_and_a_written_one_is_not() {
     let sizes =
         ["32MiB", "8k", "0"].map(|size| wrong(&write("12k", &format!("; size = \"{size}\""))));
     insta::assert_snapshot!(sizes.join("\n"), @r#"
-    11:8: workloads.w.size: 32 MiB is not a multiple of bs, 12 KiB; write "32760KiB" or "32772KiB"
-    11:8: workloads.w.size: 8 KiB is not a multiple of bs, 12 KiB; write a multiple of bs, like "768KiB"
-    11:8: workloads.w.size: 0 B is not a multiple of bs, 12 KiB; write a multiple of bs, like "768KiB"
+    11:8: workloads.w.size: 32 MiB is not a multiple of bs, 12 KiB; use "32760KiB" or "32772KiB"
+    11:8: workloads.w.size: 8 KiB is not a multiple of bs, 12 KiB; use a multiple of bs, like "768KiB"
+    11:8: workloads.w.size: 0 B is not a multiple of bs, 12 KiB; use a multiple of bs, like "768KiB"
     "#);
     // The sizes that are proposed are sizes.
     assert_eq!(
@@ -418,6 +418,6 @@ fn the_guests_memory_holds_the_blocks_in_flight_too() {
         )
     };
     assert!(read(&of(64, "1088MiB")).is_ok());
-    insta::assert_snapshot!(wrong(&of(128, "1088MiB")), @r#"15:10: guest.memory: 1088 MiB do not hold the device's data (576 MiB) and the guest (768 MiB); write at least memory = "1344MiB""#);
+    insta::assert_snapshot!(wrong(&of(128, "1088MiB")), @r#"15:10: guest.memory: 1088 MiB cannot hold the device's data (576 MiB) and the guest (768 MiB); use at least memory = "1344MiB""#);
     assert!(read(&of(128, "1344MiB")).is_ok());
 }

@@ -185,7 +185,7 @@ fn whatever_is_altered_in_a_derived_directory_is_seen_mended_and_said() {
         assert_eq!(notes.len(), 1, "{expected}: {notes:?}");
         assert!(notes[0].contains(expected), "{expected}: {notes:?}");
         assert!(
-            notes[0].ends_with("; it was removed and made anew"),
+            notes[0].ends_with("; it was removed and rebuilt"),
             "{notes:?}"
         );
         // Mended: the next one finds nothing to say.
@@ -210,7 +210,7 @@ fn two_directories_that_were_exchanged_are_known_by_their_own_names() {
     for n in 0..2 {
         let found = next.find("checkpoint", &keys[n]).unwrap_err().to_string();
         let other = keys[1 - n].short();
-        let expected = format!("it is checkpoint {other}, under another's name");
+        let expected = format!("it is checkpoint {other}, under the wrong name");
         assert!(found.contains(&expected), "{found}");
         let path = next.derive("checkpoint", &keys[n], build(n)).unwrap();
         let ram = fs::read_to_string(path.join("ram.img")).unwrap();
@@ -236,9 +236,9 @@ fn what_is_in_doubt_and_cannot_be_made_anew_is_gone_and_the_error_says_both() {
         })
         .unwrap_err();
     insta::assert_snapshot!(error.render(), @r"
-    error: the cached tree 8254c329a928 is in doubt: qemu was altered; it was removed; making it anew
-      because: offline
-      next: go online
+    error: the cached tree 8254c329a928 is in doubt: qemu was altered; it was removed; rebuilding it
+      caused by: offline
+      help: go online
     ");
     assert!(!path.exists());
 }

@@ -100,7 +100,7 @@ fn a_transfer_that_ends_early_every_time_is_given_up_and_keeps_what_arrived() {
     let error = fetch(&store, &file, &sources(&[&short], &[])).unwrap_err();
     assert_eq!(error.exit(), crate::error::Exit::Fetch);
     let text = plain(&error, &[&short]);
-    assert!(text.contains("the transfer ends early"), "{text}");
+    assert!(text.contains("the transfer ended early"), "{text}");
     assert!(!store.file_path(&file.sha256).exists());
     let kept = fs::metadata(store.partial_path(&file.sha256))
         .unwrap()
@@ -186,9 +186,9 @@ fn a_busy_mirror_is_asked_again_and_not_for_ever() {
     let error = fetch(&store, &file, &sources(&[&down], &[])).unwrap_err();
     assert_eq!(down.seen().len(), 4, "one try and three more");
     insta::assert_snapshot!(plain(&error, &[&down]), @r"
-    error: fetching p 1.0+b1: no mirror answers
-      because: http://server1/pool/p.deb: HTTP 503
-      next: check the network and the proxy variables, or name a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
+    error: fetching p 1.0+b1: no mirror answered
+      caused by: http://server1/pool/p.deb: HTTP 503
+      help: check the network and the proxy variables, or set a mirror in DIORAMA_MIRROR_DEBIAN or DIORAMA_MIRROR_DEBIAN_SECURITY
     ");
 }
 
@@ -248,18 +248,18 @@ fn gone_everywhere_is_told_from_not_reached() {
         panic!("{gone:?}")
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &also]), @r"
-    error: fetching p 1.0+b1: it has vanished from the archive
-      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: gone (HTTP 404); http://server1/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: gone (HTTP 404)
-      next: resolve it afresh with `diorama lock --update`
+    error: fetching p 1.0+b1: it is gone from the archive
+      caused by: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: gone (HTTP 404); http://server1/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: gone (HTTP 404)
+      help: resolve it again with `diorama lock --update`
     ");
     let unreached = Server::refusing();
     let MissingFile::Failed(error) = ask(&[&empty], &[&unreached]) else {
         panic!("plain HTTP alone is no reason to take another file")
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &unreached]), @r"
-    error: fetching p 1.0+b1: a mirror says by plain HTTP that it is gone, and nobody who cannot be impersonated confirms it
-      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: io: Connection refused (os error 111)
-      next: name a mirror by https:// in DIORAMA_MIRROR_DEBIAN, or a snapshot archive that can be reached in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`
+    error: fetching p 1.0+b1: a mirror says over plain HTTP that it is gone, but no trustworthy source confirms it
+      caused by: http://server1/pool/p.deb: gone (HTTP 404); http://server2/mr/binary/p/1.0%2Bb1/binfiles?fileinfo=1: io: Connection refused (os error 111)
+      help: set an https:// mirror in DIORAMA_MIRROR_DEBIAN, or a reachable snapshot archive in DIORAMA_SNAPSHOT; or take what the archive has now with `diorama lock --update NAME`
     ");
     assert!(
         matches!(ask(&[&empty, &down], &[&empty]), MissingFile::Gone(_)),
@@ -274,9 +274,9 @@ fn gone_everywhere_is_told_from_not_reached() {
         panic!("a mirror has it")
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &cut]), @r"
-    error: fetching p 1.0+b1: the transfer ends early
-      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: cut short after 0 of 200000 bytes (Peer disconnected)
-      next: run the same command again: what has arrived is kept, and it goes on from there
+    error: fetching p 1.0+b1: the transfer ended early
+      caused by: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: cut short after 0 of 200000 bytes (Peer disconnected)
+      help: run the same command again: it resumes where the transfer stopped
     ");
     let other = server(Reply::File(vec![7; 200_000]));
     let MissingFile::Failed(error) = ask(&[&empty, &other], &[]) else {
@@ -284,8 +284,8 @@ fn gone_everywhere_is_told_from_not_reached() {
     };
     insta::assert_snapshot!(plain(&error, &[&empty, &other]), @r"
     error: fetching p 1.0+b1: what is served is not the locked file
-      because: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: sha256 is 8cfcba83dcfc, not e24bc62381f1
-      next: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
+      caused by: http://server1/pool/p.deb: gone (HTTP 404); http://server2/pool/p.deb: sha256 is 8cfcba83dcfc, not e24bc62381f1
+      help: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
     ");
 }
 
@@ -320,8 +320,8 @@ fn corrupt_bytes_are_refused_and_the_next_mirror_is_asked() {
     assert_eq!(error.exit(), crate::error::Exit::Fetch);
     insta::assert_snapshot!(plain(&error, &[&bad]), @r"
     error: fetching p 1.0+b1: what is served is not the locked file
-      because: http://server1/pool/p.deb: sha256 is d8679f548774, not e24bc62381f1
-      next: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
+      caused by: http://server1/pool/p.deb: sha256 is d8679f548774, not e24bc62381f1
+      help: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
     ");
     assert!(!store.file_path(&file.sha256).exists());
 
@@ -340,8 +340,8 @@ fn a_file_of_another_length_is_refused_before_it_is_read() {
     let error = fetch(&store, &file, &sources(&[&page], &[])).unwrap_err();
     insta::assert_snapshot!(plain(&error, &[&page]), @r"
     error: fetching p 1.0+b1: what is served is not the locked file
-      because: http://server1/pool/p.deb: the file there has 26 bytes, not 200000
-      next: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
+      caused by: http://server1/pool/p.deb: the file there has 26 bytes, not 200000
+      help: try another mirror or network; if the lock was edited by hand, refresh it with `diorama lock --update NAME`
     ");
 }
 
@@ -403,7 +403,7 @@ fn a_full_disk_is_said_to_be_full_and_leaves_nothing_that_looks_good() {
         error
             .next_step()
             .unwrap()
-            .starts_with("free space on the disk"),
+            .starts_with("free up space on the disk"),
         "{}",
         error.render()
     );

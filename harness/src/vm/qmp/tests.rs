@@ -90,15 +90,15 @@ async fn every_failure_names_the_command_and_its_cause() {
     let all = [refused, late, died, dead, alien, mute].map(|e| e.render());
     insta::assert_snapshot!(all.join("\n"), @r#"
     error: QEMU refused `device_add`
-      because: Bus 'rp0' not found (GenericError)
+      caused by: Bus 'rp0' not found (GenericError)
     error: QEMU's answer to `cont` did not come within 0.1 s
-    error: waiting for QEMU to do `cont`
-      because: QEMU closed its control connection
-      next: run the same command again; `diorama doctor` says what this host lacks
+    error: waiting for QEMU to complete `cont`
+      caused by: QEMU closed its control connection
+      help: run the same command again; `diorama doctor` shows what this host lacks
     error: sending `stop` to QEMU
-      because: QEMU closed its control connection
-      next: run the same command again; `diorama doctor` says what this host lacks
-    error: what answers on QEMU's control connection is not QMP: {"hello":1}
+      caused by: QEMU closed its control connection
+      help: run the same command again; `diorama doctor` shows what this host lacks
+    error: the greeting on QEMU's control connection is not QMP: {"hello":1}
     error: QEMU's greeting did not come within 0.1 s
     "#);
 }

@@ -168,7 +168,7 @@ async fn accept_loop(listener: AsyncFd<VsockListener>, guests: Arc<Guests>) {
     lock(&guests).clear();
 }
 
-/// QEMU passes the kernel's EADDRINUSE on in words only.
+/// QEMU passes the kernel's EADDRINUSE on only as a message.
 fn is_taken(error: &Error) -> bool {
     std::error::Error::source(error)
         .and_then(|cause| cause.downcast_ref::<QmpRefusal>())

@@ -76,7 +76,7 @@ impl GuestLink {
             .map_err(|e| Error::internal("encoding a message to the guest").because(e))?;
         timeout(within, self.stream.write_all(&frame))
             .await
-            .map_err(|_| late("the guest did not take a message", within))?
+            .map_err(|_| late("the guest did not accept a message", within))?
             .map_err(|e| broken("sending a message to the guest").because(e))
     }
 
@@ -228,13 +228,13 @@ mod tests {
         });
         insta::assert_snapshot!(all.join("\n"), @r"
         error: the guest sent no complete message within 0.1 s
-          next: see the guest's console in the run's directory for what it was doing
+          help: see the guest's console in the run's directory for what it was doing
         error: the guest closed its stream in the middle of a message, after 2 bytes
-          next: see the guest's console in the run's directory for why it went away
+          help: see the guest's console in the run's directory for why it went away
         error: the guest closed its stream before its message
-          next: see the guest's console in the run's directory for why it went away
+          help: see the guest's console in the run's directory for why it went away
         error: decoding the guest's message
-          because: a frame of 4294967295 bytes exceeds 16777216
+          caused by: a frame of 4294967295 bytes exceeds 16777216
         ");
     }
 
@@ -245,7 +245,7 @@ mod tests {
         let error = link.send(&big, SHORT).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the guest did not take a message within 0.1 s"
+            "the guest did not accept a message within 0.1 s"
         );
     }
 }

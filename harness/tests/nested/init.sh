@@ -1,0 +1,26 @@
+#!/bin/sh
+# The first process of the outer machine. Its words on the console are read by the test: what stands
+# between `@case NAME` and `@exit CODE` is what that case said.
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/shm /run
+mount -t tmpfs tmp /tmp
+mount -t tmpfs shm /dev/shm
+ip link set lo up
+hostname outer
+export HOME=/root TERM=dumb
+export DIORAMA_ROOT=/srv/project DIORAMA_CACHE=/srv/cache DIORAMA_AGENT=/opt/diorama/diorama-agent
+
+# case NAME USER COMMAND
+case_() {
+    echo "@case $1"
+    chown -R "$2" /srv/cache
+    su -p -s /bin/sh "$2" -c "cd /tmp && $3" </dev/null 2>&1
+    echo "@exit $?"
+}
+
+. /etc/cases.sh
+echo "@end"
+poweroff -f

@@ -1,0 +1,96 @@
+//! Another machine than this one: with the kernel's vhost-vsock and a KVM that works, as a desktop has
+//! them. It is emulated; in it the program does what a user does there, and the exact lane must give
+//! the digits, and the memory, that it gives here.
+//!
+//! Not part of `cargo xtask test`: everything takes a hundred times as long there. `cargo xtask nested`
+//! measures one small cell (ci/nested.toml), or with DIORAMA_NESTED=smoke the smoke scenario.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod outer;
+
+use common::{Lab, Tree, store};
+use diorama::store::Store;
+use outer::{Case, Outer};
+use std::env;
+
+#[test]
+fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
+    let test = "a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory";
+    let Some(lab) = Lab::open(test) else { return };
+    let (scenario, kernels, cells) = match env::var("DIORAMA_NESTED").as_deref() {
+        Ok("smoke") => ("smoke", ["6.12", "7.2"].iter(), 4),
+        Ok(other) => panic!("DIORAMA_NESTED={other}: the only word is smoke"),
+        Err(_) => ("ci/nested.toml", ["6.12"].iter(), 1),
+    };
+    // A cache of its own holds no more than this scenario needs; what is unpacked already comes along.
+    let cache = lab.results().join("cache");
+    drop(Store::open(cache.clone()).expect("a cache"));
+    let mut needed = vec![Tree::Tools("vmm"), Tree::Tools("guest-tools")];
+    needed.extend(kernels.map(|name| Tree::Kernel(name)));
+    for tree in needed {
+        for path in lab.files(tree).into_iter().chain([lab.tree(tree)]) {
+            let inside = path
+                .strip_prefix(store().root())
+                .expect("in the cache")
+                .to_owned();
+            outer::copy(&path, &cache.join(inside));
+        }
+    }
+    let here = lab
+        .diorama()
+        .arg("--cache")
+        .arg(&cache)
+        .args(["run", scenario, "--plain", "--offline"])
+        .current_dir(lab.root())
+        .output()
+        .expect("diorama starts");
+    assert!(here.status.success(), "{}", common::text(&here));
+
+    let verify = |results: &str| {
+        format!(
+            "diorama --results /tmp/{results} run {scenario} --verify --plain --offline; code=$?; \
+             grep -h -o \"\\\"vsock\\\": \\\"[a-z-]*\\\"\" /tmp/{results}/latest/results.json; exit $code"
+        )
+    };
+    let outer = Outer::with_cache(&lab, &cache);
+    let came = outer.run(&[
+        Case {
+            name: "doctor",
+            user: "root",
+            command: "diorama doctor --offline".into(),
+        },
+        Case {
+            name: "over vhost-vsock, root",
+            user: "root",
+            command: format!("cd /srv/project && {}", verify("root")),
+        },
+        Case {
+            name: "over vhost-user, a user",
+            user: "user",
+            command: format!("cd /srv/project && {}", verify("user")),
+        },
+    ]);
+    let doctor = &came["doctor"];
+    assert_eq!(doctor.exit, 0, "{doctor:?}");
+    for good in ["vhost-vsock", "kvm"] {
+        let line = doctor
+            .said
+            .iter()
+            .find(|line| line.contains(&format!(" {good} ")));
+        let line = line.expect("a line of doctor's");
+        assert!(line.trim_start().starts_with("good"), "{line}");
+    }
+    for (case, route) in [
+        ("over vhost-vsock, root", "\"vsock\": \"vhost-vsock\""),
+        ("over vhost-user, a user", "\"vsock\": \"vhost-user-vsock\""),
+    ] {
+        let came = &came[case];
+        let identical =
+            format!("{cells} of {cells} cells identical, digit by digit and in the guest's memory");
+        assert!(
+            came.exit == 0 && came.says(&identical) && came.says(route),
+            "{case}: {came:?}"
+        );
+    }
+}
