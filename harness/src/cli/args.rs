@@ -146,7 +146,7 @@ pub enum Verb {
 /// Kernels that the scenario does not have.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OwnKernels {
-    /// Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+    /// Add your own kernel: bzImage or vmlinux, and the directory of its modules
     #[arg(long = "kernel", value_name = "NAME=PATH[,modules=DIR]", value_parser = parse_kernel)]
     #[arg(help_heading = "Selection")]
     pub kernels: Vec<KernelRef>,
@@ -176,7 +176,7 @@ pub struct GuestWords {
 /// The scenario, and what the command line changes about it.
 #[derive(Debug, Args)]
 pub struct SelectArgs {
-    /// A scenario's file, or the name of one in scenarios/
+    /// A scenario file, or the name of one in scenarios/
     #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     pub scenario: String,
     /// Kernels of one's own.
@@ -194,7 +194,7 @@ pub struct SelectArgs {
     /// Only this workload (repeatable)
     #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
     pub only_workloads: Vec<String>,
-    /// Measure each cell this often
+    /// Number of repetitions per cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
     /// Words for the guests.
@@ -344,13 +344,13 @@ pub struct ExplainArgs {
     /// Kernels of one's own.
     #[command(flatten)]
     pub own: OwnKernels,
-    /// Measure the cell this often
+    /// Number of repetitions of the cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
     /// Words for the guests.
     #[command(flatten)]
     pub words: GuestWords,
-    /// Virtual machines at once [default: one per core, as far as memory allows]
+    /// How many virtual machines to run at once [default: one per core, as far as memory allows]
     #[arg(long, short, value_name = "N", help_heading = "Measuring")]
     pub jobs: Option<NonZeroUsize>,
     /// Plain lines instead of progress bars

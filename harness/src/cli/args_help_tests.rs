@@ -5,35 +5,35 @@ use super::*;
 #[test]
 fn the_help_explains_itself() {
     insta::assert_snapshot!(printed(&["--help"]), @r"
-    Reproduces Linux direct-I/O performance regressions in virtual machines, to the last digit.
+    Reproduces Linux direct-I/O performance regressions in virtual machines, bit-exactly.
 
     A scenario names kernels, file systems and workloads. Each combination is a cell, measured in a
     virtual machine whose clock counts executed instructions: equal inputs give equal digits, on any
-    machine. No root, no KVM, no NVMe and no QEMU are needed.
+    machine. Needs no root, KVM, NVMe drive or installed QEMU.
 
     Usage: diorama [OPTIONS] <COMMAND>
 
     Commands:
       repro        Measure a scenario, compare, report, and say whether it was reproduced
-      run          Measure a scenario and say where the record is; judge nothing
+      run          Measure a scenario and say where the record is, without a verdict
       explain      Show where a cell's instructions went, and what differs from another kernel
-      agree        Our engines and fio's side by side: do they see the same kernel?
-      compare      Tables of runs recorded before
-      report       Render a run recorded before
-      plan         Show a scenario's cells, their digests and what is cached; measure nothing
-      kernels      List the kernels that are defined, and what the lock says of them
+      agree        Compare our engines with fio's: do they see the same kernel?
+      compare      Compare recorded runs in one set of tables
+      report       Render a recorded run
+      plan         Show a scenario's cells, their input digests and what is cached, without measuring
+      kernels      List the defined kernels and their lock entries
       lock         Resolve kernels and tools to files in Debian's archive, and write the lock files
-      fetch        Download what a scenario needs, to work offline later
-      doctor       Say what this host can do, and what to do about the rest
+      fetch        Download everything a scenario needs, for working offline
+      doctor       Check what this host can do, and how to fix the rest
       cache        Show, shrink or clear the cache
-      completions  Print a shell's completions
+      completions  Print shell completions
 
     Options:
           --color <WHEN>
-              Colours in the terminal
+              When to use colours
 
               Possible values:
-              - auto:   When it is a terminal
+              - auto:   If the output is a terminal
               - always: Always
               - never:  Never
 
@@ -47,8 +47,8 @@ fn the_help_explains_itself() {
 
     Places:
           --root <DIR>
-              The project's directory (scenarios/, kernels/, images/) [default: found from here upwards]
-              [env: DIORAMA_ROOT]
+              The project's directory (scenarios/, kernels/, images/) [default: this directory or a
+              parent] [env: DIORAMA_ROOT]
 
           --cache <DIR>
               Downloads, checkpoints and measured cells [default: the user's cache directory] [env:
@@ -60,24 +60,24 @@ fn the_help_explains_itself() {
     Examples:
       diorama doctor                   what this machine can do
       diorama repro smoke              two kernels, one file system: a first look
-      diorama repro                    the whole report that Diorama began with
+      diorama repro                    the whole report that Diorama started from
       diorama repro --kernel mine=arch/x86/boot/bzImage --only-kernel mine
                                        a kernel of your own against the baseline
       diorama report latest --format markdown
                                        the last run's tables, to paste into a mail
       diorama explain 6.12/ext4/write-4k
-                                       where its instructions went, and what 7.2 does without
+                                       where its instructions went, compared with 7.2
 
     Exit codes:
-        0  everything asked for was done; a scenario's expectations, if any, held
-           (`report` only shows a record: 0 whatever its verdict)
-        1  NOT REPRODUCED or UNDECIDED; equal inputs gave other digits; --verify or
-           compare had nothing to compare
+        0  success; the scenario's claims, if any, held
+           (`report` only renders a record: 0 whatever its verdict)
+        1  NOT REPRODUCED or UNDECIDED; equal inputs gave different digits; --verify
+           or compare had nothing to compare with
         2  bad input: command line, scenario, kernel definition, an unreadable record
         3  something could not be fetched or verified
-        4  this host cannot: disk full, memory, permissions, a missing facility
-        5  some cell was not measured; the rest is on disk
-        6  the harness itself failed
+        4  a problem with this host: disk full, memory, permissions, a missing facility
+        5  some cells were not measured; the rest are on disk
+        6  the harness itself failed: a bug, please report it
       130  stopped by SIGINT
       143  stopped by SIGTERM
     ");
@@ -91,16 +91,16 @@ fn the_help_of_repro() {
     Usage: diorama repro [OPTIONS] [SCENARIO]
 
     Arguments:
-      [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
+      [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --explain       Profile the cells that differ, and say in the report where they differ
-          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+          --explain       Profile the cells that differ, and show in the report where
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     Selection:
           --kernel <NAME=PATH[,modules=DIR]>
-              Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+              Add your own kernel: bzImage or vmlinux, and the directory of its modules
           --baseline <NAME>
               Compare with this kernel instead of the scenario's baseline
           --only-kernel <NAME>
@@ -110,31 +110,33 @@ fn the_help_of_repro() {
           --workload <NAME>
               Only this workload (repeatable)
           --repetitions <N>
-              Measure each cell this often
+              Number of repetitions per cell
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
     Measuring:
-          --fresh      Measure every cell, also those measured before
-          --verify     Measure every cell, and compare with what was measured before: every digit, and
-                       memory
-      -j, --jobs <N>   Virtual machines at once [default: one per core, as far as memory allows]
-          --fail-fast  Stop at the first cell that is not measured, instead of going on with the others
+          --fresh      Measure every cell again, and replace the cached results
+          --verify     Measure every cell again, and compare every digit and guest memory with the
+                       cached results
+      -j, --jobs <N>   How many virtual machines to run at once [default: one per core, as far as memory
+                       allows]
+          --fail-fast  Stop at the first cell that is not measured, instead of continuing with the
+                       others
           --plain      Plain lines instead of progress bars
           --json       Print the results as JSON
 
     Inputs:
-          --locked                   Fail when a locked file is gone, instead of taking what the archive
+          --locked                   Fail if a locked file is gone, instead of using what the archive
                                      has now
           --offline                  Download nothing
-          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+          --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
-          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
-                                     digits are the same)
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
+                                     digits)
 
     Places:
-          --root <DIR>     The project's directory (scenarios/, kernels/, images/) [default: found from
-                           here upwards] [env: DIORAMA_ROOT]
+          --root <DIR>     The project's directory (scenarios/, kernels/, images/) [default: this
+                           directory or a parent] [env: DIORAMA_ROOT]
           --cache <DIR>    Downloads, checkpoints and measured cells [default: the user's cache
                            directory] [env: DIORAMA_CACHE]
           --results <DIR>  Where runs are recorded [default: results/ in the project's directory]
@@ -172,74 +174,76 @@ fn the_help_of_the_other_verbs() {
 
     Arguments:
       <CELL|RUN>  A cell, KERNEL/FILESYSTEM/WORKLOAD; or a run (its directory, its id, or `latest`), for
-                  every cell of it that differs from the baseline
+                  each of its cells that differs from the baseline
 
     Options:
-          --against <KERNEL>  The kernel it is held against [default: the scenario's baseline]
-      -f, --format <FORMAT>   The form; files are written in every form [default: terminal] [possible
-                              values: terminal, markdown, json, mail]
+          --against <KERNEL>  The kernel to compare it with [default: the scenario's baseline]
+      -f, --format <FORMAT>   Output format; files are written in every format [default: terminal]
+                              [possible values: terminal, markdown, json, mail]
           --functions <N>     How many functions to show [default: 20]
-          --color <WHEN>      Colours in the terminal [default: auto] [possible values: auto, always,
-                              never]
+          --color <WHEN>      When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help              Print help (see more with '--help')
 
     Selection:
           --scenario <NAME>
-              The scenario of the cell: a file, or the name of one in scenarios/ [default: iomap-dio]
+              The cell's scenario: a file, or the name of one in scenarios/ [default: iomap-dio]
           --kernel <NAME=PATH[,modules=DIR]>
-              Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+              Add your own kernel: bzImage or vmlinux, and the directory of its modules
           --repetitions <N>
-              Measure the cell this often
+              Number of repetitions of the cell
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
     Measuring:
-      -j, --jobs <N>  Virtual machines at once [default: one per core, as far as memory allows]
+      -j, --jobs <N>  How many virtual machines to run at once [default: one per core, as far as memory
+                      allows]
           --plain     Plain lines instead of progress bars
 
     Inputs:
-          --locked                   Fail when a locked file is gone, instead of taking what the archive
+          --locked                   Fail if a locked file is gone, instead of using what the archive
                                      has now
           --offline                  Download nothing
-          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+          --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
-          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
-                                     digits are the same)
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
+                                     digits)
 
     ====
 
-    Our engines and fio's side by side: do they see the same kernel?
+    Compare our engines with fio's: do they see the same kernel?
 
     Usage: diorama agree [OPTIONS]
 
     Options:
-          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     Selection:
           --only-kernel <NAME>  Only this kernel, and the baseline (repeatable)
 
     Measuring:
-          --fresh      Measure every cell, also those measured before
-          --verify     Measure every cell, and compare with what was measured before: every digit, and
-                       memory
-      -j, --jobs <N>   Virtual machines at once [default: one per core, as far as memory allows]
-          --fail-fast  Stop at the first cell that is not measured, instead of going on with the others
+          --fresh      Measure every cell again, and replace the cached results
+          --verify     Measure every cell again, and compare every digit and guest memory with the
+                       cached results
+      -j, --jobs <N>   How many virtual machines to run at once [default: one per core, as far as memory
+                       allows]
+          --fail-fast  Stop at the first cell that is not measured, instead of continuing with the
+                       others
           --plain      Plain lines instead of progress bars
           --json       Print the results as JSON
 
     Inputs:
-          --locked                   Fail when a locked file is gone, instead of taking what the archive
+          --locked                   Fail if a locked file is gone, instead of using what the archive
                                      has now
           --offline                  Download nothing
-          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+          --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
-          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
-                                     digits are the same)
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
+                                     digits)
 
     ====
 
-    Tables of runs recorded before
+    Compare recorded runs in one set of tables
 
     Usage: diorama compare [OPTIONS] <RUN>...
 
@@ -249,13 +253,12 @@ fn the_help_of_the_other_verbs() {
     Options:
           --baseline <NAME>  Compare with this kernel instead of the scenario's baseline
           --json             Print the comparison as JSON
-          --color <WHEN>     Colours in the terminal [default: auto] [possible values: auto, always,
-                             never]
+          --color <WHEN>     When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help             Print help (see more with '--help')
 
     ====
 
-    Render a run recorded before
+    Render a recorded run
 
     Usage: diorama report [OPTIONS] <RUN>
 
@@ -263,30 +266,29 @@ fn the_help_of_the_other_verbs() {
       <RUN>  A run's directory, its id, or `latest`
 
     Options:
-      -f, --format <FORMAT>  The form [default: terminal] [possible values: terminal, markdown, org,
-                             csv, json, junit, svg, png]
+      -f, --format <FORMAT>  Output format [default: terminal] [possible values: terminal, markdown,
+                             org, csv, json, junit, svg, png]
       -o, --output <FILE>    Write to this file instead of standard output
-          --color <WHEN>     Colours in the terminal [default: auto] [possible values: auto, always,
-                             never]
+          --color <WHEN>     When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help             Print help (see more with '--help')
 
     ====
 
-    Show a scenario's cells, their digests and what is cached; measure nothing
+    Show a scenario's cells, their input digests and what is cached, without measuring
 
     Usage: diorama plan [OPTIONS] [SCENARIO]
 
     Arguments:
-      [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
+      [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
           --json          Print the plan as JSON
-          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     Selection:
           --kernel <NAME=PATH[,modules=DIR]>
-              Add a kernel of your own: bzImage or vmlinux, and the directory of its modules
+              Add your own kernel: bzImage or vmlinux, and the directory of its modules
           --baseline <NAME>
               Compare with this kernel instead of the scenario's baseline
           --only-kernel <NAME>
@@ -296,18 +298,18 @@ fn the_help_of_the_other_verbs() {
           --workload <NAME>
               Only this workload (repeatable)
           --repetitions <N>
-              Measure each cell this often
+              Number of repetitions per cell
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
     Inputs:
-          --locked                   Fail when a locked file is gone, instead of taking what the archive
+          --locked                   Fail if a locked file is gone, instead of using what the archive
                                      has now
           --offline                  Download nothing
-          --qemu <lock|system|PATH>  Which QEMU: the one in the lock, the system's, or an executable
+          --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
-          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow; the
-                                     digits are the same)
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
+                                     digits)
 
     ====
 
@@ -316,42 +318,41 @@ fn the_help_of_the_other_verbs() {
     Usage: diorama lock [OPTIONS]
 
     Options:
-          --update <NAME>  Resolve only this kernel or tool set anew (repeatable) [default: all]
-          --allow-older    Accept packages older than those locked now
-          --check          Write nothing; fail when the lock does not fit the definitions or a file is
+          --update <NAME>  Resolve only this kernel or tool set again (repeatable) [default: all]
+          --allow-older    Accept packages older than those currently locked
+          --check          Write nothing; fail if the lock does not match the definitions or a file is
                            gone
-          --color <WHEN>   Colours in the terminal [default: auto] [possible values: auto, always,
-                           never]
+          --color <WHEN>   When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help           Print help (see more with '--help')
 
     ====
 
-    Download what a scenario needs, to work offline later
+    Download everything a scenario needs, for working offline
 
     Usage: diorama fetch [OPTIONS] [SCENARIO]
 
     Arguments:
-      [SCENARIO]  A scenario's file, or the name of one in scenarios/ [default: iomap-dio]
+      [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --locked        Fail when a locked file is gone, instead of taking what the archive has now
+          --locked        Fail if a locked file is gone, instead of using what the archive has now
           --plain         Plain lines instead of progress bars
-          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     ====
 
-    Say what this host can do, and what to do about the rest
+    Check what this host can do, and how to fix the rest
 
     Usage: diorama doctor [OPTIONS]
 
     Options:
           --json                     Print the checks as JSON
-          --qemu <lock|system|PATH>  Which QEMU to try KVM with: the one in the lock, the system's, or
-                                     an executable [default: lock]
-          --offline                  Do not try the network
-          --color <WHEN>             Colours in the terminal [default: auto] [possible values: auto,
-                                     always, never]
+          --qemu <lock|system|PATH>  Which QEMU to try KVM with: the locked one, the system's, or an
+                                     executable [default: lock]
+          --offline                  Do not use the network
+          --color <WHEN>             When to use colours [default: auto] [possible values: auto, always,
+                                     never]
       -h, --help                     Print help (see more with '--help')
 
     ====
@@ -361,17 +362,17 @@ fn the_help_of_the_other_verbs() {
     Usage: diorama cache [OPTIONS] <COMMAND>
 
     Commands:
-      list    What is in it, and how large it is
-      shrink  Remove what was used longest ago, until it is no larger than this
+      list    List what is in it, with sizes
+      shrink  Remove the least recently used entries until it is no larger than this
       clear   Remove everything
 
     Options:
-          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     ====
 
-    Print a shell's completions
+    Print shell completions
 
     Usage: diorama completions [OPTIONS] <SHELL>
 
@@ -379,7 +380,7 @@ fn the_help_of_the_other_verbs() {
       <SHELL>  The shell [possible values: bash, elvish, fish, powershell, zsh]
 
     Options:
-          --color <WHEN>  Colours in the terminal [default: auto] [possible values: auto, always, never]
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
     ");
 }

@@ -35,7 +35,7 @@ pub async fn count(session: &Session<Qemu>, ui: &Ui) -> Result<User> {
     for kernel in &plan.kernels {
         let name = &kernel.record.name;
         ui.line(&format!(
-            "{name}: counting what the engines execute in user space"
+            "{name}: counting the engines' user-space instructions"
         ));
         let quiet = || Box::new(|_, _: &str| {});
         let checkpoint = match qemu.checkpoint(kernel, cpu, quiet()).await {

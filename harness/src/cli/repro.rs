@@ -222,7 +222,7 @@ async fn execute(
             Then::End => {}
             Then::Explain => {
                 let wanted = explain::wanted(&finished.results, &session.plan);
-                ui.line(&format!("{} cells differ and are profiled", wanted.len()));
+                ui.line(&format!("{} cells differ; profiling them", wanted.len()));
                 let explained = explain::explain_cells(&session, &wanted, ui).await;
                 after.explained = Some(explained);
             }

@@ -236,7 +236,7 @@ impl Ui {
             Event::Stopping { why, guests } => {
                 let mut text = format!("stopping: {why}; {guests}");
                 if (*why, *guests) == (StopReason::Interrupted, Running::Finish) {
-                    text.push_str(" (once more ends them)");
+                    text.push_str(" (press Ctrl-C again to kill the guests)");
                 }
                 self.line(&text);
             }

@@ -19,7 +19,7 @@ pub struct Alarm {
     pub inputs: Sha256,
     /// The first one.
     pub first: Sighting,
-    /// The other.
+    /// The one that differs from it.
     pub other: Sighting,
     /// What differs: `repetitions[2].ios: 5103, was 5102`.
     pub differences: Vec<String>,

@@ -18,7 +18,7 @@ const BFQ: Driver = ("bfq", "CONFIG_IOSCHED_BFQ", "the scheduler bfq");
 const DM: Driver = (
     "dm_mod",
     config::BLK_DEV_DM,
-    "a drive whose write cache null_blk alone cannot be",
+    "a drive whose write cache null_blk alone cannot model",
 );
 
 /// Every driver that some drive needs.

@@ -55,15 +55,12 @@ const VSOCK: [Driver; 2] = [
 const OPTIONS: [(&str, &str); 8] = [
     (
         "CONFIG_BLK_DEV_INITRD",
-        "an initramfs, in which the agent arrives",
+        "an initramfs, which carries the agent",
     ),
-    (
-        "CONFIG_BINFMT_ELF",
-        "ELF programs, of which the agent is one",
-    ),
+    ("CONFIG_BINFMT_ELF", "ELF programs, such as the agent"),
     (config::DEVTMPFS, "devtmpfs, for device nodes"),
-    (config::PROC_FS, "/proc, where the agent reads"),
-    (config::SYSFS, "/sys, where the agent reads"),
+    (config::PROC_FS, "/proc, which the agent reads"),
+    (config::SYSFS, "/sys, which the agent reads"),
     ("CONFIG_PCI", "PCI, for the device that carries results"),
     (
         config::HOTPLUG_PCI_ACPI,
@@ -80,26 +77,26 @@ const OPTIONS: [(&str, &str); 8] = [
 /// looks for the reason of a panic.
 const CONSOLE: (&str, &str) = (
     "CONFIG_SERIAL_8250_CONSOLE",
-    "a serial console, by which the agent speaks where CONFIG_X86_IOPL_IOPERM is missing too",
+    "a serial console, which the agent uses if CONFIG_X86_IOPL_IOPERM is missing too",
 );
 
 /// What fio needs besides its engine: the agent starts it in a directory of its own (Rust's
 /// `spawn` makes a pair of sockets for that), and fio shares memory between its jobs and times them
 /// by a descriptor.
 const FIO: [(&str, &str); 3] = [
-    (config::UNIX, "Unix sockets, with which fio is started"),
+    (config::UNIX, "Unix sockets, needed to start fio"),
     (
         config::SYSVIPC,
-        "System V shared memory, which fio's jobs share",
+        "System V shared memory, used by fio's jobs",
     ),
-    (config::TIMERFD, "timerfd, by which fio keeps time"),
+    (config::TIMERFD, "timerfd, used by fio to keep time"),
 ];
 
 /// The option that provides an engine's system calls, and what it is for.
 fn engine(engine: Engine) -> Option<(&'static str, &'static str)> {
     let why = match engine {
         Engine::Libaio => "Linux AIO, for the libaio engine",
-        Engine::IoUring => "io_uring, for the engine of that name",
+        Engine::IoUring => "io_uring, for the io_uring engine",
         Engine::Psync => return None,
     };
     Some((engine.option()?, why))
@@ -166,7 +163,7 @@ fn choose(
                 format!("{name}, {why} ({option}=m, but {lost})")
             }
             Presence::Absent => format!("{name}, {why}"),
-            Presence::Unknown => format!("{name}, {why} (there is no sign of it in the image)"),
+            Presence::Unknown => format!("{name}, {why} (not found in the image)"),
         };
         missing.push(Missing {
             what: lacks,
@@ -209,7 +206,7 @@ fn missing_options(config: &Config, needs: &Needs, plan: &Loading) -> Vec<Missin
         .chain((needs.smp > 1).then_some(("CONFIG_SMP", "SMP, for a guest with several CPUs")))
         .chain(loads.then_some((
             config::MODULES,
-            "module loading, and some of what is needed is a module",
+            "module loading: some of what is needed is a module",
         )))
         .filter(|(option, _)| config.get(option) != Setting::Yes)
         .map(|(option, why)| Missing {
@@ -225,7 +222,7 @@ fn missing_options(config: &Config, needs: &Needs, plan: &Loading) -> Vec<Missin
 fn too_few_cpus(config: &Config, smp: u32) -> Option<Missing> {
     let most = config.number("CONFIG_NR_CPUS")?;
     (u64::from(smp) > most).then(|| Missing {
-        what: format!("room for {smp} CPUs (it is built for {most})"),
+        what: format!("support for {smp} CPUs (it is built for {most})"),
         options: vec!["CONFIG_NR_CPUS".to_owned()],
         certain: true,
     })
@@ -359,10 +356,10 @@ pub(super) mod tests {
         CONFIG_VIRTIO_VSOCKETS vmw_vsock_virtio_transport, for the socket that carries results (true)
         CONFIG_HOTPLUG_PCI_ACPI PCI hot-plug, for the device that carries results (it is plugged in after the measurement) (true)
         CONFIG_AIO Linux AIO, for the libaio engine (true)
-        CONFIG_IO_URING io_uring, for the engine of that name (true)
-        CONFIG_UNIX Unix sockets, with which fio is started (true)
-        CONFIG_SYSVIPC System V shared memory, which fio's jobs share (true)
-        CONFIG_TIMERFD timerfd, by which fio keeps time (true)
+        CONFIG_IO_URING io_uring, for the io_uring engine (true)
+        CONFIG_UNIX Unix sockets, needed to start fio (true)
+        CONFIG_SYSVIPC System V shared memory, used by fio's jobs (true)
+        CONFIG_TIMERFD timerfd, used by fio to keep time (true)
         CONFIG_SMP SMP, for a guest with several CPUs (true)
         ");
     }

@@ -21,7 +21,7 @@ pub struct Why {
 /// How a cell was profiled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProfileCheck {
-    /// Which cell.
+    /// The cell's name.
     pub cell: String,
     /// What uname -r said.
     pub release: String,
@@ -56,12 +56,12 @@ impl ProfileCheck {
         Some(self.executed.cast_signed() - explained.cast_signed())
     }
 
-    /// In sentences.
+    /// The check's result, one sentence each.
     pub(super) fn words(&self) -> Vec<String> {
         let cell = &self.cell;
         let mut words = vec![format!(
-            "{cell} ({}): {} instructions in {} windows of {} I/Os together; functions and layers add up \
-             to them, to the last one.",
+            "{cell} ({}): {} instructions in {} windows with {} I/Os in total; functions and \
+             layers add up to exactly that number.",
             self.release,
             grouped(self.instructions),
             self.windows,
@@ -69,12 +69,12 @@ impl ProfileCheck {
         )];
         words.push(match (&self.memory, self.perturbed.is_empty()) {
             (Some(memory), true) => format!(
-                "{cell}: profiled without perturbing one byte of guest memory: digest {} and every digit \
-                 as in the plain run.",
+                "{cell}: profiling changed no byte of guest memory: digest {} and every digit are \
+                 those of the plain run.",
                 memory.get(..12).unwrap_or(memory)
             ),
             (None, true) => format!(
-                "{cell}: every digit as in the plain run; this guest cannot stop itself, so its memory \
+                "{cell}: every digit is that of the plain run; this guest cannot stop itself, so its memory \
                  was not compared."
             ),
             (_, false) => format!(
@@ -85,7 +85,7 @@ impl ProfileCheck {
         words.push(match (self.icount, self.remainder()) {
             (Some(icount), Some(remainder)) => format!(
                 "{cell}: from start to stop {} instructions were counted one by one, and {} by QEMU's own \
-                 counter; {} were begun twice, because of a page fault; remainder {remainder}.",
+                 counter; {} were restarted after a page fault; remainder {remainder}.",
                 grouped(self.executed),
                 grouped(icount),
                 self.faults.map_or("an unknown number".into(), grouped),
@@ -93,7 +93,7 @@ impl ProfileCheck {
             _ => format!("{cell}: QEMU keeps no counter of its own to compare with."),
         });
         words.push(format!(
-            "{cell}: {:.1} s profiled, {:.1} s plain, of the host's clock.",
+            "{cell}: {:.1} s profiled, {:.1} s plain, by the host's clock.",
             self.profiled_s, self.plain_s
         ));
         words
@@ -157,7 +157,8 @@ fn of_a_cell(cell: &str, whys: &[&Why]) -> Option<Table> {
     Some(Table {
         title: format!("Why: instructions per I/O by layer, {cell}"),
         caption: format!(
-            "{}; counted one by one; what a kernel executes more than {against}, and {against}'s own",
+            "{}; counted one by one; each kernel's excess over {against}, and {against}'s own \
+             count",
             first.lane
         ),
         corner: "layer".into(),
@@ -185,7 +186,7 @@ pub(super) fn checked(whys: &[Why]) -> Vec<String> {
     let changed: Vec<&&ProfileCheck> = cells.iter().filter(|c| !c.perturbed.is_empty()).collect();
     if changed.is_empty() {
         return vec![format!(
-            "{} cells profiled without perturbing one byte of guest memory; flame graphs and functions \
+            "{} cells profiled without changing a byte of guest memory; flame graphs and functions \
              are in explain/.",
             cells.len()
         )];
@@ -246,7 +247,7 @@ pub(super) fn functions(why: &Why, shown: usize) -> Table {
             entries,
         });
     }
-    let columns = vec!["with called".to_owned(), "layer".to_owned()];
+    let columns = vec!["inclusive".to_owned(), "layer".to_owned()];
     table(why, "by function", "function", columns, rows)
 }
 

@@ -92,7 +92,7 @@ pub enum Event {
     },
     /// The run was asked to stop.
     Stopping {
-        /// By what.
+        /// What stopped it.
         why: StopReason,
         /// What becomes of the guests that run.
         guests: Running,

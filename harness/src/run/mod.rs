@@ -222,12 +222,12 @@ impl<'a> Recorder<'a> {
                 let mistaken = kernel.mistaken_for(&measured.guest.boot);
                 self.notes.extend(mistaken.as_ref().map(|why| {
                     let key = &cell.key;
-                    format!("{key}: in the cached cell {why}; it is measured again")
+                    format!("{key}: in the cached cell {why}; measuring it again")
                 }));
                 mistaken.is_none()
             }),
             Err(error) => {
-                let text = format!("{}: {error}; it is measured again", cell.key);
+                let text = format!("{}: {error}; measuring it again", cell.key);
                 self.notes.push(text);
                 None
             }
@@ -289,7 +289,7 @@ impl<'a> Recorder<'a> {
         if !differences.is_empty() {
             let differences = differences.join("; ");
             self.note(format!(
-                "{key}: EQUAL INPUTS, OTHER DIGITS than were measured before: {differences}"
+                "{key}: EQUAL INPUTS, DIFFERENT DIGITS from those measured before: {differences}"
             ));
         }
         self.tell(Event::CellVerified {
@@ -319,7 +319,7 @@ impl<'a> Recorder<'a> {
             let done = tokio::select! {
                 done = put => put_ended(done),
                 _ = told.wait_for(|stop| matches!(stop, Stop::Now(_))) => {
-                    Err(Error::host("another process has its place in the cache"))
+                    Err(Error::host("another process holds its cache entry"))
                 }
             };
             if let Err(error) = done {

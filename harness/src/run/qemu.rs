@@ -78,7 +78,7 @@ impl Executor for Qemu {
             Err(Outcome::TimedOut { phase, after_s, .. }) => {
                 watch(
                     Doing::Retry,
-                    &format!("no progress in phase `{phase}` for {after_s:.0} s; tried once more"),
+                    &format!("no progress in phase `{phase}` for {after_s:.0} s; retrying once"),
                 );
                 self.boot_and_save(name, machine, cpu, &watch).await?
             }
@@ -130,8 +130,11 @@ impl Qemu {
             .await?;
         let seen = seen.ok_or_else(|| {
             profile::failed(
-                &Error::host(format!("{} takes no plugin", self.vmm.record.version))
-                    .hint("leave --qemu out to use the locked QEMU"),
+                &Error::host(format!(
+                    "{} does not support plugins",
+                    self.vmm.record.version
+                ))
+                .hint("omit --qemu to use the locked QEMU"),
             )
         })?;
         Ok((measured, seen))

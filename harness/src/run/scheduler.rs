@@ -161,7 +161,7 @@ pub async fn run<E: Executor>(
     // Dropping the set ends the guests that still run: their processes are killed with them.
     running.shutdown().await;
     let why = match told {
-        Stop::No => "it was not finished".to_owned(),
+        Stop::No => "not finished".to_owned(),
         Stop::Soon(why) | Stop::Now(why) => why.to_string(),
     };
     let finished = Outcome::NotRun { why };

@@ -64,8 +64,8 @@ pub enum Running {
 impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Running::Finish => "running guests may finish",
-            Running::End => "running guests are ended",
+            Running::Finish => "letting guests finish",
+            Running::End => "killing guests",
         })
     }
 }

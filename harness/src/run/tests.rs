@@ -399,7 +399,7 @@ fn stop_now_ends_a_guest_that_hangs() {
     assert_eq!(on_disk(&finished), finished.results);
     let events = tell(&seen.events);
     assert!(
-        events.contains("stopping: terminated (SIGTERM); running guests are ended"),
+        events.contains("stopping: terminated (SIGTERM); killing guests"),
         "{events}"
     );
     assert_eq!(completed(&seen.events).len(), 4);

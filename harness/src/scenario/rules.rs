@@ -105,7 +105,7 @@ pub(super) fn bounded(
         let next = if least == most {
             format!("only {least} is possible")
         } else {
-            format!("write a number from {least} to {most}")
+            format!("use a number from {least} to {most}")
         };
         problems.add(&number.at, format!("is {}", number.value), next);
     }
@@ -115,7 +115,7 @@ pub(super) fn bounded(
 /// Whether a time, where one was read, may be a drive's.
 pub(super) fn check_latency(raw: &At<String>, ns: Option<u64>, problems: &mut Problems) {
     if let Some(0 | 1_000_000_001..) = ns {
-        let next = "write a time from 1ns to 1s";
-        problems.add(&raw.at, "is not a drive's latency", next);
+        let next = "use a time from 1ns to 1s";
+        problems.add(&raw.at, "is not a valid drive latency", next);
     }
 }

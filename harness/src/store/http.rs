@@ -57,7 +57,7 @@ pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, HttpFail
         && !header("content-range").is_some_and(|v| v.starts_with(&format!("bytes {offset}-")))
     {
         return Err(HttpFailure::Refused(format!(
-            "{url}: the server sent another range than asked for"
+            "{url}: the server sent a different range than requested"
         )));
     }
     Ok(Answer {

@@ -9,7 +9,7 @@ pub(crate) enum MissingFile {
     /// Every mirror that answers says that it has it no more, and a witness whose word nobody on the
     /// way can forge, a mirror asked by HTTPS or the snapshot archive, says so too.
     Gone(Error),
-    /// Anything else.
+    /// Opening it failed for another reason.
     Failed(Error),
 }
 
@@ -87,7 +87,7 @@ impl Reasons {
         if gone {
             let error = Error::fetch(format!("{what}: it is gone from the archive"))
                 .because(why)
-                .hint("resolve it afresh with `diorama lock --update`");
+                .hint("resolve it again with `diorama lock --update`");
             return MissingFile::Gone(error);
         }
         let (what, hint) = if self.any(|f| matches!(f, HttpFailure::Wrong(_))) {
@@ -102,8 +102,14 @@ impl Reasons {
                 "run the same command again: it resumes where the transfer stopped",
             )
         } else {
-            let refused = self.any(|f| matches!(f, HttpFailure::Refused(_)));
-            let verb = if refused { "gives it" } else { "answers" };
+            let refused = |(_, f): &(_, HttpFailure)| matches!(f, HttpFailure::Refused(_));
+            let answer = if !self.0.iter().any(refused) {
+                "no mirror answered"
+            } else if self.0.iter().all(refused) {
+                "every mirror refused"
+            } else {
+                "every mirror refused or did not answer"
+            };
             (
                 format!("{what}: {answer}"),
                 "check the network and the proxy variables, or set a mirror in \

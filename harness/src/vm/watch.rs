@@ -164,7 +164,7 @@ impl Watcher {
                 return Err(fault(
                     machine,
                     format!(
-                        "the guest stopped in phase `{}` instead of going on",
+                        "the guest stopped in phase `{}` instead of continuing",
                         self.phase_name()
                     ),
                 ));
@@ -292,7 +292,7 @@ impl Watcher {
         let message = text.lines().rev().find_map(panic_message)?;
         Some(match lacking(message) {
             Some(option) if self.phase.is_none() => Outcome::Unsupported {
-                why: format!("the kernel does not start the agent: {message}"),
+                why: format!("the kernel did not start the agent: {message}"),
                 config: vec![option.to_owned()],
             },
             _ => fault(
@@ -328,7 +328,10 @@ impl Watcher {
             return outcome;
         }
         if last.as_ref().is_some_and(by_guest) {
-            let why = format!("the guest ended by itself in phase `{}`", self.phase_name());
+            let why = format!(
+                "the guest exited by itself in phase `{}`",
+                self.phase_name()
+            );
             return fault(machine, why);
         }
         Outcome::HarnessFailed {

@@ -31,7 +31,7 @@ impl FromStr for KernelVersion {
         match (numbers.next().flatten(), numbers.next().flatten()) {
             (Some(version), Some(patch_level)) => Ok(KernelVersion(version, patch_level)),
             _ => Err(format!(
-                "`{release}` is not a kernel release; write 6.12 or 6.12.117-amd64"
+                "`{release}` is not a kernel release; use 6.12 or 6.12.117-amd64"
             )),
         }
     }

@@ -42,7 +42,7 @@ pub enum Outcome {
     },
     /// The kernel lacks something the cell needs.
     Unsupported {
-        /// In words.
+        /// The message shown.
         why: String,
         /// The CONFIG_ options that are missing.
         config: Vec<String>,
@@ -56,7 +56,7 @@ pub enum Outcome {
     },
     /// The run was stopped before its turn came.
     NotRun {
-        /// By what.
+        /// What stopped the run.
         why: String,
     },
 }

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 pub enum KvmTrial {
     /// The guest got there.
     Works {
-        /// In seconds.
+        /// After how many seconds.
         after_s: f64,
     },
     /// /dev/kvm cannot be opened.
     NoDevice(DeviceNode),
     /// QEMU or the guest failed.
     Failed {
-        /// Its words.
+        /// QEMU's message.
         why: String,
     },
     /// The guest did not get there in time.
@@ -26,7 +26,7 @@ pub enum KvmTrial {
     },
     /// There was nothing to try it with.
     NotTried {
-        /// Why not.
+        /// Why there is no answer.
         why: String,
     },
 }
@@ -35,7 +35,7 @@ pub enum KvmTrial {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceNode {
-    /// It opens.
+    /// It can be opened.
     Usable,
     /// It is not there, or nothing is behind it.
     Absent,

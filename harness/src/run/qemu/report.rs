@@ -44,7 +44,8 @@ impl Qemu {
                             symbols::keep(&self.store, &plan.checkpoint, &said, modules)?
                         }
                         other => {
-                            let what = format!("asked for its symbols, the agent said {other:?}");
+                            let what =
+                                format!("asked for its symbols, the agent answered {other:?}");
                             return Err(Error::internal(what));
                         }
                     }
@@ -67,7 +68,7 @@ impl Qemu {
             Ok((Message::Failed(failure), _)) => Err(outcome_of(failure, machine)),
             Ok((Message::Hello { .. } | Message::Symbols(_), _)) => Err(failed(
                 "taking the report",
-                &Error::internal("the agent said something else than its report"),
+                &Error::internal("the agent sent something other than its report"),
             )),
             Err(error) => {
                 // The device goes before the process does: a guest on its way out has said why.
@@ -96,12 +97,14 @@ fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
             agent,
             build_id,
         } => Err(Error::internal(format!(
-            "the guest runs agent {agent}, build {build_id}, protocol {protocol}; what was put into it \
-             is build {}, protocol {PROTOCOL}",
+            "the guest runs agent {agent}, build {build_id}, protocol {protocol}; expected build \
+             {}, protocol {PROTOCOL}",
             ours.unwrap_or("unknown")
         ))
-        .hint("leave --agent and DIORAMA_AGENT out, and the checkout's own is built")),
-        other => Err(Error::internal(format!("the agent began with {other:?}"))),
+        .hint("omit --agent and DIORAMA_AGENT to use the agent built from this checkout")),
+        other => Err(Error::internal(format!(
+            "the agent's first message was {other:?}"
+        ))),
     }
 }
 
@@ -179,13 +182,13 @@ mod tests {
         ];
         let words = refused.map(|(hello, ours)| check_hello(&hello, ours).unwrap_err().render());
         insta::assert_snapshot!(words.join("\n"), @r#"
-        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build 77aa, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 4; what was put into it is build unknown, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the guest runs agent 0.1.0, build 5c01, protocol 5; what was put into it is build 5c01, protocol 4
-          next: leave --agent and DIORAMA_AGENT out, and the checkout's own is built
-        error: the agent began with Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
+        error: the guest runs agent 0.1.0, build 5c01, protocol 4; expected build 77aa, protocol 4
+          help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
+        error: the guest runs agent 0.1.0, build 5c01, protocol 4; expected build unknown, protocol 4
+          help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
+        error: the guest runs agent 0.1.0, build 5c01, protocol 5; expected build 5c01, protocol 4
+          help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
+        error: the agent's first message was Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
         "#);
     }
 }

@@ -224,8 +224,8 @@ pub(super) fn refusal(key: &str) -> Option<String> {
     Some(match known {
         Some((_, why)) => (*why).to_owned(),
         None => match crate::suggest::closest(key, ALLOWED.iter().copied()) {
-            Some(close) => format!("it is not an option that works here; did you mean `{close}`?"),
-            None => "it is not among the options that work here".to_owned(),
+            Some(close) => format!("it is not a supported option; did you mean `{close}`?"),
+            None => "it is not among the supported options".to_owned(),
         },
     })
 }

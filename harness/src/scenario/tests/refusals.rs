@@ -24,23 +24,23 @@ metric = "iop"
 "#;
     insta::assert_snapshot!(bad(text), @r#"
     error: the scenario s.toml has 16 problems:
-      s.toml:2:8: name: `a b` is not a name; use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first
+      s.toml:2:8: name: `a b` is not a valid name; use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first
       s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, model, guest, measure, filesystems, workloads, expect)
       s.toml:4:12: baseline: baseline `7.3` is not one of the kernels; did you mean `7.2`? (known kernels: 6.21, 7.2)
-      s.toml:5:12: kernels[1]: kernel `6.21` is not in the lock; did you mean `6.1`? (known kernels: 5.10, 6.1, 6.12, 6.18, 7.2); for a build of your own write { name = "6.21", path = "bzImage" }
-      s.toml:5:27: kernels[3]: kernel `7.2` is there already; remove it or give it another name
+      s.toml:5:12: kernels[1]: kernel `6.21` is not in the lock; did you mean `6.1`? (known kernels: 5.10, 6.1, 6.12, 6.18, 7.2); for your own build use { name = "6.21", path = "bzImage" }
+      s.toml:5:27: kernels[3]: there is already a kernel `7.2`; remove it or give it another name
       s.toml:5:34: kernels[4]: has no name; add name = "..", which tables will show
-      s.toml:5:56: kernels[5]: is 5; write a kernel's name or { name = .., path = .., modules = .. }
-      s.toml:7:15: measure.repetitions: is 0; write a number from 1 to 1000
+      s.toml:5:56: kernels[5]: is 5; use a kernel's name or { name = .., path = .., modules = .. }
+      s.toml:7:15: measure.repetitions: is 0; use a number from 1 to 1000
       s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: ext4, xfs)
       s.toml:11:6: workloads.w.rw: `randwrit` is not one of the directions; did you mean `randwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
-      s.toml:12:6: workloads.w.bs: 5000 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
-      s.toml:13:11: workloads.w.iodepth: is 4096; write a number from 1 to 1024
-      s.toml:15:11: workloads.w.runtime: 660 s is not a runtime; write a time of guest time up to 10m
+      s.toml:12:6: workloads.w.bs: 5000 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB
+      s.toml:13:11: workloads.w.iodepth: is 4096; use a number from 1 to 1024
+      s.toml:15:11: workloads.w.runtime: 660 s is not a valid runtime; use up to 10m of guest time
       s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
       s.toml:17:10: expect[1].metric: `iop` is not one of the metrics; did you mean `iops`? (known metrics: iops, total-io, context-switches-per-io, interrupts-per-io, path-length, drive-per-io, busy-per-io, user-per-io, system-per-io, kworker-runs-per-io)
       s.toml: title: is missing; add title = "..", one line for a heading
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     "#);
 }
 
@@ -49,23 +49,23 @@ fn unknown_keys_anywhere_are_refused() {
     insta::assert_snapshot!(bad(&changed("[measure]", "[mesure]")), @r"
     error: the scenario s.toml has 1 problem:
       s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, model, guest, measure, filesystems, workloads, expect)
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     ");
     insta::assert_snapshot!(bad(&changed("repetitions =", "repetition =")), @r"
     error: the scenario s.toml has 1 problem:
       s.toml:13:1: measure.repetition: unknown key; did you mean `repetitions`? (known keys: repetitions, warmup_ios, phase_step)
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     ");
     insta::assert_snapshot!(bad(&changed("runtime = \"100ms\"", "runtime = \"100ms\"\nrefill_buffers = 1")), @r"
     error: the scenario s.toml has 2 problems:
       s.toml:21:1: workloads.write-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios, via, fio
       s.toml:27:1: workloads.read-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios, via, fio
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     ");
     insta::assert_snapshot!(bad(&changed("kernels = [\"6.12\", \"7.2\"]", "kernels = [\"6.12\", { name = \"7.2\", pth = \"x\" }]")), @r"
     error: the scenario s.toml has 1 problem:
       s.toml:10:36: kernels[2].pth: unknown key; did you mean `path`? (known keys: name, path, modules)
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     ");
 }
 
@@ -75,12 +75,12 @@ fn text_that_is_not_toml_is_refused_with_its_place() {
     error: the scenario s.toml has 2 problems:
       s.toml:1:10: not TOML: invalid basic string, expected `"`; see https://toml.io for the format
       s.toml:2:12: not TOML: unclosed array, expected `]`; see https://toml.io for the format
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     "#);
     insta::assert_snapshot!(bad("name = \"x\"\nname = \"y\""), @r"
     error: the scenario s.toml has 1 problem:
       s.toml:2:1: not TOML: duplicate key; see https://toml.io for the format
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     ");
 }
 
@@ -94,7 +94,7 @@ fn an_empty_file_says_what_is_missing() {
       s.toml: baseline: is missing; add baseline = "7.2"
       s.toml: filesystems: is missing or empty; add a table [filesystems.ext4]
       s.toml: workloads: is missing or empty; add a table [workloads.write-4k]
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     "#);
 }
 
@@ -173,47 +173,47 @@ fn nonsense_quantities_are_refused_one_by_one() {
         wrong("value_at_least = 0.5\n", ""),
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
-    s.toml:13:15: measure.repetitions: is 0; write a number from 1 to 1000
-    s.toml:13:15: measure.repetitions: is -1; write a whole number that is not negative
-    s.toml:13:14: measure.warmup_ios: is 9999999999; write a number from 0 to 1000000000
-    s.toml:13:15: measure.repetitions: is "3"; write a whole number that is not negative
-    s.toml:19:6: workloads.write-4k.bs: 4000 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
-    s.toml:19:6: workloads.write-4k.bs: 0 B is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
-    s.toml:19:6: workloads.write-4k.bs: 8 MiB is not a block size; write a multiple of the device's block size, 4096, up to 4 MiB
-    s.toml:19:6: workloads.write-4k.bs: 256 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB
-    s.toml:19:6: workloads.write-4k.bs: `4 bananas` is not a size; write 512, 4k, 64MiB or 1GiB
+    s.toml:13:15: measure.repetitions: is 0; use a number from 1 to 1000
+    s.toml:13:15: measure.repetitions: is -1; use a non-negative whole number
+    s.toml:13:14: measure.warmup_ios: is 9999999999; use a number from 0 to 1000000000
+    s.toml:13:15: measure.repetitions: is "3"; use a non-negative whole number
+    s.toml:19:6: workloads.write-4k.bs: 4000 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 0 B is not a valid block size; use a multiple of the device's block size, 4096, up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 8 MiB is not a valid block size; use a multiple of the device's block size, 4096, up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: 256 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB
+    s.toml:19:6: workloads.write-4k.bs: `4 bananas` is not a size; use 512, 4k, 64MiB or 1GiB
     s.toml:17:12: workloads.write-4k.bs: is missing; add bs = "4k"
-    s.toml:20:11: workloads.write-4k.iodepth: is 0; write a number from 1 to 1024
-    s.toml:20:11: workloads.write-4k.iodepth: is 1025; write a number from 1 to 1024
-    s.toml:20:8: workloads.write-4k.size: 0 B is not a multiple of bs, 4 KiB; write a multiple of bs, like "256KiB"
-    s.toml:20:8: workloads.write-4k.size: 65537 B is not a multiple of bs, 4 KiB; write "64KiB" or "68KiB"
-    s.toml:20:8: workloads.write-4k.size: 128 KiB is less than what is in flight, 256 KiB; write at least bs * iodepth, or I/Os would overlap
-    s.toml:20:8: workloads.write-4k.size: 385 MiB is more than 3/4 of the device, 512 MiB; write a smaller size or a larger model.size
-    s.toml:20:14: workloads.write-4k.number_ios: is there besides runtime; keep one of runtime and number_ios
-    s.toml:20:11: workloads.write-4k.runtime: 660 s is not a runtime; write a time of guest time up to 10m
-    s.toml:20:14: workloads.write-4k.number_ios: is 0; write a number from 1 to 1000000000
-    s.toml:13:13: model.bandwidth: 440000000 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
-    s.toml:13:13: model.bandwidth: 0 B/s is not whole MiB/s; write a multiple of 1MiB/s, the drive model's unit, or "none"
-    s.toml:13:13: model.bandwidth: 6 MiB/s would never let the drive model's largest request pass; write at least "7MiB/s"
-    s.toml:13:8: model.size: 1 MiB is not a size of the model device; write whole MiB, from 64MiB to 1024GiB
-    s.toml:13:14: model.block_size: is 8192; write 512, 1024, 2048 or 4096
-    s.toml:13:11: model.latency: is not a drive's latency; write a time from 1ns to 1s
-    s.toml:13:15: model.queue_depth: is 0; write a number from 1 to 10240
-    s.toml:13:17: model.submit_queues: is 2, but the guest has 1 CPU(s); write at most 1, or [guest] smp = 2
+    s.toml:20:11: workloads.write-4k.iodepth: is 0; use a number from 1 to 1024
+    s.toml:20:11: workloads.write-4k.iodepth: is 1025; use a number from 1 to 1024
+    s.toml:20:8: workloads.write-4k.size: 0 B is not a multiple of bs, 4 KiB; use a multiple of bs, like "256KiB"
+    s.toml:20:8: workloads.write-4k.size: 65537 B is not a multiple of bs, 4 KiB; use "64KiB" or "68KiB"
+    s.toml:20:8: workloads.write-4k.size: 128 KiB is less than what is in flight, 256 KiB; use at least bs * iodepth, or I/Os would overlap
+    s.toml:20:8: workloads.write-4k.size: 385 MiB is more than 3/4 of the device, 512 MiB; use a smaller size or a larger model.size
+    s.toml:20:14: workloads.write-4k.number_ios: cannot be combined with runtime; keep one of runtime and number_ios
+    s.toml:20:11: workloads.write-4k.runtime: 660 s is not a valid runtime; use up to 10m of guest time
+    s.toml:20:14: workloads.write-4k.number_ios: is 0; use a number from 1 to 1000000000
+    s.toml:13:13: model.bandwidth: 440000000 B/s is not whole MiB/s; use a multiple of 1MiB/s, the drive model's unit, or "none"
+    s.toml:13:13: model.bandwidth: 0 B/s is not whole MiB/s; use a multiple of 1MiB/s, the drive model's unit, or "none"
+    s.toml:13:13: model.bandwidth: 6 MiB/s would never let the drive model's largest request through; use at least "7MiB/s"
+    s.toml:13:8: model.size: 1 MiB is not a valid size for the model device; use whole MiB, from 64MiB to 1024GiB
+    s.toml:13:14: model.block_size: is 8192; use 512, 1024, 2048 or 4096
+    s.toml:13:11: model.latency: is not a valid drive latency; use a time from 1ns to 1s
+    s.toml:13:15: model.queue_depth: is 0; use a number from 1 to 10240
+    s.toml:13:17: model.submit_queues: is 2, but the guest has 1 CPU(s); use at most 1, or [guest] smp = 2
     s.toml:13:13: model.scheduler: `deadline` is not one of the schedulers; known schedulers: none, mq-deadline, kyber, bfq
     s.toml:13:15: model.write_cache: `writeback` is not one of the write caches; known write caches: none, volatile
-    s.toml:13:7: model.fua: means nothing: a drive without a volatile write cache is never flushed; add write_cache = "volatile", or remove it
-    s.toml:14:17: model.flush_latency: means nothing: a drive without a volatile write cache is never flushed; add write_cache = "volatile", or remove it
-    s.toml:14:17: model.flush_latency: is not a drive's latency; write a time from 1ns to 1s
-    s.toml:14:7: model.fua: is true, but then a durable write would take 10 us where the flush that it spares takes 1 ms: the drive model has one latency for all its writes; write fua = false, or a flush_latency of at most the latency
-    s.toml:13:10: guest.memory: 600 MiB do not hold the device's data (128 MiB) and the guest (512 MiB); write at least memory = "640MiB"
-    s.toml:13:12: guest.cmdline[1]: `a b` is not one word of a kernel command line; write one word per element, without spaces or quotes
-    s.toml:13:14: measure.phase_step: 2 ms would not give 3 repetitions different phases of the 4 ms tick; write a time below 1s that does not divide 4ms, like "731us"
+    s.toml:13:7: model.fua: has no effect: a drive without a volatile write cache is never flushed; add write_cache = "volatile", or remove it
+    s.toml:14:17: model.flush_latency: has no effect: a drive without a volatile write cache is never flushed; add write_cache = "volatile", or remove it
+    s.toml:14:17: model.flush_latency: is not a valid drive latency; use a time from 1ns to 1s
+    s.toml:14:7: model.fua: is true, but then a durable write would take 10 us while the flush it avoids takes 1 ms: the drive model has one latency for all its writes; use fua = false, or a flush_latency of at most the latency
+    s.toml:13:10: guest.memory: 600 MiB cannot hold the device's data (128 MiB) and the guest (512 MiB); use at least memory = "640MiB"
+    s.toml:13:12: guest.cmdline[1]: `a b` is not a single word of a kernel command line; use one word per element, without spaces or quotes
+    s.toml:13:14: measure.phase_step: 2 ms would not give 3 repetitions different phases of the 4 ms tick; use a time below 1s that does not divide 4ms, like "731us"
     s.toml:16:9: filesystems.ext4.mkfs[1]: `/dev/nullb0` is not an option of mkfs; leave the program and the device out
-    s.toml:16:17: filesystems.ext4.mount_options: `ro, noatime` are not mount options; separate them by commas, without spaces
-    s.toml:29:18: expect[1].ratio_at_least: 0.9 exceeds the upper bound, 0.85; exchange the two bounds
-    s.toml:27:1: expect[1]: bounds both a ratio and a value; make two [[expect]] sections of it
-    s.toml:29:18: expect[1].ratio_at_least: is inf; write a finite number
+    s.toml:16:17: filesystems.ext4.mount_options: `ro, noatime` are not mount options; separate them with commas, without spaces
+    s.toml:29:18: expect[1].ratio_at_least: 0.9 exceeds the upper bound, 0.85; swap the two bounds
+    s.toml:27:1: expect[1]: bounds both a ratio and a value; split it into two [[expect]] sections
+    s.toml:29:18: expect[1].ratio_at_least: is inf; use a finite number
     s.toml:35:1: expect[2]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
     "#);
 }
@@ -224,8 +224,8 @@ fn a_block_size_below_the_devices_is_refused() {
         .replace("rw = \"write\"\nbs = \"4k\"", "rw = \"write\"\nbs = 512");
     insta::assert_snapshot!(bad(&text), @r"
     error: the scenario s.toml has 1 problem:
-      s.toml:21:6: workloads.write-4k.bs: 512 is not a multiple of the device's block size, 4096; write a multiple of 4096 up to 4 MiB, or a smaller model.block_size
-      next: correct what is named above; scenarios/README.md describes every key
+      s.toml:21:6: workloads.write-4k.bs: 512 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB, or a smaller model.block_size
+      help: fix the above; scenarios/README.md describes every key
     ");
 }
 
@@ -242,11 +242,11 @@ fn equal_cells_under_two_names_are_refused() {
     );
     insta::assert_snapshot!(bad(&twice), @r"
     error: the scenario s.toml has 4 problems:
-      s.toml:10:27: kernels[3]: kernel `7.2` is there already; remove it or give it another name
-      s.toml:10:60: kernels[5]: kernels `a` and `b` are one file; remove one: equal inputs give equal digits
-      s.toml:16:14: filesystems.again: the file systems `ext4` and `again` are the same; remove one, or change what sets them apart: equal inputs give equal digits
-      s.toml:24:12: workloads.read-4k: the workloads `write-4k` and `read-4k` are the same; remove one, or change what sets them apart: equal inputs give equal digits
-      next: correct what is named above; scenarios/README.md describes every key
+      s.toml:10:27: kernels[3]: there is already a kernel `7.2`; remove it or give it another name
+      s.toml:10:60: kernels[5]: kernels `a` and `b` are the same file; remove one: equal inputs give equal digits
+      s.toml:16:14: filesystems.again: the file systems `ext4` and `again` are the same; remove one, or make them differ: equal inputs give equal digits
+      s.toml:24:12: workloads.read-4k: the workloads `write-4k` and `read-4k` are the same; remove one, or make them differ: equal inputs give equal digits
+      help: fix the above; scenarios/README.md describes every key
     ");
 }
 

@@ -64,14 +64,14 @@ fn a_wrong_command_line_is_named_as_such() {
     };
     insta::assert_snapshot!(refusal(SMOKE, &overrides), @r"
     error: the scenario s.toml has 7 problems:
-      command line: --kernel: kernel `7.2` is there already; remove it or give it another name
+      command line: --kernel: there is already a kernel `7.2`; remove it or give it another name
       command line: --baseline: baseline `7.1` is not one of the kernels; did you mean `7.2`? (known kernels: 6.12, 7.2)
-      command line: --repetitions: is 0; write a number from 1 to 1000
-      command line: --cmdline: `a b` is not one word of a kernel command line; write one word per element, without spaces or quotes
+      command line: --repetitions: is 0; use a number from 1 to 1000
+      command line: --cmdline: `a b` is not a single word of a kernel command line; use one word per element, without spaces or quotes
       command line: --only-kernel: `6.13` is not in this scenario; did you mean `6.12`? (known names: 6.12, 7.2)
       command line: --filesystem: `xfs` is not in this scenario; known names: ext4
       command line: --workload: `write4k` is not in this scenario; did you mean `write-4k`? (known names: write-4k, read-4k)
-      next: correct what is named above; scenarios/README.md describes every key
+      help: fix the above; scenarios/README.md describes every key
     ");
 }
 
