@@ -335,10 +335,11 @@ fn the_help_of_the_other_verbs() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --locked        Fail if a locked file is gone, instead of using what the archive has now
-          --plain         Plain lines instead of progress bars
-          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
-      -h, --help          Print help (see more with '--help')
+          --tool-set <NAME>  Also this tool set of images/lock.toml (repeatable)
+          --locked           Fail if a locked file is gone, instead of using what the archive has now
+          --plain            Plain lines instead of progress bars
+          --color <WHEN>     When to use colours [default: auto] [possible values: auto, always, never]
+      -h, --help             Print help (see more with '--help')
 
     ====
 
