@@ -12,7 +12,7 @@ use crate::{
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{Part, PreparedKernel},
     record::KernelRecord,
-    scenario::{KernelRef, KernelSource, Scenario},
+    scenario::{self, KernelRef, KernelSource, Scenario},
     store::{
         FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
@@ -269,6 +269,7 @@ impl Provision<'_> {
 
     /// A local kernel, unpacked: its key and its directory.
     fn local(&self, name: &str, image: &Path, modules: Option<&Path>) -> Result<(Sha256, PathBuf)> {
+        scenario::look_for(name, image, modules)?;
         let prepare = || {
             let build = LocalBuild::read(image, modules)?;
             let key = Sha256::of_value(&(RECIPE, build.key()));

@@ -150,9 +150,12 @@ impl Calls {
         &self.slots
     }
 
-    /// Begins or ends recording, on a CPU that has executed `count` instructions.
-    pub fn record(&mut self, cpu: usize, count: u64, on: bool) {
-        self.book(cpu, count);
+    /// Begins or ends recording, when each CPU has executed so many instructions: what the others have
+    /// executed since their turn began is in the window, too.
+    pub fn record(&mut self, counts: &[u64], on: bool) {
+        for (cpu, count) in counts.iter().enumerate() {
+            self.book(cpu, *count);
+        }
         self.recording = on;
     }
 
@@ -282,7 +285,7 @@ mod tests {
     impl Run {
         fn new() -> Run {
             let mut calls = Calls::new(1);
-            calls.record(0, 0, true);
+            calls.record(&[0], true);
             Run { calls, count: 0 }
         }
 
@@ -305,7 +308,7 @@ mod tests {
 
         /// Instructions by chain of entries and the block's address, relative to `K`.
         fn chains(&mut self) -> BTreeMap<String, u64> {
-            self.calls.record(0, self.count, false);
+            self.calls.record(&[self.count], false);
             let mut found = BTreeMap::new();
             for slot in self.calls.slots().iter().filter(|s| s.insns > 0) {
                 let mut chain = std::format!("{:x}", slot.pc.wrapping_sub(K));
@@ -413,10 +416,10 @@ mod tests {
     #[test]
     fn nothing_is_recorded_unless_it_is_asked_for() {
         let mut run = Run::new();
-        run.calls.record(0, 0, false);
+        run.calls.record(&[0], false);
         run.block(A, 3, End::Other).block(A + 3, 2, End::Other);
-        run.calls.record(0, run.count, true);
-        run.calls.record(0, run.count, false);
+        run.calls.record(&[run.count], true);
+        run.calls.record(&[run.count], false);
         assert_eq!(run.calls.slots().iter().map(|s| s.insns).sum::<u64>(), 0);
     }
 
@@ -427,5 +430,19 @@ mod tests {
             run.block(A, 1, End::Call(Some(A)));
         }
         assert_eq!(run.calls.nodes().len(), usize::from(DEPTH) + 1);
+    }
+
+    #[test]
+    fn what_another_cpu_executed_before_its_turn_ended_is_in_the_window() {
+        let mut calls = Calls::new(2);
+        let mut block = Block::new(A, A + 0x10, 4, End::Other);
+        // Before the window: 4 instructions of the second CPU, seen when its next block begins, or never.
+        calls.executes(1, 0, &mut block);
+        calls.record(&[0, 4], true);
+        calls.executes(0, 0, &mut block);
+        calls.executes(1, 4, &mut block);
+        calls.record(&[4, 8], false);
+        let recorded: u64 = calls.slots().iter().map(|slot| slot.insns).sum();
+        assert_eq!(recorded, 8);
     }
 }

@@ -187,12 +187,23 @@ enum Profile {
     None,
 }
 
+/// How executed instructions are counted.
+enum Count {
+    /// By additions in the translated code.
+    Inline(Entry),
+    /// By calls, for guests with several CPUs, one count for each: slower. In QEMU 10.0 the inline addition
+    /// multiplies the CPU's index, which is a constant of the block while all CPUs are executed in one
+    /// thread, in place: from the second addition in a block on, those of any CPU but the first go astray.
+    Calls(Vec<u64>),
+}
+
 struct Plugin {
     id: u64,
     mark: u32,
     profile: Profile,
     look: Look,
-    count: Entry,
+    cpus: u32,
+    count: Count,
     /// Where exceptions enter the kernel, and instructions that one stopped after they were counted.
     entries: Vec<u64>,
     stopped: u64,
@@ -221,13 +232,41 @@ fn plugin() -> &'static mut Plugin {
 
 impl Plugin {
     fn counted(&self, vcpu: u32) -> u64 {
-        // SAFETY: the entry is the plugin's own.
-        unsafe { qemu_plugin_u64_get(self.count, vcpu) }
+        match &self.count {
+            // SAFETY: the entry is the plugin's own.
+            Count::Inline(entry) => unsafe { qemu_plugin_u64_get(*entry, vcpu) },
+            Count::Calls(counts) => counts[vcpu as usize],
+        }
     }
 
     fn total(&self) -> u64 {
-        // SAFETY: the entry is the plugin's own.
-        unsafe { qemu_plugin_u64_sum(self.count) }
+        match &self.count {
+            // SAFETY: the entry is the plugin's own.
+            Count::Inline(entry) => unsafe { qemu_plugin_u64_sum(*entry) },
+            Count::Calls(counts) => counts.iter().sum(),
+        }
+    }
+
+    /// Has the execution of an instruction, before it begins, add to the count.
+    ///
+    /// # Safety
+    /// While QEMU translates the block that the instruction is of.
+    unsafe fn count(&self, insn: *mut Insn, instructions: u64) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            match &self.count {
+                Count::Inline(entry) => qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+                    insn,
+                    ADD,
+                    *entry,
+                    instructions,
+                ),
+                Count::Calls(_) => {
+                    let data = instructions as *mut c_void;
+                    qemu_plugin_register_vcpu_insn_exec_cb(insn, on_count, NO_REGS, data);
+                }
+            }
+        }
     }
 
     /// From the next block on, something else is looked for.
@@ -239,7 +278,12 @@ impl Plugin {
         }
     }
 
-    fn marked(&mut self, vcpu: u32, code: u8) {
+    fn record(&mut self, on: bool) {
+        let counts: Vec<u64> = (0..self.cpus).map(|cpu| self.counted(cpu)).collect();
+        self.calls.record(&counts, on);
+    }
+
+    fn marked(&mut self, code: u8) {
         match code {
             COUNT => {
                 self.windows_count = true;
@@ -257,7 +301,7 @@ impl Plugin {
             OPEN if self.open.is_none() && self.windows_count => {
                 let recorded = self.may_profile && self.look == Look::Calls;
                 if recorded {
-                    self.calls.record(vcpu as usize, self.counted(vcpu), true);
+                    self.record(true);
                 }
                 self.open = Some((self.total(), recorded));
             }
@@ -266,7 +310,7 @@ impl Plugin {
                     return;
                 };
                 if profiled {
-                    self.calls.record(vcpu as usize, self.counted(vcpu), false);
+                    self.record(false);
                 }
                 self.windows.push(Window {
                     profiled,
@@ -310,8 +354,14 @@ impl Plugin {
     }
 }
 
-unsafe extern "C" fn on_mark(vcpu: u32, code: *mut c_void) {
-    plugin().marked(vcpu, code as usize as u8);
+unsafe extern "C" fn on_mark(_: u32, code: *mut c_void) {
+    plugin().marked(code as usize as u8);
+}
+
+unsafe extern "C" fn on_count(vcpu: u32, instructions: *mut c_void) {
+    if let Count::Calls(counts) = &mut plugin().count {
+        counts[vcpu as usize] += instructions as u64;
+    }
 }
 
 unsafe extern "C" fn on_block(vcpu: u32, block: *mut c_void) {
@@ -360,7 +410,7 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
             if let Some(code) = mark {
                 // Callbacks see the count before their instruction.
                 if uncounted > 0 {
-                    count(insn, plugin.count, uncounted);
+                    plugin.count(insn, uncounted);
                     uncounted = 0;
                 }
                 let data = usize::from(code) as *mut c_void;
@@ -376,7 +426,7 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
             // Each addition costs as much as an instruction or two, and nobody looks before the
             // block can be left.
             if i + 1 == n || !decode::stays(bytes, at >= USER_END) {
-                count(insn, plugin.count, uncounted);
+                plugin.count(insn, uncounted);
                 uncounted = 0;
             }
             if i + 1 == n {
@@ -393,18 +443,12 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
     }
 }
 
-/// Has the execution of an instruction, before it begins, add to the count.
-unsafe fn count(insn: *mut Insn, count: Entry, instructions: u64) {
-    // SAFETY: as the caller promises.
-    unsafe { qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD, count, instructions) };
-}
-
 struct Arguments {
     out: c_int,
     mark: u32,
     profile: Profile,
     windows: Option<usize>,
-    cpus: usize,
+    cpus: u32,
     exceptions: Vec<u64>,
 }
 
@@ -466,9 +510,12 @@ pub unsafe extern "C" fn qemu_plugin_install(
         let Some(arguments) = arguments(argc, argv) else {
             return -1;
         };
-        let count = Entry {
-            score: qemu_plugin_scoreboard_new(8),
-            offset: 0,
+        let count = match arguments.cpus {
+            1 => Count::Inline(Entry {
+                score: qemu_plugin_scoreboard_new(8),
+                offset: 0,
+            }),
+            cpus => Count::Calls(vec![0; cpus as usize]),
         };
         let made = Plugin {
             id,
@@ -478,10 +525,11 @@ pub unsafe extern "C" fn qemu_plugin_install(
                 Profile::All => Look::Calls,
                 _ => Look::Marks,
             },
+            cpus: arguments.cpus,
             count,
             entries: arguments.exceptions,
             stopped: 0,
-            calls: Calls::new(arguments.cpus),
+            calls: Calls::new(arguments.cpus as usize),
             windows: vec![],
             expected: arguments.windows,
             windows_count: false,

@@ -1,6 +1,6 @@
 //! Finding and reading a scenario's file.
 
-use super::{KernelSource, Overrides, Scenario, resolve::resolve_with};
+use super::{Overrides, Scenario, resolve::resolve_with};
 use crate::{
     error::{Error, Result},
     files,
@@ -63,8 +63,8 @@ pub fn available(root: &Path) -> Vec<String> {
 /// Reads and resolves a scenario's file. `known_kernels` are the names in the lock.
 ///
 /// # Errors
-/// When the file cannot be read, for every problem in it at once, and when a local kernel's file
-/// or module directory is not there.
+/// When the file cannot be read, and for every problem in it at once. Files of local kernels are not
+/// looked for ([`look_for`]).
 pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Result<Scenario> {
     let text = files::read_text(path, files::TEXT).map_err(|e| {
         Error::input(format!("reading the scenario {}", path.display()))
@@ -73,30 +73,33 @@ pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Res
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
     let read = |path: &Path| files::read_text(path, files::TEXT).map_err(|e| e.to_string());
-    let scenario = resolve_with(
+    resolve_with(
         &text,
         &path.display().to_string(),
         base,
         known_kernels,
         overrides,
         &read,
-    )?;
-    for kernel in &scenario.kernels {
-        if let KernelSource::Local { path, modules } = &kernel.source {
-            if !path.is_file() {
-                return Err(absent(&kernel.name, "image", path, "bzImage or vmlinux"));
-            }
-            if let Some(dir) = modules.as_ref().filter(|dir| !dir.is_dir()) {
-                return Err(absent(
-                    &kernel.name,
-                    "modules",
-                    dir,
-                    "directory of its *.ko files",
-                ));
-            }
-        }
+    )
+}
+
+/// Whether a local kernel's image and modules are where the scenario says.
+///
+/// # Errors
+/// When one is not, naming the kernel.
+pub fn look_for(kernel: &str, image: &Path, modules: Option<&Path>) -> Result<()> {
+    if !image.is_file() {
+        return Err(absent(kernel, "image", image, "bzImage or vmlinux"));
     }
-    Ok(scenario)
+    match modules.filter(|dir| !dir.is_dir()) {
+        Some(dir) => Err(absent(
+            kernel,
+            "modules",
+            dir,
+            "directory of its *.ko files",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn absent(kernel: &str, part: &str, path: &Path, wanted: &str) -> Error {

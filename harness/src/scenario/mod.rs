@@ -21,7 +21,7 @@ mod write_cache;
 
 pub use expect::METRICS;
 pub use fio::words::jobs as in_fios_words;
-pub use load::{available, is_path, load, locate};
+pub use load::{available, is_path, load, locate, look_for};
 pub use overrides::{Overrides, parse_kernel};
 pub use resolve::resolve;
 

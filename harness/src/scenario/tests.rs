@@ -164,14 +164,9 @@ fn files_are_found_by_path_and_by_name() {
 #[test]
 fn a_local_kernel_that_is_not_there_is_refused() {
     let root = tempfile::tempdir().expect("a directory");
-    let file = root.path().join("s.toml");
-    let text = changed(
-        "\"6.12\", \"7.2\"]",
-        "\"6.12\", \"7.2\", { name = \"mine\", path = \"bzImage\", modules = \"m\" }]",
-    );
-    std::fs::write(&file, text).expect("a file");
     let refused = || {
-        let error = load(&file, &known(), &Overrides::default()).expect_err("must be refused");
+        let (image, modules) = (root.path().join("bzImage"), root.path().join("m"));
+        let error = look_for("mine", &image, Some(&modules)).expect_err("must be refused");
         error
             .render()
             .replace(&root.path().display().to_string(), "ROOT")
@@ -186,7 +181,8 @@ fn a_local_kernel_that_is_not_there_is_refused() {
       help: give the path of a directory of its *.ko files
     ");
     std::fs::create_dir(root.path().join("m")).expect("a directory");
-    assert!(load(&file, &known(), &Overrides::default()).is_ok());
+    let (image, modules) = (root.path().join("bzImage"), root.path().join("m"));
+    assert!(look_for("mine", &image, Some(&modules)).is_ok());
     let error = load(
         &root.path().join("none.toml"),
         &known(),
