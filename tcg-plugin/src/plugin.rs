@@ -5,9 +5,8 @@
 //! `exceptions=ADDRESS[:ADDRESS]..`, the entries of exceptions that are to be counted.
 //!
 //! `profile=all` counts and follows calls from the start, and records every window. Otherwise
-//! nothing but marks is looked for until [`COUNT`]; then instructions are counted, and from
-//! [`PROFILE`] on calls are followed, for one window, if it is `first`; behind the last of `windows=N`
-//! nothing is counted any more. What the guest executes is translated anew whenever that changes.
+//! calls are followed from [`PROFILE`] on, for one window, if it is `first`. With several CPUs nothing but
+//! marks is looked for until [`COUNT`], and behind the last of `windows=N`.
 
 use crate::{
     calls::{Block, Calls, USER_END},
@@ -66,6 +65,8 @@ const NO_REGS: c_int = 0;
 const READS: c_int = 1;
 /// `enum qemu_plugin_op`: QEMU_PLUGIN_INLINE_ADD_U64
 const ADD: c_int = 0;
+/// `enum qemu_plugin_cond`: QEMU_PLUGIN_COND_NE
+const NE: c_int = 3;
 
 type OnBlock = unsafe extern "C" fn(u32, *mut c_void);
 type OnMemory = unsafe extern "C" fn(u32, u32, u64, *mut c_void);
@@ -83,6 +84,15 @@ unsafe extern "C" {
         tb: *mut Tb,
         cb: OnBlock,
         flags: c_int,
+        data: *mut c_void,
+    );
+    fn qemu_plugin_register_vcpu_tb_exec_cond_cb(
+        tb: *mut Tb,
+        cb: OnBlock,
+        flags: c_int,
+        cond: c_int,
+        entry: Entry,
+        imm: u64,
         data: *mut c_void,
     );
     fn qemu_plugin_register_vcpu_insn_exec_cb(
@@ -107,6 +117,7 @@ unsafe extern "C" {
     fn qemu_plugin_scoreboard_new(size: usize) -> *mut Scoreboard;
     fn qemu_plugin_u64_get(entry: Entry, vcpu: u32) -> u64;
     fn qemu_plugin_u64_sum(entry: Entry) -> u64;
+    fn qemu_plugin_u64_set(entry: Entry, vcpu: u32, value: u64);
 
     fn malloc(size: usize) -> *mut c_void;
     fn realloc(old: *mut c_void, size: usize) -> *mut c_void;
@@ -202,6 +213,8 @@ struct Plugin {
     mark: u32,
     profile: Profile,
     look: Look,
+    /// Not zero while calls are followed, for guests with one CPU.
+    follows: Entry,
     cpus: u32,
     count: Count,
     /// Where exceptions enter the kernel, and instructions that one stopped after they were counted.
@@ -270,11 +283,22 @@ impl Plugin {
     }
 
     /// From the next block on, something else is looked for.
+    ///
+    /// What a guest with one CPU executes is translated once, for all there is to look for, and a flag says
+    /// whether calls are followed. To have it translated anew, QEMU interrupts the guest, and one that idles
+    /// then and now was seen to go on 78 ns sooner or later on a busy host. Guests with several CPUs, which
+    /// are not exact, are translated anew: counting their boot by calls would take a minute.
     fn change(&mut self, look: Look) {
-        if self.look != look {
-            self.look = look;
-            // SAFETY: QEMU calls back once no block of before is left.
-            unsafe { qemu_plugin_reset(self.id, again) };
+        if self.look == look {
+            return;
+        }
+        self.look = look;
+        // SAFETY: the entry is the plugin's own; QEMU calls back once no block of before is left.
+        unsafe {
+            match self.cpus {
+                1 => qemu_plugin_u64_set(self.follows, 0, u64::from(look == Look::Calls)),
+                _ => qemu_plugin_reset(self.id, again),
+            }
         }
     }
 
@@ -375,6 +399,9 @@ unsafe extern "C" fn on_block(vcpu: u32, block: *mut c_void) {
 
 unsafe extern "C" fn on_switch(vcpu: u32, _: u32, address: u64, _: *mut c_void) {
     let plugin = plugin();
+    if plugin.look != Look::Calls {
+        return;
+    }
     let count = plugin.counted(vcpu);
     plugin.calls.switches(vcpu as usize, count, address);
 }
@@ -389,7 +416,16 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
     // SAFETY: QEMU hands over a block that is valid during this call.
     unsafe {
         let pc = qemu_plugin_tb_vaddr(tb);
-        if plugin.look == Look::Marks && pc >= USER_END {
+        // There is no CPU yet when the plugin is loaded.
+        if plugin.cpus == 1 && plugin.profile == Profile::All {
+            qemu_plugin_u64_set(plugin.follows, 0, 1);
+        }
+        let look = match (plugin.cpus, plugin.profile) {
+            (1, Profile::None) => Look::Count,
+            (1, _) => Look::Calls,
+            _ => plugin.look,
+        };
+        if look == Look::Marks && pc >= USER_END {
             return;
         }
         let n = qemu_plugin_tb_n_insns(tb);
@@ -416,10 +452,10 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
                 let data = usize::from(code) as *mut c_void;
                 qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark, NO_REGS, data);
             }
-            if plugin.look == Look::Marks {
+            if look == Look::Marks {
                 continue;
             }
-            if plugin.look == Look::Calls && at >= USER_END && decode::switches_stack(bytes) {
+            if look == Look::Calls && at >= USER_END && decode::switches_stack(bytes) {
                 qemu_plugin_register_vcpu_mem_cb(insn, on_switch, NO_REGS, READS, ptr::null_mut());
             }
             uncounted += 1;
@@ -434,11 +470,22 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
                 after = at + qemu_plugin_insn_size(insn) as u64;
             }
         }
-        if plugin.look == Look::Calls {
+        if look == Look::Calls {
             let mut block = Box::new(Block::new(pc, after, n as u64, end));
             block.is_entry = plugin.entries.contains(&pc);
             let data = Box::into_raw(block).cast();
-            qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, NO_REGS, data);
+            match plugin.cpus {
+                1 => qemu_plugin_register_vcpu_tb_exec_cond_cb(
+                    tb,
+                    on_block,
+                    NO_REGS,
+                    NE,
+                    plugin.follows,
+                    0,
+                    data,
+                ),
+                _ => qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, NO_REGS, data),
+            }
         }
     }
 }
@@ -510,21 +557,20 @@ pub unsafe extern "C" fn qemu_plugin_install(
         let Some(arguments) = arguments(argc, argv) else {
             return -1;
         };
+        let entry = || Entry {
+            score: qemu_plugin_scoreboard_new(8),
+            offset: 0,
+        };
         let count = match arguments.cpus {
-            1 => Count::Inline(Entry {
-                score: qemu_plugin_scoreboard_new(8),
-                offset: 0,
-            }),
+            1 => Count::Inline(entry()),
             cpus => Count::Calls(vec![0; cpus as usize]),
         };
         let made = Plugin {
             id,
             mark: arguments.mark,
             profile: arguments.profile,
-            look: match arguments.profile {
-                Profile::All => Look::Calls,
-                _ => Look::Marks,
-            },
+            look: Look::Marks,
+            follows: entry(),
             cpus: arguments.cpus,
             count,
             entries: arguments.exceptions,
@@ -538,6 +584,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
             out: arguments.out,
         };
         PLUGIN = Box::into_raw(Box::new(made));
+        if arguments.profile == Profile::All {
+            plugin().look = Look::Calls;
+        }
         qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
     }
     0
