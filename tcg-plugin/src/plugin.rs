@@ -569,7 +569,10 @@ pub unsafe extern "C" fn qemu_plugin_install(
             id,
             mark: arguments.mark,
             profile: arguments.profile,
-            look: Look::Marks,
+            look: match arguments.profile {
+                Profile::All => Look::Calls,
+                _ => Look::Marks,
+            },
             follows: entry(),
             cpus: arguments.cpus,
             count,
@@ -584,9 +587,6 @@ pub unsafe extern "C" fn qemu_plugin_install(
             out: arguments.out,
         };
         PLUGIN = Box::into_raw(Box::new(made));
-        if arguments.profile == Profile::All {
-            plugin().look = Look::Calls;
-        }
         qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
     }
     0

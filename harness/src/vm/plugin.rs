@@ -17,7 +17,7 @@ pub enum Profiling {
     AllWindows,
     /// The first window; of the others only the number of instructions.
     FirstWindow {
-        /// How many there are; what comes behind them is not counted, and costs nothing.
+        /// How many there are; with several CPUs, what comes behind them is not counted.
         of: u32,
     },
 }
