@@ -21,6 +21,7 @@ pub mod record;
 pub mod report; // pure
 pub mod run;
 pub mod scenario; // pure, but for reading the file
+pub mod shared_object; // pure
 pub mod store;
 pub mod suggest; // pure
 pub mod text; // pure

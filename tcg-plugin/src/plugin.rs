@@ -285,9 +285,8 @@ impl Plugin {
     /// From the next block on, something else is looked for.
     ///
     /// What a guest with one CPU executes is translated once, for all there is to look for, and a flag says
-    /// whether calls are followed. To have it translated anew, QEMU interrupts the guest, and one that idles
-    /// then and now was seen to go on 78 ns sooner or later on a busy host. Guests with several CPUs, which
-    /// are not exact, are translated anew: counting their boot by calls would take a minute.
+    /// whether calls are followed: translating it anew costs as much as the flag does, and interrupts the guest.
+    /// Guests with several CPUs are translated anew: counting their boot by calls would take a minute.
     fn change(&mut self, look: Look) {
         if self.look == look {
             return;

@@ -88,6 +88,13 @@ impl Hermetic {
     /// libraries, whatever LD_* variables say; firmware and modules are the tree's.
     #[must_use]
     pub fn command(&self) -> Command {
+        self.command_behind(None)
+    }
+
+    /// The same with a shared library in front of all others (ld.so(8), `--preload`), by its path. An
+    /// executable without a loader takes none.
+    #[must_use]
+    pub fn command_behind(&self, library: Option<&str>) -> Command {
         let mut command = match &self.loader {
             None => Command::new(&self.executable),
             Some(loader) => {
@@ -103,8 +110,11 @@ impl Hermetic {
                 command
                     .arg("--inhibit-cache")
                     .arg("--library-path")
-                    .arg(path)
-                    .arg(&self.executable);
+                    .arg(path);
+                if let Some(library) = library {
+                    command.arg("--preload").arg(library);
+                }
+                command.arg(&self.executable);
                 command
             }
         };

@@ -4,12 +4,13 @@ use super::{
     Vmm,
     memory::GuestRam,
     qmp::{Events, Qmp},
-    spec::{Descriptors, Spec, Start, own_path},
+    spec::{Descriptors, Spec, Start},
+    still_clock,
+    stream::Stream,
 };
 use crate::error::{Error, Result};
 use diorama_wire::FW_CFG_JOB_SIZE;
 use rustix::{
-    fs::{MemfdFlags, memfd_create},
     pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with},
     process::{Pid, Signal},
 };
@@ -17,8 +18,8 @@ use std::{
     fs::File,
     io::{self, Write as _},
     os::{
-        fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
-        unix::{fs::FileExt as _, net::UnixStream, process::CommandExt as _},
+        fd::{AsFd as _, AsRawFd as _, RawFd},
+        unix::{net::UnixStream, process::CommandExt as _},
     },
     process::{ExitStatus, Stdio},
     sync::Arc,
@@ -28,9 +29,6 @@ use tokio::{process::Child, time::timeout};
 
 /// How long QEMU may take to answer its monitor.
 const QMP_DEADLINE: Duration = Duration::from_secs(30);
-
-/// A guest that writes more than this to its console is broken; in bytes.
-pub const CONSOLE_LIMIT: u64 = 64 << 20;
 
 /// A running QEMU.
 #[derive(Debug)]
@@ -80,24 +78,27 @@ impl Machine {
             Start::Restore(state) => Some(filled_pipe(state).map_err(starting)?),
         };
         let item = Stream::new("job").map_err(starting)?;
-        item.file.write_all_at(&padded(job)?, 0).map_err(starting)?;
+        item.append(&padded(job)?).map_err(starting)?;
         let (ours, theirs) = UnixStream::pair().map_err(starting)?;
         let fds = Descriptors {
             ram: ram.as_fd().as_raw_fd(),
             qmp: theirs.as_raw_fd(),
-            console: console.file.as_raw_fd(),
-            progress: progress.file.as_raw_fd(),
-            job: item.file.as_raw_fd(),
-            devices: incoming.as_ref().unwrap_or(&devices.file).as_raw_fd(),
+            console: console.descriptor(),
+            progress: progress.descriptor(),
+            job: item.descriptor(),
+            devices: incoming
+                .as_ref()
+                .map_or(devices.descriptor(), File::as_raw_fd),
         };
-        let mut command = vmm.command();
+        let clock = still_clock::library().map_err(starting)?;
+        let mut command = vmm.command_behind(&clock.inherited_path());
         command.args(spec.argv(&fds, start));
-        let profile_fd = profile.file.as_raw_fd();
+        let profile_fd = profile.descriptor();
         if let Some(plugin) = &vmm.plugin {
             command.args(plugin.argv(profile_fd, spec.smp));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(stderr.file.try_clone().map_err(starting)?);
+        command.stderr(stderr.duplicate().map_err(starting)?);
         let inherited = [
             fds.ram,
             fds.qmp,
@@ -106,6 +107,7 @@ impl Machine {
             fds.job,
             fds.devices,
             profile_fd,
+            clock.descriptor(),
         ];
         let parent = rustix::process::getpid();
         // A terminal's ^C goes to every process of the foreground group. What becomes of a guest is for
@@ -123,30 +125,28 @@ impl Machine {
         drop((theirs, item, incoming));
 
         match Qmp::connect(ours, QMP_DEADLINE).await {
-            Ok((qmp, events)) => Ok(Machine {
-                child,
-                qmp,
-                events,
-                ram: Arc::new(ram),
-                console,
-                progress,
-                devices,
-                profile,
-                stderr,
-            }),
+            Ok((qmp, events)) => {
+                still_clock::check(child.id().unwrap_or_default(), &stderr.text_or_nothing())?;
+                Ok(Machine {
+                    child,
+                    qmp,
+                    events,
+                    ram: Arc::new(ram),
+                    console,
+                    progress,
+                    devices,
+                    profile,
+                    stderr,
+                })
+            }
             Err(error) => {
                 let mut child = child;
                 let _ = child.start_kill();
                 let status = child.wait().await;
-                let said = stderr.text();
                 Err(Error::host(format!(
                     "QEMU did not start ({}); it said: {}",
                     status.map_or_else(|e| e.to_string(), |s| s.to_string()),
-                    if said.trim().is_empty() {
-                        "nothing"
-                    } else {
-                        said.trim()
-                    }
+                    stderr.text_or_nothing()
                 ))
                 .because(error)
                 .hint("run `diorama doctor`, or try another QEMU with --qemu PATH"))
@@ -265,90 +265,6 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
     Some(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// A memfd that QEMU and the harness share: it can never block the guest, and nothing of it is
-/// left behind.
-#[derive(Clone, Debug)]
-pub struct Stream {
-    file: Arc<File>,
-}
-
-impl Stream {
-    /// An empty one; the name is for those who look into /proc.
-    pub(crate) fn new(name: &str) -> io::Result<Stream> {
-        let fd: OwnedFd = memfd_create(name, MemfdFlags::CLOEXEC)?;
-        Ok(Stream {
-            file: Arc::new(fd.into()),
-        })
-    }
-
-    /// Writes at its end, as QEMU does.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    #[cfg(test)]
-    pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.len())
-    }
-
-    /// Bytes written so far.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.file.metadata().map_or(0, |m| m.len())
-    }
-
-    /// Whether nothing was written yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// What was written from `offset` on.
-    #[must_use]
-    pub fn bytes_from(&self, offset: u64) -> Vec<u8> {
-        let wanted = usize::try_from(self.len().saturating_sub(offset).min(CONSOLE_LIMIT));
-        let mut bytes = vec![0; wanted.unwrap_or(0)];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match self
-                .file
-                .read_at(&mut bytes[filled..], offset + filled as u64)
-            {
-                Ok(n) if n > 0 => filled += n,
-                _ => break,
-            }
-        }
-        bytes.truncate(filled);
-        bytes
-    }
-
-    /// All of it, which must not exceed `limit` bytes.
-    ///
-    /// # Errors
-    /// When it does: a part of it would be taken for the whole.
-    pub fn whole(&self, limit: u64) -> Result<Vec<u8>> {
-        let length = self.len();
-        let bytes = self.bytes_from(0);
-        if length > limit || bytes.len() as u64 != length {
-            return Err(Error::host(format!(
-                "QEMU wrote {length} bytes; at most {limit} are accepted"
-            )));
-        }
-        Ok(bytes)
-    }
-
-    /// A name under which QEMU, which inherits it, opens it again.
-    #[must_use]
-    pub fn inherited_path(&self) -> String {
-        own_path(self.file.as_raw_fd())
-    }
-
-    /// All of it, as text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes_from(0)).into_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,14 +275,5 @@ mod tests {
         let long = format!("{}\nthe end", "x".repeat(5000));
         assert_eq!(last_words(&long).chars().count(), 500);
         assert!(last_words(&long).ends_with("; the end"));
-    }
-
-    #[test]
-    fn a_stream_beyond_its_limit_is_an_error_and_never_a_part() {
-        let stream = Stream::new("devices").unwrap();
-        stream.append(b"12345").unwrap();
-        assert_eq!(stream.whole(5).unwrap(), b"12345");
-        let error = stream.whole(4).unwrap_err().to_string();
-        assert_eq!(error, "QEMU wrote 5 bytes; at most 4 are accepted");
     }
 }

@@ -8,14 +8,17 @@ pub mod memory;
 mod plugin;
 pub mod qmp;
 mod spec;
+mod still_clock;
+mod stream;
 mod vmm;
 pub mod vsock;
 mod watch;
 
 pub use checkpoint::{Checkpoint, Meta, blocking};
 pub use kvm::try_kvm;
-pub use machine::{Machine, Stream, cpu_seconds};
+pub use machine::{Machine, cpu_seconds};
 pub use plugin::{Plugin, Profiling};
 pub use spec::{CMDLINE, CPU, HOTPLUG_BUS, Identity, Spec, Start};
+pub use stream::Stream;
 pub use vmm::Vmm;
 pub use watch::{Deadlines, Handover, Watcher, console_tail, fault};

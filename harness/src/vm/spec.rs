@@ -65,6 +65,8 @@ pub struct Spec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Identity {
     argv: Vec<String>,
+    /// What QEMU takes for the wall clock (`vm::still_clock`).
+    wall_clock: &'static str,
     kernel: Sha256,
     initramfs: Sha256,
 }
@@ -182,6 +184,7 @@ impl Spec {
     pub fn identity(&self) -> Identity {
         Identity {
             argv: self.machine("RAM"),
+            wall_clock: "still",
             kernel: self.kernel_sha256,
             initramfs: self.initramfs_sha256,
         }

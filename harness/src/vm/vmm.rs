@@ -124,6 +124,19 @@ impl Vmm {
             How::Host(program) => Command::new(program),
         }
     }
+
+    /// The same with a shared library in front of all others; by its path, in which there is no space or colon.
+    #[must_use]
+    pub(super) fn command_behind(&self, library: &str) -> Command {
+        match &self.how {
+            How::Hermetic(hermetic) => hermetic.command_behind(Some(library)),
+            How::Host(program) => {
+                let mut command = Command::new(program);
+                command.env("LD_PRELOAD", library);
+                command
+            }
+        }
+    }
 }
 
 fn on_path(name: &str) -> Result<PathBuf> {

@@ -1,8 +1,9 @@
 //! Watching a guest until it hands over: its progress lines, its faults, its deadlines.
 
 use super::{
-    machine::{CONSOLE_LIMIT, Machine, Stream},
+    machine::Machine,
     qmp::QmpEvent,
+    stream::{CONSOLE_LIMIT, Stream},
 };
 use crate::{text, vocabulary::Outcome};
 use diorama_wire::{Phase, Progress};

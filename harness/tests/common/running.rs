@@ -99,7 +99,8 @@ fn state(pid: u32) -> Option<(char, u32)> {
     Some((state, fields.next()?.parse().ok()?))
 }
 
-fn children_of(parent: u32) -> Vec<u32> {
+/// The processes whose parent it is.
+pub fn children_of(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("/proc");
     processes
         .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
