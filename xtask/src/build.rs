@@ -66,7 +66,6 @@ pub fn harness(root: &Path) -> Result<PathBuf, String> {
     let mut command = cargo(root);
     command.args([
         "build",
-        "--quiet",
         "--locked",
         "--package",
         "diorama",

@@ -1,12 +1,12 @@
 //! The command line: one file per verb (`repro` has `run` too, `inspect` those that only look, `lock`
-//! also `kernels`, `count` the end of `agree`), [`args`] for its shape.
+//! also `kernels`, `agreement` the end of `agree`), [`args`] for its shape.
 
 mod agent;
 mod agree;
+mod agreement;
 pub mod args;
 mod cache;
 mod context;
-mod count;
 mod crash;
 mod doctor;
 mod explain;

@@ -1,10 +1,10 @@
 //! `diorama repro` and `run`: from a scenario to a run, its reports and a verdict.
 
 use super::{
+    agreement,
     args::{Cli, MeasureArgs, SelectArgs},
     colors,
     context::Context,
-    count,
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, prepare},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock,
-    compare::Reproduction,
+    compare::{Reproduction, agreement::UserInstructions},
     error::{Exit, Result},
     files::{self, write_atomically},
     plan::Plan,
@@ -52,7 +52,7 @@ pub enum Then {
 #[derive(Default)]
 struct After {
     explained: Option<Explained>,
-    user: Option<count::User>,
+    user: Option<UserInstructions>,
 }
 
 /// Checkpoints are a cache: the ones used longest ago go first. 24 kernels' worth, in bytes.
@@ -227,7 +227,11 @@ async fn execute(
                 after.explained = Some(explained);
             }
             Then::CountUser => {
-                after.user = Some(count::count(&session, ui).await?);
+                ui.line("counting the engines' user-space instructions");
+                let cells = session.countable();
+                ui.expect(cells.len());
+                let mut listen = |event: &Event| ui.event(event);
+                after.user = Some(session.count_user(cells, &mut listen).await?);
             }
         }
     }
@@ -283,7 +287,7 @@ fn conclude(
         }
     }
     if let Some(user) = &after.user {
-        count::show(results, user, &finished.dir, colors(cli.color))?;
+        agreement::show(results, user, &finished.dir, colors(cli.color))?;
     }
     written.map_err(|e| e.while_(format!("writing the reports of run {}", results.run_id)))?;
     ui.line(&format!(

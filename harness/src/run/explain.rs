@@ -149,13 +149,6 @@ impl Session<Qemu> {
             cache: self.cache.clone(),
             found: RefCell::default(),
         });
-        let session = Session {
-            plan: self.plan.clone(),
-            executor: explainer.clone(),
-            cache: self.cache.clone(),
-            options: self.options.clone(),
-            stop: self.stop.clone(),
-        };
         let plan = &self.plan;
         let mut failed = Vec::new();
         let (settled, todo): (Vec<_>, Vec<_>) = cells
@@ -173,7 +166,7 @@ impl Session<Qemu> {
             }
             listen(&event);
         };
-        session.measure(todo, sink).await;
+        self.with(explainer.clone()).measure(todo, sink).await;
         (explainer.found.take(), failed)
     }
 }

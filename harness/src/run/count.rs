@@ -1,0 +1,171 @@
+//! What each engine costs in user space, counted one by one: every cell profiled twice, with fewer and with more
+//! I/Os. What fio costs at its start and its end is in both.
+
+use super::{
+    Event, Executor, Qemu, Session,
+    executor::{Booted, Watch},
+};
+use crate::{
+    compare::agreement::UserInstructions,
+    error::{Error, Exit, Result},
+    plan::{CellPlan, KernelPlan},
+    record::Outcome,
+    scenario::{CellKey, in_fios_words},
+    vm::Checkpoint,
+};
+use diorama_wire::Bound;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+/// Fewer and more I/Os of a repetition.
+const IOS: [u64; 2] = [2_000, 12_000];
+
+/// Profiles cells twice each by [`Qemu::explain`]; what was counted is kept until it is taken.
+#[derive(Debug)]
+struct Counter {
+    qemu: Rc<Qemu>,
+    /// The two runs of a cell, by its key.
+    runs: BTreeMap<CellKey, [CellPlan; 2]>,
+    found: RefCell<UserInstructions>,
+}
+
+impl Executor for Counter {
+    type Checkpoint = Rc<Checkpoint>;
+
+    async fn checkpoint(
+        &self,
+        kernel: &KernelPlan,
+        cpu: usize,
+        watch: Watch,
+    ) -> Result<Booted<Rc<Checkpoint>>, Outcome> {
+        self.qemu.checkpoint(kernel, cpu, watch).await
+    }
+
+    async fn cell(
+        &self,
+        kernel: &KernelPlan,
+        cell: &CellPlan,
+        from: Option<&Rc<Checkpoint>>,
+        cpu: usize,
+        watch: Watch,
+    ) -> Outcome {
+        let [fewer, more] = &self.runs[&cell.key];
+        let quiet = Box::new(|_, _: &str| {});
+        let fewer = match self.qemu.explain(kernel, fewer, from, cpu, quiet).await {
+            Ok(seen) => seen,
+            Err(outcome) => return outcome,
+        };
+        match self.qemu.explain(kernel, more, from, cpu, watch).await {
+            Ok(more) => {
+                let runs = [&fewer, &more].map(|(measured, seen)| {
+                    let repetitions = &measured.guest.repetitions;
+                    let ios: u64 = repetitions.iter().map(|r| r.span_ios).sum();
+                    (seen.stacks.user(), ios)
+                });
+                let key = (cell.key.kernel.clone(), cell.key.workload.clone());
+                self.found.borrow_mut().insert(key, per_io(runs));
+                Outcome::Measured(Box::new(more.0))
+            }
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+impl Session<Qemu> {
+    /// The cells that [`Session::count_user`] takes (pairs of kernel and cell indices into the plan). User space
+    /// does not see the file system: the scenario's first is enough.
+    #[must_use]
+    pub fn countable(&self) -> Vec<(usize, usize)> {
+        let plan = &self.plan;
+        let first = plan.scenario.filesystems.first();
+        let wanted = |cell: &CellPlan| {
+            cell.settled.is_none() && first.is_some_and(|f| f.name == cell.key.filesystem)
+        };
+        let kernels = plan.kernels.iter().enumerate();
+        kernels
+            .flat_map(|(k, kernel)| {
+                kernel
+                    .cells
+                    .iter()
+                    .enumerate()
+                    .map(move |(c, cell)| (k, c, cell))
+            })
+            .filter_map(|(k, c, cell)| wanted(cell).then_some((k, c)))
+            .collect()
+    }
+
+    /// User-space instructions per I/O of each cell's engine, several cells at once.
+    ///
+    /// # Errors
+    /// When a cell is not counted: the first one, and why.
+    pub async fn count_user(
+        &self,
+        cells: Vec<(usize, usize)>,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<UserInstructions> {
+        let mut runs = BTreeMap::new();
+        for (k, c) in &cells {
+            let cell = &self.plan.kernels[*k].cells[*c];
+            let both = [with_ios(cell, IOS[0])?, with_ios(cell, IOS[1])?];
+            runs.insert(cell.key.clone(), both);
+        }
+        let counter = Rc::new(Counter {
+            qemu: self.executor.clone(),
+            runs,
+            found: RefCell::default(),
+        });
+        let mut failed = None;
+        let sink = async |event: Event| {
+            if let Event::CellFinished { result } = &event
+                && result.outcome.measured().is_none()
+            {
+                failed.get_or_insert_with(|| ended(&result.key, &result.outcome));
+            }
+            listen(&event);
+        };
+        self.with(counter.clone()).measure(cells, sink).await;
+        failed.map_or_else(|| Ok(counter.found.take()), Err)
+    }
+}
+
+/// The same cell with one repetition of so many I/Os.
+fn with_ios(cell: &CellPlan, ios: u64) -> Result<CellPlan> {
+    let mut cell = cell.clone();
+    cell.job.workload.bound = Bound::Ios(ios);
+    cell.job.measure.repetitions = 1;
+    // No more than either, so that the warm-up is the same in both.
+    cell.job.measure.warmup_ios = IOS[0];
+    if cell.job.fio.is_some() {
+        let fio = in_fios_words(&cell.job.workload);
+        cell.job.fio = Some(fio.map_err(Error::input)?);
+    }
+    Ok(cell)
+}
+
+/// Of two runs, each with its instructions and its I/Os, what an I/O costs.
+#[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn per_io([fewer, more]: [(u64, u64); 2]) -> f64 {
+    (more.0 as f64 - fewer.0 as f64) / (more.1 as f64 - fewer.1 as f64)
+}
+
+fn ended(key: &CellKey, outcome: &Outcome) -> Error {
+    Error::new(
+        Exit::Incomplete,
+        format!(
+            "{key}: counting user-space instructions: {}: {}",
+            outcome.word(),
+            outcome.why()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_runs_have_is_nobodys_io() {
+        let start_and_end = 1_000_000;
+        let run = |ios| (start_and_end + 130 * ios, ios);
+        assert!((per_io([run(2_000), run(12_000)]) - 130.0).abs() < 1e-9);
+    }
+}
