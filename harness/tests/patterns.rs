@@ -86,18 +86,25 @@ fn every_pattern_is_measured_and_its_answer_is_right() {
     let Some(lab) = Lab::open("every_pattern_is_measured_and_its_answer_is_right") else {
         return;
     };
-    let results = lab.measure(&["patterns", "--fresh"], 0);
-    assert!(check_all(&results, 1) >= 50);
+    // On the newest kernel; `cargo xtask nightly` measures all of them on the oldest, too.
+    let results = lab.measure(&["patterns", "--fresh", "--only-kernel", "7.2"], 0);
+    assert!(check_all(&results, 1) >= 25);
     let first = digits(&results);
     // From other checkpoints, without the other cells: a mix in random order, a file laid out anew.
     let mut again = vec!["patterns", "--fresh", "--jobs", "1"];
     for workload in ["libaio-randrw", "uring-unwritten"] {
         again.extend(["--workload", workload]);
     }
-    let second = digits(&lab.measure(&again, 0));
-    assert_eq!(second.len(), 4);
-    for (cell, exact) in second {
-        assert_eq!(first[&cell], exact, "{cell}");
+    let results = lab.measure(&again, 0);
+    assert_eq!(check_all(&results, 1), 4);
+    let second = digits(&results);
+    let same = second
+        .iter()
+        .filter_map(|(cell, exact)| Some((cell, first.get(cell)?, exact)));
+    let same: Vec<_> = same.collect();
+    assert_eq!(same.len(), 2);
+    for (cell, first, second) in same {
+        assert_eq!(first, second, "{cell}");
     }
 }
 

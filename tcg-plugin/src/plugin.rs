@@ -72,6 +72,7 @@ type OnBlock = unsafe extern "C" fn(u32, *mut c_void);
 type OnMemory = unsafe extern "C" fn(u32, u32, u64, *mut c_void);
 
 unsafe extern "C" {
+    fn qemu_plugin_register_vcpu_init_cb(id: u64, cb: unsafe extern "C" fn(u64, u32));
     fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: unsafe extern "C" fn(u64, *mut Tb));
     fn qemu_plugin_reset(id: u64, cb: unsafe extern "C" fn(u64));
     fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
@@ -410,15 +411,20 @@ unsafe extern "C" fn again(id: u64) {
     unsafe { qemu_plugin_register_vcpu_tb_trans_cb(id, translated) };
 }
 
+/// There is no CPU yet when the plugin is loaded, and so no entry that could be set.
+unsafe extern "C" fn on_cpu(_: u64, vcpu: u32) {
+    let plugin = plugin();
+    if plugin.profile == Profile::All {
+        // SAFETY: the entry is the plugin's own.
+        unsafe { qemu_plugin_u64_set(plugin.follows, vcpu, 1) };
+    }
+}
+
 unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
     let plugin = plugin();
     // SAFETY: QEMU hands over a block that is valid during this call.
     unsafe {
         let pc = qemu_plugin_tb_vaddr(tb);
-        // There is no CPU yet when the plugin is loaded.
-        if plugin.cpus == 1 && plugin.profile == Profile::All {
-            qemu_plugin_u64_set(plugin.follows, 0, 1);
-        }
         let look = match (plugin.cpus, plugin.profile) {
             (1, Profile::None) => Look::Count,
             (1, _) => Look::Calls,
@@ -586,6 +592,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
             out: arguments.out,
         };
         PLUGIN = Box::into_raw(Box::new(made));
+        qemu_plugin_register_vcpu_init_cb(id, on_cpu);
         qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
     }
     0

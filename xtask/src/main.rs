@@ -16,7 +16,7 @@ cargo xtask VERB [ARGUMENTS]
   nested [--smoke]      run the exact lane inside an emulated machine that has vhost-vsock and KVM:
                         one small cell, or the whole smoke scenario
   bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
-  nightly               run what takes too long for `test`: the whole default scenario, twice
+  nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 
 All other verbs are diorama's own: run, explain, agree, compare, report, plan, kernels, lock,
 fetch, doctor, cache, completions. `cargo xtask VERB --help` explains each.";

@@ -110,8 +110,8 @@ pub fn bench(rest: &[OsString]) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The default scenario measured afresh from fresh checkpoints, then once more, one guest at a
-/// time, against the first: every digit and the guests' memory must be equal.
+/// Scenarios measured afresh from fresh checkpoints, then once more, one guest at a time, against the first:
+/// every digit and the guests' memory must be equal.
 pub fn nightly() -> Done {
     let built = Built::new()?;
     run(built
@@ -120,6 +120,13 @@ pub fn nightly() -> Done {
     run(built
         .command(&built.diorama)
         .args(["repro", "smoke", "--verify"]))?;
+    // Every pattern on the oldest and on the newest kernel; the guest checks each answer.
+    run(built
+        .command(&built.diorama)
+        .args(["repro", "patterns", "--fresh"]))?;
+    run(built
+        .command(&built.diorama)
+        .args(["repro", "patterns", "--verify", "--jobs", "1"]))?;
     // Last, so that `latest` is the run that the workflow reports.
     run(built.command(&built.diorama).args(["repro", "--fresh"]))?;
     run(built

@@ -151,7 +151,7 @@ fn choose(
         let lacks = match set.presence(name, option, config) {
             Presence::BuiltIn => continue,
             Presence::Module => {
-                visit(name, set, &mut order, &mut missing);
+                require(name, set, &mut order, &mut missing);
                 continue;
             }
             Presence::ModuleLost => {
@@ -174,8 +174,9 @@ fn choose(
     (order.split_off(before.len()), missing)
 }
 
-/// Depth first, so that a module comes after all that it depends on.
-fn visit(name: &str, set: &ModuleSet, order: &mut Vec<String>, missing: &mut Vec<Missing>) {
+/// Adds a module to those that are loaded, after all that it depends on; what is not in the set is built in, or
+/// `missing` if a module depends on it.
+pub fn require(name: &str, set: &ModuleSet, order: &mut Vec<String>, missing: &mut Vec<Missing>) {
     if order.iter().any(|done| done == name) {
         return;
     }
@@ -191,7 +192,7 @@ fn visit(name: &str, set: &ModuleSet, order: &mut Vec<String>, missing: &mut Vec
                 certain: true,
             });
         }
-        visit(dependency, set, order, missing);
+        require(dependency, set, order, missing);
     }
     order.push(name.to_owned());
 }

@@ -3,7 +3,7 @@
 use crate::common::{Lab, Tree};
 use diorama::{
     digest::Sha256,
-    image::cpio::Archive,
+    image::{cpio::Archive, loading},
     kernel::modules,
     store::{
         elf,
@@ -198,10 +198,11 @@ impl<'a> Outer<'a> {
             .expect("an image");
         let collected =
             modules::collect(&tree.join("usr/lib/modules"), &MODULES).expect("its modules");
-        let mut order = Vec::new();
+        let (mut order, mut missing) = (Vec::new(), Vec::new());
         for name in MODULES {
-            load(name, &collected.set, &mut order);
+            loading::require(name, &collected.set, &mut order, &mut missing);
         }
+        assert_eq!(missing, []);
         let mut archive = Archive::default();
         archive.file("init", 0o755, include_bytes!("initramfs.sh").to_vec());
         archive.file("bin/busybox", 0o755, self.busybox());
@@ -285,21 +286,6 @@ impl<'a> Outer<'a> {
         .args(["-device", "virtio-blk-pci,drive=d0"]);
         Said::of(qemu)
     }
-}
-
-/// Adds a module and before it what it depends on.
-fn load(name: &str, set: &modules::ModuleSet, order: &mut Vec<String>) {
-    // Built in, if it is not there; the machine would not come up otherwise.
-    let Some(module) = set.modules.get(name) else {
-        return;
-    };
-    if order.iter().any(|loaded| loaded == name) {
-        return;
-    }
-    for before in module.depends.iter().chain(&module.soft) {
-        load(before, set, order);
-    }
-    order.push(name.to_owned());
 }
 
 /// Copies a file or a directory, sparse files as such, with times and modes.
