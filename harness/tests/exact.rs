@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// Neighbours of the guests', until it is dropped.
+/// What happens beside the guests, or to them, until it is dropped.
 struct Load {
     stop: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<u64>>,
@@ -24,98 +24,83 @@ struct Load {
 impl Load {
     /// Threads that want a core each, all the time.
     fn busy() -> Load {
-        Load::start(1, || ())
+        Load::start(cores(), spin)
     }
 
     /// Threads that sleep and wake up: each wake-up takes the core away from whoever has it.
     fn waking() -> Load {
-        Load::start(2, || thread::sleep(Duration::from_micros(100)))
+        Load::start(2 * cores(), || {
+            thread::sleep(Duration::from_micros(100));
+            spin()
+        })
     }
 
-    fn start(per_core: usize, between: fn()) -> Load {
+    /// Stops all guests for a while, again and again: what a host does that has too much to do, and reliably.
+    /// Counts how often there were some.
+    fn stopping_guests() -> Load {
+        Load::start(1, || {
+            let harnesses = children_of(std::process::id());
+            let guests: Vec<u32> = harnesses.into_iter().flat_map(children_of).collect();
+            signal_all(&guests, Signal::STOP);
+            thread::sleep(STOPPED);
+            signal_all(&guests, Signal::CONT);
+            thread::sleep(RUNNING);
+            u64::from(!guests.is_empty())
+        })
+    }
+
+    /// Threads that each take one turn after the other, and count.
+    fn start(threads: usize, turn: fn() -> u64) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
-        let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let threads = (0..cores * per_core)
+        let threads = (0..threads)
             .map(|_| {
                 let stop = stop.clone();
                 thread::spawn(move || {
-                    let mut spins = 0_u64;
+                    let mut count = 0;
                     while !stop.load(Ordering::Relaxed) {
-                        for _ in 0..SPINS {
-                            spins = std::hint::black_box(spins.wrapping_add(1));
-                        }
-                        between();
+                        count += turn();
                     }
-                    spins
+                    count
                 })
             })
             .collect();
         Load { stop, threads }
     }
-}
 
-/// Some tens of microseconds.
-const SPINS: u32 = 50_000;
+    /// Ends it, and says what was counted.
+    fn end(mut self) -> u64 {
+        self.join()
+    }
+
+    fn join(&mut self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let threads = self.threads.drain(..);
+        threads.map(|thread| thread.join().unwrap_or(0)).sum()
+    }
+}
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.join();
     }
 }
 
-/// Stops all guests for a while, again and again, until it is dropped: what a host does that has too much to do,
-/// and reliably.
-struct Stops {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<u32>>,
+fn cores() -> usize {
+    thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
-impl Stops {
-    fn of_all_guests() -> Stops {
-        let stop = Arc::new(AtomicBool::new(false));
-        let ended = stop.clone();
-        let thread = thread::spawn(move || {
-            let signal_all = |guests: &[u32], signal| {
-                for pid in guests
-                    .iter()
-                    .filter_map(|&pid| Pid::from_raw(pid.cast_signed()))
-                {
-                    // It may have ended by itself.
-                    let _ = kill_process(pid, signal);
-                }
-            };
-            let mut stops = 0;
-            while !ended.load(Ordering::Relaxed) {
-                let harnesses = children_of(std::process::id());
-                let guests: Vec<u32> = harnesses.into_iter().flat_map(children_of).collect();
-                signal_all(&guests, Signal::STOP);
-                thread::sleep(STOPPED);
-                signal_all(&guests, Signal::CONT);
-                thread::sleep(RUNNING);
-                stops += u32::from(!guests.is_empty());
-            }
-            stops
-        });
-        Stops {
-            stop,
-            thread: Some(thread),
-        }
-    }
-
-    /// Ends them, and says how many there were.
-    fn end(mut self) -> u32 {
-        self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.take().expect("ended once");
-        thread.join().expect("the thread that stops guests")
-    }
+/// Some tens of microseconds of a core's.
+fn spin() -> u64 {
+    (0..50_000).fold(0, |spins, _| std::hint::black_box(spins + 1))
 }
 
-impl Drop for Stops {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+fn signal_all(processes: &[u32], signal: Signal) {
+    let pids = processes
+        .iter()
+        .filter_map(|pid| Pid::from_raw(pid.cast_signed()));
+    for pid in pids {
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
     }
 }
 
@@ -182,7 +167,7 @@ fn a_guest_keeps_its_digits_on_a_host_that_stops_it_again_and_again() {
     let path = path.to_str().expect("UTF-8");
     let alone = digits(&lab.measure(&[path, "--fresh"], 0));
     assert_eq!(alone.len(), 1);
-    let stops = Stops::of_all_guests();
+    let stops = Load::stopping_guests();
     let stopped = digits(&lab.measure(&[path, "--verify"], 0));
     let stops = stops.end();
     assert!(stops > 10, "stopped {stops} times");

@@ -114,23 +114,17 @@ pub fn bench(rest: &[OsString]) -> Done {
 /// every digit and the guests' memory must be equal.
 pub fn nightly() -> Done {
     let built = Built::new()?;
-    run(built
-        .command(&built.diorama)
-        .args(["repro", "smoke", "--fresh", "--no-checkpoint"]))?;
-    run(built
-        .command(&built.diorama)
-        .args(["repro", "smoke", "--verify"]))?;
-    // Every pattern on the oldest and on the newest kernel; the guest checks each answer.
-    run(built
-        .command(&built.diorama)
-        .args(["repro", "patterns", "--fresh"]))?;
-    run(built
-        .command(&built.diorama)
-        .args(["repro", "patterns", "--verify", "--jobs", "1"]))?;
-    // Last, so that `latest` is the run that the workflow reports.
-    run(built.command(&built.diorama).args(["repro", "--fresh"]))?;
-    run(built
-        .command(&built.diorama)
-        .args(["repro", "--verify", "--jobs", "1"]))?;
+    for words in [
+        &["smoke", "--fresh", "--no-checkpoint"][..],
+        &["smoke", "--verify"],
+        // Every pattern on the oldest and on the newest kernel; the guest checks each answer.
+        &["patterns", "--fresh"],
+        &["patterns", "--verify", "--jobs", "1"],
+        // Last, so that `latest` is the run that the workflow reports.
+        &["--fresh"],
+        &["--verify", "--jobs", "1"],
+    ] {
+        run(built.command(&built.diorama).arg("repro").args(words))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,7 @@
 //! What each engine costs in user space, counted one by one: every cell profiled twice, with fewer and with more
 //! I/Os. What fio costs at its start and its end is in both.
 
-use super::{
-    Event, Executor, Qemu, Session,
-    executor::{Booted, Watch},
-};
+use super::{Event, Qemu, Session, executor::Watch};
 use crate::{
     compare::agreement::UserInstructions,
     error::{Error, Exit, Result},
@@ -18,57 +15,6 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// Fewer and more I/Os of a repetition.
 const IOS: [u64; 2] = [2_000, 12_000];
-
-/// Profiles cells twice each by [`Qemu::explain`]; what was counted is kept until it is taken.
-#[derive(Debug)]
-struct Counter {
-    qemu: Rc<Qemu>,
-    /// The two runs of a cell, by its key.
-    runs: BTreeMap<CellKey, [CellPlan; 2]>,
-    found: RefCell<UserInstructions>,
-}
-
-impl Executor for Counter {
-    type Checkpoint = Rc<Checkpoint>;
-
-    async fn checkpoint(
-        &self,
-        kernel: &KernelPlan,
-        cpu: usize,
-        watch: Watch,
-    ) -> Result<Booted<Rc<Checkpoint>>, Outcome> {
-        self.qemu.checkpoint(kernel, cpu, watch).await
-    }
-
-    async fn cell(
-        &self,
-        kernel: &KernelPlan,
-        cell: &CellPlan,
-        from: Option<&Rc<Checkpoint>>,
-        cpu: usize,
-        watch: Watch,
-    ) -> Outcome {
-        let [fewer, more] = &self.runs[&cell.key];
-        let quiet = Box::new(|_, _: &str| {});
-        let fewer = match self.qemu.explain(kernel, fewer, from, cpu, quiet).await {
-            Ok(seen) => seen,
-            Err(outcome) => return outcome,
-        };
-        match self.qemu.explain(kernel, more, from, cpu, watch).await {
-            Ok(more) => {
-                let runs = [&fewer, &more].map(|(measured, seen)| {
-                    let repetitions = &measured.guest.repetitions;
-                    let ios: u64 = repetitions.iter().map(|r| r.span_ios).sum();
-                    (seen.stacks.user(), ios)
-                });
-                let key = (cell.key.kernel.clone(), cell.key.workload.clone());
-                self.found.borrow_mut().insert(key, per_io(runs));
-                Outcome::Measured(Box::new(more.0))
-            }
-            Err(outcome) => outcome,
-        }
-    }
-}
 
 impl Session<Qemu> {
     /// The cells that [`Session::count_user`] takes (pairs of kernel and cell indices into the plan). User space
@@ -108,22 +54,39 @@ impl Session<Qemu> {
             let both = [with_ios(cell, IOS[0])?, with_ios(cell, IOS[1])?];
             runs.insert(cell.key.clone(), both);
         }
-        let counter = Rc::new(Counter {
-            qemu: self.executor.clone(),
-            runs,
-            found: RefCell::default(),
-        });
-        let mut failed = None;
-        let sink = async |event: Event| {
-            if let Event::CellFinished { result } = &event
-                && result.outcome.measured().is_none()
-            {
-                failed.get_or_insert_with(|| ended(&result.key, &result.outcome));
-            }
-            listen(&event);
+        let found = Rc::new(RefCell::new(UserInstructions::new()));
+        let (qemu, kept) = (self.executor.clone(), found.clone());
+        let twice = async move |kernel: &KernelPlan,
+                                cell: &CellPlan,
+                                from: Option<&Rc<Checkpoint>>,
+                                cpu: usize,
+                                watch: Watch| {
+            let [fewer, more] = &runs[&cell.key];
+            let quiet = Box::new(|_, _: &str| {});
+            let fewer = match qemu.explain(kernel, fewer, from, cpu, quiet).await {
+                Ok(seen) => seen,
+                Err(outcome) => return outcome,
+            };
+            let more = match qemu.explain(kernel, more, from, cpu, watch).await {
+                Ok(seen) => seen,
+                Err(outcome) => return outcome,
+            };
+            let user = per_io([&fewer, &more].map(|(measured, seen)| {
+                let repetitions = &measured.guest.repetitions;
+                (
+                    seen.stacks.user(),
+                    repetitions.iter().map(|r| r.span_ios).sum(),
+                )
+            }));
+            let key = (cell.key.kernel.clone(), cell.key.workload.clone());
+            kept.borrow_mut().insert(key, user);
+            Outcome::Measured(Box::new(more.0))
         };
-        self.with(counter.clone()).measure(cells, sink).await;
-        failed.map_or_else(|| Ok(counter.found.take()), Err)
+        let failed = self.each(cells, twice, listen).await;
+        match failed.first() {
+            Some((key, outcome)) => Err(ended(key, outcome)),
+            None => Ok(found.take()),
+        }
     }
 }
 

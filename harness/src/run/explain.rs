@@ -1,9 +1,6 @@
 //! Profiling cells: each beside its plain run, whose every digit and byte of memory it must repeat.
 
-use super::{
-    CellCache, Event, Executor, Qemu, Seen, Session,
-    executor::{Booted, Watch},
-};
+use super::{CellCache, Event, Executor as _, Qemu, Seen, Session, executor::Watch};
 use crate::{
     compare::differences,
     plan::{CellPlan, KernelPlan},
@@ -91,21 +88,9 @@ impl Explainer {
             failed => Err(failed),
         }
     }
-}
 
-impl Executor for Explainer {
-    type Checkpoint = Rc<Checkpoint>;
-
-    async fn checkpoint(
-        &self,
-        kernel: &KernelPlan,
-        cpu: usize,
-        watch: Watch,
-    ) -> Result<Booted<Rc<Checkpoint>>, Outcome> {
-        self.qemu.checkpoint(kernel, cpu, watch).await
-    }
-
-    async fn cell(
+    /// Profiles one, beside its plain run.
+    async fn profile(
         &self,
         kernel: &KernelPlan,
         cell: &CellPlan,
@@ -158,15 +143,15 @@ impl Session<Qemu> {
             let cell = &plan.kernels[k].cells[c];
             failed.extend(cell.settled.clone().map(|why| (cell.key.clone(), why)));
         }
-        let sink = async |event: Event| {
-            if let Event::CellFinished { result } = &event
-                && result.outcome.measured().is_none()
-            {
-                failed.push((result.key.clone(), result.outcome.clone()));
-            }
-            listen(&event);
+        let profiling = explainer.clone();
+        let profile = async move |kernel: &KernelPlan,
+                                  cell: &CellPlan,
+                                  from: Option<&Rc<Checkpoint>>,
+                                  cpu: usize,
+                                  watch: Watch| {
+            profiling.profile(kernel, cell, from, cpu, watch).await
         };
-        self.with(explainer.clone()).measure(todo, sink).await;
+        failed.extend(self.each(todo, profile, listen).await);
         (explainer.found.take(), failed)
     }
 }

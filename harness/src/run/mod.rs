@@ -4,6 +4,7 @@
 mod cache;
 mod consoles;
 mod count;
+mod each;
 mod event;
 mod executor;
 mod explain;
@@ -92,19 +93,6 @@ pub struct Recording {
     pub known: Known,
     /// What a reader must know from the start.
     pub notes: Vec<String>,
-}
-
-impl<E> Session<E> {
-    /// The same with another executor.
-    fn with<F>(&self, executor: Rc<F>) -> Session<F> {
-        Session {
-            plan: self.plan.clone(),
-            executor,
-            cache: self.cache.clone(),
-            options: self.options.clone(),
-            stop: self.stop.clone(),
-        }
-    }
 }
 
 impl<E: Executor> Session<E> {

@@ -91,7 +91,7 @@ impl Machine {
                 .map_or(devices.descriptor(), File::as_raw_fd),
         };
         let clock = still_clock::library().map_err(starting)?;
-        let mut command = vmm.command_behind(&clock.inherited_path());
+        let mut command = vmm.command_behind(Some(&clock.inherited_path()));
         command.args(spec.argv(&fds, start));
         let profile_fd = profile.descriptor();
         if let Some(plugin) = &vmm.plugin {

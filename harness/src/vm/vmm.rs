@@ -119,20 +119,17 @@ impl Vmm {
     /// A command that starts it, without arguments.
     #[must_use]
     pub fn command(&self) -> Command {
-        match &self.how {
-            How::Hermetic(hermetic) => hermetic.command(),
-            How::Host(program) => Command::new(program),
-        }
+        self.command_behind(None)
     }
 
     /// The same with a shared library in front of all others; by its path, in which there is no space or colon.
     #[must_use]
-    pub(super) fn command_behind(&self, library: &str) -> Command {
+    pub(super) fn command_behind(&self, library: Option<&str>) -> Command {
         match &self.how {
-            How::Hermetic(hermetic) => hermetic.command_behind(Some(library)),
+            How::Hermetic(hermetic) => hermetic.command_behind(library),
             How::Host(program) => {
                 let mut command = Command::new(program);
-                command.env("LD_PRELOAD", library);
+                command.envs(library.map(|path| ("LD_PRELOAD", path)));
                 command
             }
         }
