@@ -17,7 +17,7 @@ use crate::{
     profile::{Explanation, Side, flame},
     record::{self, Outcome, Results},
     report::{self, ProfileCheck, Style, Why},
-    run::{self, CellCache, Options, Profiled, Qemu, Session},
+    run::{self, CellCache, Options, Profiled, Qemu, Session, SymbolTables},
     scenario::{CellKey, Metric},
     vm::{Deadlines, vsock::Vsock},
 };
@@ -82,6 +82,7 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
             plugin,
             agent,
             store: context.store.clone(),
+            symbols: SymbolTables::new(context.store.clone()),
             vsock: Vsock::open(None)?,
             deadlines: Deadlines::default(),
             fresh_checkpoints: false,

@@ -22,7 +22,7 @@ use crate::{
     report::{self, Format, Report, Style},
     run::{
         self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
-        StopReason, Verification,
+        StopReason, SymbolTables, Verification,
     },
     vm::{Deadlines, vsock::Vsock},
 };
@@ -120,6 +120,7 @@ pub fn repro(
         plugin,
         agent,
         store: context.store.clone(),
+        symbols: SymbolTables::new(context.store.clone()),
         vsock: Vsock::open(None)?,
         deadlines,
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.

@@ -6,7 +6,7 @@ use diorama_tcg_plugin::{
     format::Dump,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The one name of everything outside the kernel: the agent's code, or fio's.
 pub const USER: &str = "[user]";
@@ -47,45 +47,41 @@ impl Stacks {
     /// stands below the one entered.
     #[must_use]
     pub fn new(dump: &Dump, symbols: &Symbols) -> Stacks {
-        let label = |address: u64| -> String {
-            if address < USER_END {
-                return USER.to_owned();
-            }
-            match symbols.at(address) {
-                None => UNKNOWN.to_owned(),
-                Some(Symbol { name, module: None }) => name.clone(),
-                Some(Symbol {
-                    name,
-                    module: Some(module),
-                }) => format!("{name} [{module}]"),
-            }
+        let function = |address: u64| match address {
+            ..USER_END => Function::User,
+            _ => Function::Kernel(symbols.index(address)),
         };
-        let mut found: BTreeMap<Vec<String>, u64> = BTreeMap::new();
+        // Many blocks lie in one function called one way: chains are made for each such pair.
+        let mut called: HashMap<(u32, Function), u64> = HashMap::new();
         for slot in &dump.slots {
+            *called.entry((slot.node, function(slot.pc))).or_default() += slot.insns;
+        }
+        let mut found: BTreeMap<Vec<String>, u64> = BTreeMap::new();
+        for ((node, function_here), insns) in called {
             let mut frames = Vec::new();
             // From the inside out: where the block is, and for each call who was entered and from
             // where.
-            let mut at = slot.node;
-            push(&mut frames, label(slot.pc));
+            let mut at = node;
+            push(&mut frames, function_here.label(symbols));
             while at != ROOT {
                 let Node {
                     parent,
                     after,
                     entry,
                 } = dump.nodes[at as usize];
-                push(&mut frames, label(entry));
-                frames.push(label(after.wrapping_sub(1)));
+                push(&mut frames, function(entry).label(symbols));
+                frames.push(function(after.wrapping_sub(1)).label(symbols));
                 at = parent;
                 // The caller's own entry is pushed by its node; only a jump makes it another.
                 if at != ROOT {
-                    let entered = label(dump.nodes[at as usize].entry);
+                    let entered = function(dump.nodes[at as usize].entry).label(symbols);
                     if frames.last() == Some(&entered) {
                         frames.pop();
                     }
                 }
             }
             frames.reverse();
-            *found.entry(frames).or_default() += slot.insns;
+            *found.entry(frames).or_default() += insns;
         }
         let stacks = found
             .into_iter()
@@ -97,6 +93,30 @@ impl Stacks {
         Stacks {
             instructions: stacks.iter().map(|s| s.instructions).sum(),
             stacks,
+        }
+    }
+}
+
+/// What an address belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Function {
+    User,
+    /// By its place among the symbols; none where no symbol explains it.
+    Kernel(Option<usize>),
+}
+
+impl Function {
+    fn label(self, symbols: &Symbols) -> String {
+        match self {
+            Function::User => USER.to_owned(),
+            Function::Kernel(None) => UNKNOWN.to_owned(),
+            Function::Kernel(Some(index)) => match symbols.get(index) {
+                Symbol { name, module: None } => name.clone(),
+                Symbol {
+                    name,
+                    module: Some(module),
+                } => format!("{name} [{module}]"),
+            },
         }
     }
 }

@@ -60,11 +60,21 @@ impl Symbols {
         faults.map(|(address, _)| *address).collect()
     }
 
-    /// The function that holds an address: the nearest below it.
+    /// The place of the function that holds an address: the nearest below it.
     #[must_use]
-    pub fn at(&self, address: u64) -> Option<&Symbol> {
+    pub fn index(&self, address: u64) -> Option<usize> {
         let after = self.all.partition_point(|(start, _)| *start <= address);
-        after.checked_sub(1).map(|i| &self.all[i].1)
+        after.checked_sub(1)
+    }
+
+    /// The function at a place that [`Symbols::index`] gave.
+    ///
+    /// # Panics
+    ///
+    /// Where the place is another table's.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &Symbol {
+        &self.all[index].1
     }
 }
 
@@ -107,12 +117,13 @@ mod tests {
             "ffffffff81000100 T b\nffffffff81000000 t a.isra.0\nnonsense\n\
              ffffffffc0000000 t null_queue_rq\t[null_blk]\n",
         );
-        let name = |address| symbols.at(address).map(|s| s.name.as_str());
+        let at = |address| symbols.index(address).map(|index| symbols.get(index));
+        let name = |address| at(address).map(|s| s.name.as_str());
         assert_eq!(name(0xffff_ffff_8000_0000), None);
         assert_eq!(name(0xffff_ffff_8100_0000), Some("a"));
         assert_eq!(name(0xffff_ffff_8100_00ff), Some("a"));
         assert_eq!(name(0xffff_ffff_8100_0100), Some("b"));
-        let module = &symbols.at(0xffff_ffff_c000_0010).unwrap().module;
+        let module = &at(0xffff_ffff_c000_0010).unwrap().module;
         assert_eq!(module.as_deref(), Some("null_blk"));
     }
 }

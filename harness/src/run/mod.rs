@@ -29,6 +29,7 @@ pub use qemu::{CHECKPOINTS, Qemu};
 pub use scheduler::Options;
 pub use seen::Seen;
 pub use stop::{Running, Stop, StopReason};
+pub use symbols::SymbolTables;
 pub use verify::Verification;
 
 use crate::{

@@ -9,7 +9,7 @@ use super::{
     event::Doing,
     executor::{Booted, Checkpointed, Executor, Watch},
     seen::{self, Seen},
-    symbols,
+    symbols::{self, SymbolTables},
 };
 use crate::{
     digest::Sha256,
@@ -40,6 +40,8 @@ pub struct Qemu {
     pub agent: Option<String>,
     /// Where checkpoints are kept.
     pub store: Store,
+    /// The kernels' functions.
+    pub symbols: SymbolTables,
     /// How results come back.
     pub vsock: Vsock,
     /// How long anything may take.
@@ -183,6 +185,7 @@ impl Qemu {
     /// their kernel.
     async fn doubt(&self, plan: &MachinePlan, text: &str, watch: &Watch) {
         watch(Doing::Rebuild, text);
+        self.symbols.forget(&plan.checkpoint);
         for kind in [CHECKPOINTS, symbols::KIND] {
             let (store, key) = (self.store.clone(), plan.checkpoint);
             let forget = move || store.forget(kind, &key);
@@ -362,7 +365,7 @@ impl Qemu {
             let error = Error::internal(why).hint("run the same command again");
             return Err(failed("checking which kernel the guest runs", &error));
         }
-        let counted = self.counted(&vmm, &profile, symbols, icount)?;
+        let counted = self.counted(&vmm, &profile, &symbols, icount)?;
         let instructions = match &counted {
             Some(seen) => Some(seen.instructions(&guest).map_err(|e| profile::failed(&e))?),
             None => None,

@@ -27,7 +27,7 @@ impl Seen {
     ///
     /// # Errors
     /// When they are none, or do not add up.
-    pub fn new(words: &[u8], symbols: Symbols) -> Result<Seen> {
+    pub fn new(words: &[u8], symbols: &Symbols) -> Result<Seen> {
         let dump = Dump::decode(words).ok_or_else(|| {
             Error::internal(format!(
                 "the plugin wrote {} bytes that are not a profile",
@@ -35,7 +35,7 @@ impl Seen {
             ))
             .hint("rebuild the plugin with `cargo xtask agent`")
         })?;
-        let stacks = Stacks::new(&dump, &symbols);
+        let stacks = Stacks::new(&dump, symbols);
         let profiled: u64 = dump
             .windows
             .iter()

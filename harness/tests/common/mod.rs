@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod cpu;
 pub mod running;
 pub mod terminal;
 
@@ -19,11 +20,7 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{Mutex, MutexGuard},
 };
-
-/// Real guests take a core each and share the cache's checkpoints: one test at a time.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// Says that a test cannot run here, and why. Under CI, where everything is provided, it fails.
 pub fn skip(test: &str, why: &str) {
@@ -34,9 +31,9 @@ pub fn skip(test: &str, why: &str) {
     );
 }
 
-/// A place for one test's results, and its turn.
+/// A place for one test's results, and a CPU for its guests.
 pub struct Lab {
-    _turn: MutexGuard<'static, ()>,
+    _cpu: cpu::Lease,
     results: tempfile::TempDir,
     agent: PathBuf,
     root: PathBuf,
@@ -52,12 +49,10 @@ impl Lab {
             skip(test, "real guests need the agent: run `cargo xtask test`");
             return None;
         };
-        let turn = TURN
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let cpu = cpu::Lease::take();
         let results = tempfile::tempdir().expect("a temporary directory");
         Some(Lab {
-            _turn: turn,
+            _cpu: cpu,
             results,
             agent,
             root,

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     profile::Symbols,
     record::Outcome,
-    run::{seen::Seen, symbols},
+    run::seen::Seen,
     vm::{Machine, Plugin, Profiling, Vmm},
 };
 use serde_json::json;
@@ -15,7 +15,7 @@ impl Qemu {
     pub(super) fn watched(&self, plan: &MachinePlan, profiling: Profiling) -> Vmm {
         // Known since the kernel was measured first.
         let known = match profiling {
-            Profiling::AllWindows => symbols::known(&self.store, &plan.checkpoint),
+            Profiling::AllWindows => self.symbols.known(&plan.checkpoint),
             Profiling::FirstWindow { .. } => None,
         };
         let exceptions = known.map_or(vec![], |symbols| symbols.fault_entries());
@@ -31,7 +31,7 @@ impl Qemu {
         &self,
         vmm: &Vmm,
         profile: &[u8],
-        symbols: Symbols,
+        symbols: &Symbols,
         icount: Option<u64>,
     ) -> Attempt<Option<Seen>> {
         let Some(plugin) = &vmm.plugin else {

@@ -5,11 +5,10 @@ use crate::{
     error::{Error, Result},
     profile::Symbols,
     record::Outcome,
-    run::symbols,
     vm::{HOTPLUG_BUS, Machine, Watcher, console_tail},
 };
 use diorama_wire::{Ack, Failure, FailureKind, Message, PROTOCOL};
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 impl Qemu {
     /// Plugs the vsock device in and takes the guest's answer, with the kernel's functions if they
@@ -20,8 +19,8 @@ impl Qemu {
         watcher: &mut Watcher,
         stopped: bool,
         plan: &MachinePlan,
-    ) -> Attempt<(diorama_wire::CellReport, Symbols)> {
-        let known = symbols::known(&self.store, &plan.checkpoint);
+    ) -> Attempt<(diorama_wire::CellReport, Rc<Symbols>)> {
+        let known = self.symbols.known(&plan.checkpoint);
         let plugged = self.vsock.plug(&machine.qmp, HOTPLUG_BUS).await;
         let plugged =
             plugged.map_err(|e| failed_in("plugging the vsock device in", &e, machine))?;
@@ -35,13 +34,13 @@ impl Qemu {
             let answer = link.recv::<Message>(self.deadlines.report).await?;
             let symbols = match known {
                 Some(known) => known,
-                None if self.plugin.is_none() => Symbols::default(),
+                None if self.plugin.is_none() => Rc::default(),
                 None => {
                     link.send(&Ack::Symbols, self.deadlines.report).await?;
                     match link.recv::<Message>(self.deadlines.report).await? {
                         Message::Symbols(said) => {
                             let modules = plan.modules.as_deref();
-                            symbols::keep(&self.store, &plan.checkpoint, &said, modules)?
+                            self.symbols.keep(&plan.checkpoint, &said, modules)?
                         }
                         other => {
                             let what =

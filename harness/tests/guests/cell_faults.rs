@@ -1,8 +1,6 @@
 //! Faults inside of a cell that was restored from its kernel's checkpoint, with real guests.
 
-mod common;
-
-use common::{
+use crate::common::{
     Lab, outcomes,
     running::{PATIENCE, Running},
     unknown_cells,

@@ -1,9 +1,7 @@
 //! Every engine and every pattern on real guests: each cell is measured, its answer checked in the
 //! guest, and equal when it is measured again.
 
-mod common;
-
-use common::{Lab, digits};
+use crate::common::{Lab, digits};
 use diorama::scenario::Scenario;
 use diorama_wire::{Bound, CellReport, Engine, Layout, Workload};
 use serde_json::Value;

@@ -1,9 +1,7 @@
 //! What a stranger's machine and a stranger's words do: the program as it is called, with files that
 //! are none, terminals that cannot draw, limits, and names made to be obeyed.
 
-mod common;
-
-use common::{Lab, outcomes, terminal::Terminal, text};
+use crate::common::{Lab, outcomes, terminal::Terminal, text};
 use std::{
     fs,
     path::Path,

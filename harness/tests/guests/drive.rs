@@ -1,9 +1,7 @@
 //! The modelled drive on real guests: its scheduler, its volatile write cache, and what of both a
 //! kernel cannot do.
 
-mod common;
-
-use common::Lab;
+use crate::common::Lab;
 use diorama_wire::{CellReport, Repetition};
 use serde_json::Value;
 

@@ -1,9 +1,7 @@
 //! Faults, with real guests: each has its own message and exit code, costs its own cells only, and
 //! loses nothing that was measured.
 
-mod common;
-
-use common::{Lab, outcomes, running::*, store, text, unknown_cells};
+use crate::common::{Lab, outcomes, running::*, store, text, unknown_cells};
 use serde_json::Value;
 use std::{
     fs,
@@ -212,7 +210,10 @@ fn an_altered_checkpoint_and_an_altered_cell_are_made_anew_and_said_to_be() {
     assert!(notes.contains("was altered; rebuilding it"), "{notes}");
     assert_eq!(after["cells"][0]["origin"], "measured");
     assert_eq!(after["cells"][1]["origin"], "cached");
-    assert_eq!(common::digits(&before), common::digits(&after));
+    assert_eq!(
+        crate::common::digits(&before),
+        crate::common::digits(&after)
+    );
 }
 
 #[test]
@@ -226,7 +227,10 @@ fn two_harnesses_at_once_measure_the_same() {
         let two = scope.spawn(|| lab.measure(&select, 0));
         [one.join().expect("one"), two.join().expect("two")]
     });
-    assert_eq!(common::digits(&results[0]), common::digits(&results[1]));
+    assert_eq!(
+        crate::common::digits(&results[0]),
+        crate::common::digits(&results[1])
+    );
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! Kernels of one's own. A distribution's kernel, taken out of its packages and given as a file and
 //! a directory, stands in for one.
 
-mod common;
-
-use common::{Lab, Tree, digits};
+use crate::common::{Lab, Tree, digits};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -195,7 +193,7 @@ fn bad_kernels_are_named_at_once() {
         words.extend(["--kernel", kernel]);
     }
     let output = lab.run(&words);
-    let said = common::text(&output);
+    let said = crate::common::text(&output);
     for words in [
         "3 kernels cannot be used",
         "preparing kernel `a`",

@@ -1,9 +1,7 @@
 //! Full disks, with real guests: a small tmpfs stands for the disk. It is mounted in a mount
 //! namespace of its own, which needs no root where user namespaces are allowed.
 
-mod common;
-
-use common::{Lab, digits, outcomes, skip, store, text, unknown_cells};
+use crate::common::{Lab, digits, outcomes, skip, store, text, unknown_cells};
 use serde_json::Value;
 use std::{
     fs,

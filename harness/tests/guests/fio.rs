@@ -1,8 +1,6 @@
 //! fio as a workload: a user's own job file in real guests, and what is refused before any boots.
 
-mod common;
-
-use common::{Lab, digits, text};
+use crate::common::{Lab, digits, text};
 
 /// Two jobs of one file, on both sides of v6.19; measured afresh, and verified.
 #[test]

@@ -1,11 +1,9 @@
 //! The guest's image out of real inputs: the locked kernels' modules, the locked C library.
 
-mod common;
-
-#[path = "../src/image/strip/meaning.rs"]
+#[path = "../../src/image/strip/meaning.rs"]
 mod meaning;
 
-use common::{Lab, Tree};
+use crate::common::{Lab, Tree};
 use diorama::{
     image::{
         Needs,
@@ -82,7 +80,7 @@ fn the_agent_is_the_same_wherever_it_is_built() {
         let files = [agent, sysroot::plugin()].map(|product| {
             let mut command = build.command(&product).expect("a command");
             let output = command.output().expect("cargo");
-            assert!(output.status.success(), "{}", common::text(&output));
+            assert!(output.status.success(), "{}", crate::common::text(&output));
             let path = build::artifact(&product, &output.stdout).expect("its place");
             assert!(path.starts_with(&target), "{}", path.display());
             fs::read(path).expect("what was built")

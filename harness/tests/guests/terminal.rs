@@ -1,9 +1,7 @@
 //! Keys pressed at a terminal, with real guests: ^C reaches every process of the foreground group, not
 //! the harness alone.
 
-mod common;
-
-use common::{Lab, outcomes, running::*, store, terminal::*, unknown_cells};
+use crate::common::{Lab, outcomes, running::*, store, terminal::*, unknown_cells};
 use serde_json::Value;
 use std::{
     fs,

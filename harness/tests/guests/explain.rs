@@ -1,9 +1,7 @@
 //! Where a cell's instructions went, with real guests: the smoke scenario. What is held against the
 //! report's regression is not IOPS, but which functions the difference is made of.
 
-mod common;
-
-use common::{Lab, digits, text};
+use crate::common::{Lab, digits, text};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs};
 

@@ -1,8 +1,6 @@
 //! Faults of the cache, with real guests: whatever the disk or somebody did to it, no figure rests on it.
 
-mod common;
-
-use common::{
+use crate::common::{
     Lab, digits, outcomes,
     running::{PATIENCE, Running},
     store, text,

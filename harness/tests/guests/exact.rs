@@ -1,9 +1,7 @@
 //! The property that everything else serves: equal inputs give equal digits, and equal guest memory
 //! to the last byte. Real guests, the smoke scenario.
 
-mod common;
-
-use common::{Lab, digits, running::children_of};
+use crate::common::{Lab, digits, running::children_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
@@ -114,7 +112,7 @@ fn equal_inputs_give_equal_digits_and_equal_memory() {
     let Some(lab) = Lab::open("equal_inputs_give_equal_digits_and_equal_memory") else {
         return;
     };
-    let first = digits(&lab.measure(&["smoke", "--fresh"], 0));
+    let first = digits(&lab.measure(&["smoke", "--fresh", "--jobs", "2"], 0));
     assert_eq!(first.len(), 4);
     let loaded = {
         let _load = Load::busy();
@@ -123,7 +121,7 @@ fn equal_inputs_give_equal_digits_and_equal_memory() {
     assert_eq!(first, loaded, "digits changed with the load of the host");
 
     let verified = lab.run(&["repro", "smoke", "--verify", "--plain"]);
-    let said = common::text(&verified);
+    let said = crate::common::text(&verified);
     assert!(said.contains("verify: 4 of 4 cells identical"), "{said}");
     assert_eq!(verified.status.code(), Some(0));
     for digest in ["checkpoint", "end"] {
@@ -149,7 +147,7 @@ fn a_guest_that_idles_keeps_its_digits_beside_neighbours_that_wake_up() {
     assert_eq!(alone.len(), 2);
     let crowded = {
         let _load = Load::waking();
-        digits(&lab.measure(&[path, "--fresh"], 0))
+        digits(&lab.measure(&[path, "--fresh", "--jobs", "2"], 0))
     };
     assert_eq!(alone, crowded, "digits changed with the host's neighbours");
 }

@@ -1,0 +1,20 @@
+//! Tests with real guests, each file one concern. One program: the harness is linked once, and as many
+//! tests run at once as there are CPUs.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cell_faults;
+mod disk;
+mod drive;
+mod exact;
+mod explain;
+mod faults;
+mod fio;
+mod image;
+mod interrupted;
+mod local;
+mod patterns;
+mod store;
+mod strangers;
+mod terminal;
