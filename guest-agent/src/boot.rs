@@ -1,17 +1,12 @@
 //! From the kernel's hand-over to a guest that is ready for its checkpoint.
 
 use crate::{
-    clock, debugcon,
+    clock, debugcon, device,
     fail::{Fail, Result},
     quiet, sys,
 };
-use diorama_wire::{BOOT_PATH, Boot, BootFacts, FsKind, Module, PROTOCOL, Phase, config};
+use diorama_wire::{BOOT_PATH, Boot, BootFacts, Clock, FsKind, Module, PROTOCOL, Phase, config};
 use std::{fs, io, os::fd::AsRawFd};
-
-/// Where configfs keeps null_blk's devices.
-pub const NULLB: &str = "/sys/kernel/config/nullb";
-
-const CONFIGFS: &str = "/sys/kernel/config";
 
 /// Mounts the kernel's own file systems.
 ///
@@ -28,7 +23,11 @@ pub fn mount_kernel_filesystems() -> Result<()> {
     Ok(())
 }
 
-fn mount(kind: &str, target: &str, config: &str) -> Result<()> {
+/// Mounts one of the kernel's own file systems, unless it is mounted.
+///
+/// # Errors
+/// When the kernel has none: with the option that builds it.
+pub fn mount(kind: &str, target: &str, config: &str) -> Result<()> {
     // Exists already or cannot be made; mount(2) has the better words for that.
     let _ = fs::create_dir(target);
     match sys::mount(kind, target, kind, "")? {
@@ -65,28 +64,26 @@ pub fn read() -> Result<Boot> {
     Ok(boot)
 }
 
-/// Loads the modules, checks what the cells will need and waits until the guest is quiet.
+/// Loads the modules, checks what the cells will need and, under the instruction clock, waits until the guest is quiet.
 ///
 /// # Errors
 /// The first thing that is missing.
 pub fn prepare(boot: &Boot) -> Result<BootFacts> {
     debugcon::enter(Phase::Modules, boot.modules.len().to_string());
     let modules = load(&boot.modules)?;
-    mount("configfs", CONFIGFS, config::CONFIGFS_FS)?;
-    if fs::metadata(NULLB).is_err() {
-        return Err(Fail::unsupported(
-            format!("the kernel has no null_blk ({NULLB} is missing)"),
-            &[config::BLK_DEV_NULL_BLK],
-        ));
-    }
-    clock::check()?;
+    device::check(boot.driver)?;
+    clock::check(boot.clock)?;
     check_report_route(&boot.late_modules)?;
     let facts = facts(modules)?;
-    debugcon::enter(Phase::Quiet, "");
-    Ok(BootFacts {
-        quiet: quiet::wait()?,
-        ..facts
-    })
+    let quiet = match boot.clock {
+        // A spin's length is known in instructions.
+        Clock::Instructions => {
+            debugcon::enter(Phase::Quiet, "");
+            Some(quiet::wait()?)
+        }
+        Clock::Wall => None,
+    };
+    Ok(BootFacts { quiet, ..facts })
 }
 
 /// Loads modules in order and returns the names of those that are loaded now. A module that is
@@ -211,11 +208,7 @@ fn facts(modules: Vec<String>) -> Result<BootFacts> {
         cpus: u32::try_from(online).unwrap_or(0),
         mem_total_kib: mem_total_kib(&sys::read("/proc/meminfo")?)
             .ok_or_else(|| Fail::step("/proc/meminfo has no MemTotal"))?,
-        quiet: diorama_wire::SpinCheck {
-            instructions: 0,
-            took_ns: 0,
-            attempts: 0,
-        },
+        quiet: None,
         modules,
     })
 }

@@ -33,15 +33,15 @@ fn files(fio: &Fio) -> Result<(), String> {
 mod tests {
     use super::*;
     use diorama_wire::{
-        Bound, Engine, Filesystem, FsKind, Layout, Measure, ModelDevice, PROTOCOL, Rw, Sync,
-        Workload,
+        Bound, Device, Engine, Filesystem, FsKind, Layout, Measure, ModelDevice, PROTOCOL, Rw,
+        Sync, Workload,
     };
 
     fn job(change: impl FnOnce(&mut Job)) -> Job {
         let mut job = Job {
             protocol: PROTOCOL,
             cell: "c".into(),
-            device: ModelDevice {
+            device: Device::Model(ModelDevice {
                 size_mib: 512,
                 block_size: 512,
                 latency_ns: 10_000,
@@ -50,7 +50,7 @@ mod tests {
                 submit_queues: 1,
                 scheduler: "none".into(),
                 write_cache: None,
-            },
+            }),
             filesystem: Filesystem {
                 kind: FsKind::Ext4,
                 mkfs: vec!["/sbin/mkfs.ext4".into()],

@@ -4,7 +4,7 @@ use crate::{
     fail::{Fail, Result},
     spin,
 };
-use diorama_wire::config;
+use diorama_wire::{Clock, config};
 use std::{
     arch::x86_64::{_mm_lfence, _rdtsc},
     sync::atomic::{AtomicBool, Ordering},
@@ -62,11 +62,11 @@ fn tsc_counts_ns() -> bool {
     (after.0 - before.0).abs_diff(after.1.wrapping_sub(before.1)) <= APART_NS
 }
 
-/// Chooses the clock, and says whether timers end by it or by the tick only.
+/// Chooses how time is read, and says whether timers end by it or by the tick only.
 ///
 /// # Errors
 /// When it is by the tick: the model device's latency would be a whole tick.
-pub fn check() -> Result<()> {
+pub fn check(clock: Clock) -> Result<()> {
     let mut t = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -74,7 +74,9 @@ pub fn check() -> Result<()> {
     // SAFETY: as in `monotonic`.
     unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC, &mut t) };
     if (t.tv_sec, t.tv_nsec) == (0, 1) {
-        TSC_COUNTS_NS.store(tsc_counts_ns(), Ordering::Relaxed);
+        // A host's counter that happens to count nanoseconds is not the guest's clock.
+        let exact = clock == Clock::Instructions && tsc_counts_ns();
+        TSC_COUNTS_NS.store(exact, Ordering::Relaxed);
         return Ok(());
     }
     Err(Fail::unsupported(

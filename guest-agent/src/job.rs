@@ -51,7 +51,7 @@ fn parse(json: &[u8]) -> Result<Job> {
 pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     boot::check_filesystem(job.filesystem.kind)?;
     debugcon::enter(Phase::Device, "");
-    let device = device::make(&job.device, job.workload.io_uring.hipri)?;
+    let device = device::ready(&job.device, job.workload.io_uring.hipri)?;
     debugcon::enter(Phase::Format, job.filesystem.kind.name());
     let mkfs = format::mkfs(&job.filesystem, &device)?;
     let mount_options = format::mount(&job.filesystem, &device)?;
@@ -137,9 +137,9 @@ mod tests {
 
     /// A job that passes, with one part replaced.
     fn job(from: &str, to: &str) -> String {
-        let json = r#"{"protocol":4,"cell":"c","device":{"size_mib":512,"block_size":512,
+        let json = r#"{"protocol":5,"cell":"c","device":{"model":{"size_mib":512,"block_size":512,
             "latency_ns":10000,"bandwidth_mib_s":null,"hw_queue_depth":1023,"submit_queues":1,
-            "scheduler":"none"},"filesystem":{"kind":"ext4","mkfs":["/sbin/mkfs.ext4"],
+            "scheduler":"none"}},"filesystem":{"kind":"ext4","mkfs":["/sbin/mkfs.ext4"],
             "mount_options":""},"workload":{"engine":"libaio","rw":"write","rwmixread":50,
             "randseed":1,"block_size":4096,"iodepth":64,
             "batch":{"submit":1,"complete_min":1,"complete_max":1},"numjobs":1,
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_value() {
-        insta::assert_snapshot!(refused("\"protocol\":4", "\"protocol\":9"), @"the job speaks protocol 9, this agent 4");
+        insta::assert_snapshot!(refused("\"protocol\":5", "\"protocol\":9"), @"the job speaks protocol 9, this agent 5");
         insta::assert_snapshot!(refused("1048576", "1048577"), @"the job of c: file_size 1048577 is no multiple of block_size 4096");
         let unknown = refused("\"cell\":\"c\"", "\"cell\":\"c\",\"x\":1");
         assert!(unknown.contains("unknown field `x`"), "{unknown}");

@@ -77,24 +77,23 @@ impl<E: Engine> Bench<'_, E> {
         };
         self.engine.rewind()?;
         let mut span = self.engine.run(bound, latency)?;
-        let bounded = self.job.device.bandwidth_mib_s.is_some();
+        // What a drive of the host's does to a window is its own affair: only the model's is known.
+        let model = self.job.device.model();
+        let bandwidth = model.and_then(|model| model.bandwidth_mib_s);
+        let latency_ns = model.map_or(0, |model| model.latency_ns);
         let seen = span.end - span.start;
-        if bounded && endless && span.stalls < PERIODIC && seen < WATCH_NS {
+        if bandwidth.is_some() && endless && span.stalls < PERIODIC && seen < WATCH_NS {
             let more = Bound::Runtime(WATCH_NS);
             span = self.engine.run(more, latency)?;
         }
         // Threads that share a CPU, and polling, have gaps too, but not the whole bandwidth.
         let bytes = span.ios * u64::from(workload.block_size);
-        let full = takes_all(
-            bytes,
-            span.end - span.start,
-            self.job.device.bandwidth_mib_s,
-        );
+        let full = takes_all(bytes, span.end - span.start, bandwidth);
         // The stall ended with the first completion after the refill, a device latency later.
         let refill = span
             .stall_end
             .filter(|_| full && span.stalls >= PERIODIC)
-            .map(|t| t - self.job.device.latency_ns);
+            .map(|t| t - latency_ns);
         Ok(Warm { refill, slow_ns })
     }
 

@@ -12,13 +12,14 @@ use crate::{
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{Part, PreparedKernel},
     record::KernelRecord,
-    scenario::{self, KernelRef, KernelSource, Scenario},
+    scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario},
     store::{
         FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
         tree_key,
     },
-    vm::{Spec, Vmm},
+    vm::{EmulatedDrive, Spec, Time, Vmm},
+    vocabulary::Accel,
     vocabulary::KernelVersion,
 };
 use diorama_wire::{FsKind, StopBy};
@@ -37,7 +38,7 @@ pub const FIO: &str = "fio";
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
-const RECIPE: u32 = 5;
+const RECIPE: u32 = 6;
 
 /// A checkout's data: declarations and locks.
 #[derive(Clone, Debug)]
@@ -355,8 +356,9 @@ impl Provision<'_> {
             &filesystems,
         );
         let fio = inputs.fio.as_ref();
-        let model = &inputs.scenario.model;
-        let drive = image::drive_modules(model);
+        let device = inputs.scenario.device.in_guest();
+        let clock = inputs.scenario.clock;
+        let drive = (image::device_modules(&device), device.driver(), clock);
         let key = Sha256::of_value(&(identity, drive, fio.map(|fio| (fio.key, &fio.stand_ins))));
         let dir = self.store.derive("initramfs", &key, |out| {
             let spec = ImageSpec {
@@ -366,10 +368,11 @@ impl Provision<'_> {
                 fio: fio.map(|fio| (fio.tree.as_path(), fio.stand_ins.as_slice())),
                 needs: Needs {
                     filesystems,
-                    model: Some(model.clone()),
+                    device: Some(device.clone()),
                     ..Needs::default()
                 },
                 stop_by: StopBy::Pvpanic,
+                clock,
                 strip_modules: true,
             };
             image::build(&spec, out).map(drop)
@@ -385,9 +388,23 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
         boot: kernel.boot,
         initramfs: image.initramfs.clone(),
         initramfs_sha256: image.sha256,
-        cmdline: Spec::cmdline(scenario.smp, &scenario.cmdline),
+        cmdline: Spec::cmdline(scenario.clock, scenario.smp, &scenario.cmdline),
         memory_mib: scenario.memory_mib,
         smp: scenario.smp,
+        time: match scenario.clock {
+            Clock::Instructions => Time::Instructions,
+            // Until somebody has tried what the host has.
+            Clock::Wall => Time::Wall(Accel::Tcg),
+        },
+        drive: match &scenario.device {
+            Device::Model(_) => None,
+            Device::Nvme(nvme) => Some(EmulatedDrive {
+                serial: nvme.serial.clone(),
+                size: u64::from(nvme.size_mib) << 20,
+                block_size: nvme.block_size,
+                queues: nvme.queues,
+            }),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which workloads are refused: those that would not measure what they say. The agent refuses them,
 //! and the harness writes none.
 
-use crate::{Batch, Bound, Engine, IoUring, Layout, ModelDevice, Rw, Sync, Workload};
+use crate::{Batch, Bound, Device, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 impl Workload {
     /// No queue is deeper.
@@ -14,8 +14,8 @@ impl Workload {
     ///
     /// # Errors
     /// Says why.
-    pub fn check(&self, device: &ModelDevice) -> Result<(), String> {
-        let device_block = device.block_size;
+    pub fn check(&self, device: &Device) -> Result<(), String> {
+        let device_block = device.block_size();
         let block = self.block_size;
         if block > Workload::MAX_BLOCK {
             return Err(format!(
@@ -38,7 +38,7 @@ impl Workload {
         queue(self)?;
         durability(self)?;
         layout(self)?;
-        let room = (u64::from(device.size_mib) << 20) / 4 * 3;
+        let room = device.size() / 4 * 3;
         match self.footprint() {
             Some(bytes) if bytes <= room => Ok(()),
             _ => Err(format!(

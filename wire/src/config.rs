@@ -9,6 +9,8 @@ pub const AIO: &str = "CONFIG_AIO";
 pub const BLK_DEV_DM: &str = "CONFIG_BLK_DEV_DM";
 /// The model device.
 pub const BLK_DEV_NULL_BLK: &str = "CONFIG_BLK_DEV_NULL_BLK";
+/// NVM Express block devices.
+pub const BLK_DEV_NVME: &str = "CONFIG_BLK_DEV_NVME";
 /// Through which the model device is set up.
 pub const CONFIGFS_FS: &str = "CONFIG_CONFIGFS_FS";
 /// Device nodes.

@@ -1,6 +1,6 @@
 //! What the host asks of the guest.
 
-use crate::{Fio, Workload};
+use crate::{Clock, Device, Driver, Fio, Workload};
 use serde::{Deserialize, Serialize};
 
 /// What every cell of one kernel shares; read once, before the checkpoint.
@@ -16,6 +16,10 @@ pub struct Boot {
     pub late_modules: Vec<Module>,
     /// How the guest hands over at the checkpoint and after the measurement.
     pub stop_by: StopBy,
+    /// What drives the block devices of its cells.
+    pub driver: Driver,
+    /// What the guest's time is.
+    pub clock: Clock,
 }
 
 /// A kernel module in the initramfs.
@@ -48,8 +52,8 @@ pub struct Job {
     pub protocol: u32,
     /// The cell's name, for progress and messages.
     pub cell: String,
-    /// The block device inside the guest.
-    pub device: ModelDevice,
+    /// The block device.
+    pub device: Device,
     /// The file system on it.
     pub filesystem: Filesystem,
     /// The I/O to run. Where fio runs it: what that amounts to, for those who need to know its
@@ -60,51 +64,6 @@ pub struct Job {
     pub fio: Option<Fio>,
     /// How often, and at which phases.
     pub measure: Measure,
-}
-
-/// A memory-backed null_blk with modelled latency and bandwidth
-/// (Documentation/block/null_blk.rst; attributes below /config/nullb).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelDevice {
-    /// Capacity in MiB (`size`).
-    pub size_mib: u32,
-    /// Logical block size in bytes (`blocksize`).
-    pub block_size: u32,
-    /// Completion latency in nanoseconds (`completion_nsec`, with `irqmode=2`).
-    pub latency_ns: u64,
-    /// Bandwidth bound in MiB/s (`mbps`); none when absent.
-    pub bandwidth_mib_s: Option<u32>,
-    /// Requests the device holds (`hw_queue_depth`).
-    pub hw_queue_depth: u32,
-    /// Hardware queues (`submit_queues`).
-    pub submit_queues: u32,
-    /// Block-layer scheduler (`queue/scheduler`).
-    pub scheduler: String,
-    /// Its volatile write cache. Without one it is write-through, and no flush reaches it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub write_cache: Option<WriteCache>,
-}
-
-impl ModelDevice {
-    /// Whether it is made of two null_blk disks behind device-mapper: null_blk has one latency, so a
-    /// flush that takes another time is another disk's.
-    #[must_use]
-    pub fn is_stacked(&self) -> bool {
-        self.write_cache
-            .is_some_and(|cache| cache.flush_latency_ns != self.latency_ns)
-    }
-}
-
-/// A volatile write cache: the device tells the kernel of it, and so gets flushes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WriteCache {
-    /// Whether it also takes FUA writes, which need no flush. Each takes the device's latency, as
-    /// any write does.
-    pub fua: bool,
-    /// What a flush takes, in nanoseconds.
-    pub flush_latency_ns: u64,
 }
 
 /// A file-system family the agent can make.

@@ -12,6 +12,7 @@
 
 mod check;
 pub mod config;
+mod device;
 mod fio;
 mod job;
 mod mark;
@@ -20,8 +21,9 @@ mod progress;
 mod report;
 mod workload;
 
+pub use device::{Clock, Device, Driver, ModelDevice, NvmeDevice, WriteCache};
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
-pub use job::{Boot, Filesystem, FsKind, Job, Measure, ModelDevice, Module, StopBy, WriteCache};
+pub use job::{Boot, Filesystem, FsKind, Job, Measure, Module, StopBy};
 pub use mark::{MARK, Mark};
 pub use message::{
     Ack, FrameError, LoadedModule, MAX_FRAME, Message, Symbols, decode_frame, encode_frame,
@@ -29,12 +31,12 @@ pub use message::{
 pub use progress::{Phase, Progress};
 pub use report::{
     BootFacts, CellReport, DeviceFacts, EngineFacts, Evidence, Failure, FailureKind,
-    FilesystemFacts, LatencyBucket, Repetition, SpinCheck,
+    FilesystemFacts, LatencyBucket, NvmeFacts, Repetition, SpinCheck,
 };
 pub use workload::{Batch, Bound, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 /// Version of everything in this crate. A harness and an agent that disagree do not talk.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// The vsock port on which the host (CID 2) listens for the agent.
 pub const VSOCK_PORT: u32 = 5005;

@@ -45,8 +45,9 @@ pub struct BootFacts {
     pub cpus: u32,
     /// MemTotal in KiB.
     pub mem_total_kib: u64,
-    /// The last of the spins that proved the guest quiet.
-    pub quiet: SpinCheck,
+    /// The last of the spins that proved the guest quiet; none by the wall clock, where none can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<SpinCheck>,
     /// Loaded modules, in load order.
     pub modules: Vec<String>,
 }
@@ -83,6 +84,23 @@ pub struct DeviceFacts {
     pub fua: Option<u32>,
     /// queue/max_sectors_kb
     pub max_sectors_kb: u32,
+    /// What the controller says of itself, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvme: Option<NvmeFacts>,
+}
+
+/// An NVMe controller's own words (/sys/class/nvme/*), without the blanks around them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NvmeFacts {
+    /// Model number.
+    pub model: String,
+    /// Serial number.
+    pub serial: String,
+    /// Firmware revision.
+    pub firmware: String,
+    /// I/O queues that the driver uses (blk-mq hardware contexts).
+    pub queues: u32,
 }
 
 /// The file system as made and mounted.

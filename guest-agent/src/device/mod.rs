@@ -1,22 +1,21 @@
-//! The model device: a memory-backed null_blk, or, where a flush takes another time than the rest, two
-//! of them behind one linear table of device-mapper's.
+//! The device under the file system: one that is made here, or one that the host put there.
 
 mod dm;
+mod model;
 mod null_blk;
+mod nvme;
 
 use crate::{
     fail::{Fail, Result},
     sys,
 };
-use diorama_wire::{DeviceFacts, ModelDevice, WriteCache};
-use dm::{Mapped, Segment};
-use null_blk::{Disk, DiskSpec};
+use diorama_wire::{DeviceFacts, Driver};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// The device as made.
+/// The device as it is used.
 pub struct Device {
     /// Its node below /dev.
     pub path: String,
@@ -28,120 +27,44 @@ pub struct Device {
     pub facts: DeviceFacts,
 }
 
-/// Makes the device. With `poll` it has a queue whose completions are polled for, besides the
-/// others.
-///
-/// A request on that queue is completed by whoever polls, as soon as that is: null_blk's latency is
-/// a timer's, and a polled queue has none (`null_poll` in drivers/block/null_blk/main.c).
+/// Whether the kernel has what drives the devices, before there is one.
 ///
 /// # Errors
-/// When the kernel lacks an attribute or refuses a value.
-pub fn make(model: &ModelDevice, poll: bool) -> Result<Device> {
-    let cache = model.write_cache;
-    let device = match cache.filter(|_| model.is_stacked()) {
-        Some(cache) => stacked(model, cache, poll)?,
-        None => {
-            let disk = null_blk::make(&DiskSpec {
-                item: DATA,
-                model: model.clone(),
-                poll,
-            })?;
-            Device {
-                path: node(&disk.name)?,
-                facts: facts(&disk.name, &disk.sysfs, &disk.sysfs)?,
-                data: disk.sysfs,
-                flushed: None,
-            }
-        }
+/// When it has not.
+pub fn check(driver: Driver) -> Result<()> {
+    match driver {
+        Driver::NullBlk => null_blk::check(),
+        Driver::Nvme => nvme::check(),
+    }
+}
+
+/// Makes or finds the device. With `poll` it has a queue whose completions are polled for, besides
+/// the others.
+///
+/// # Errors
+/// When the kernel lacks an attribute or refuses a value; when the device is not there.
+pub fn ready(device: &diorama_wire::Device, poll: bool) -> Result<Device> {
+    let ready = match device {
+        diorama_wire::Device::Model(model) => model::make(model, poll)?,
+        diorama_wire::Device::Nvme(nvme) => nvme::find(nvme)?,
     };
+    if poll {
+        check_polled(&ready)?;
+    }
+    Ok(ready)
+}
+
+fn check_polled(device: &Device) -> Result<()> {
     let queue = PathBuf::from("/sys/block")
         .join(&device.facts.name)
         .join("queue");
-    if poll && sys::read(queue.join("io_poll"))? != "1" {
-        return Err(Fail::unsupported(
-            "the block layer does not poll for completions on the model device (queue/io_poll is 0)",
-            &[],
-        ));
+    if sys::read(queue.join("io_poll"))? == "1" {
+        return Ok(());
     }
-    Ok(device)
-}
-
-/// Name of the disk that data is on.
-const DATA: &str = "diorama";
-
-/// Bytes of the second disk that are the end of the device: whole logical blocks of every size.
-/// No file of a cell lies there: what is measured is counted on the first disk.
-const TAIL: u64 = 4096;
-
-/// A first disk for the data, which has no cache and so is never flushed, and a second one whose
-/// latency is that of a flush. device-mapper passes every flush to both, and it is done when the
-/// slower one is.
-fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device> {
-    let first = null_blk::make(&DiskSpec {
-        item: DATA,
-        model: ModelDevice {
-            write_cache: None,
-            ..model.clone()
-        },
-        poll,
-    })?;
-    let second = null_blk::make(&DiskSpec {
-        item: "diorama-flush",
-        model: ModelDevice {
-            size_mib: 1,
-            latency_ns: cache.flush_latency_ns,
-            bandwidth_mib_s: None,
-            scheduler: "none".into(),
-            write_cache: Some(cache),
-            ..model.clone()
-        },
-        poll,
-    })?;
-    let tail = TAIL / SECTOR;
-    let segments = [
-        Segment {
-            sectors: (u64::from(model.size_mib) << 20) / SECTOR - tail,
-            device: first.number()?,
-        },
-        Segment {
-            sectors: tail,
-            device: second.number()?,
-        },
-    ];
-    let mapped = Mapped::linear("diorama", &segments)?;
-    let sysfs = PathBuf::from("/sys/block").join(&mapped.name);
-    if !announces(&sysfs, cache)? {
-        hide_fua(&mapped, &segments, &second)?;
-    }
-    if !announces(&sysfs, cache)? {
-        return Err(Fail::unsupported(
-            "this kernel's device-mapper announces another write cache than that of its disks",
-            &[],
-        ));
-    }
-    Ok(Device {
-        path: node(&mapped.name)?,
-        facts: facts(&mapped.name, &sysfs, &first.sysfs)?,
-        data: first.sysfs,
-        flushed: Some(second.sysfs),
-    })
-}
-
-/// From 6.11 on a mapped device announces FUA whenever one of its disks has a volatile cache
-/// (`dm_table_set_restrictions`). It asks when its table is put into place, and then again never: so
-/// the cache is said to be off while that happens. That it is there at all is inherited from the disk
-/// all the same.
-fn hide_fua(mapped: &Mapped, segments: &[Segment; 2], cached: &Disk) -> Result<()> {
-    cached.say_cached(false)?;
-    mapped.load(segments)?;
-    cached.say_cached(true)
-}
-
-/// Whether a disk announces this cache.
-fn announces(sysfs: &Path, cache: WriteCache) -> Result<bool> {
-    let queue = sysfs.join("queue");
-    let fua = sys::read(queue.join("fua"))? == "1";
-    Ok(sys::read(queue.join("write_cache"))? == null_blk::WRITE_BACK && fua == cache.fua)
+    Err(Fail::unsupported(
+        "the block layer does not poll for completions on the device (queue/io_poll is 0)",
+        &[],
+    ))
 }
 
 fn node(name: &str) -> Result<String> {
@@ -172,7 +95,37 @@ fn facts(name: &str, sysfs: &Path, data: &Path) -> Result<DeviceFacts> {
             Err(_) => None,
         },
         max_sectors_kb: sys::read_number(queue.join("max_sectors_kb"))?,
+        nvme: None,
     })
+}
+
+/// Gives a disk its scheduler.
+///
+/// # Errors
+/// When the kernel has none of that name, or refuses it.
+fn schedule(sysfs: &Path, scheduler: &str) -> Result<()> {
+    let path = sysfs.join("queue/scheduler");
+    let Err(e) = sys::write(&path, scheduler) else {
+        return Ok(());
+    };
+    let known = sys::read(&path)?;
+    if offers(&known, scheduler) {
+        return Err(e);
+    }
+    Err(Fail::unsupported(
+        format!(
+            "the kernel has no scheduler {scheduler} for {} (it knows {known})",
+            sysfs.display()
+        ),
+        &[],
+    ))
+}
+
+/// Whether `queue/scheduler` (`[none] mq-deadline`) offers a scheduler.
+fn offers(choices: &str, scheduler: &str) -> bool {
+    choices
+        .split_whitespace()
+        .any(|word| word.trim_matches(['[', ']']) == scheduler)
 }
 
 /// The choice in brackets: `[none] mq-deadline` is `none`.
@@ -191,5 +144,12 @@ mod tests {
     fn the_active_scheduler_is_the_bracketed_one() {
         assert_eq!(active("mq-deadline [none]"), "none");
         assert_eq!(active("none"), "none");
+    }
+
+    #[test]
+    fn a_scheduler_is_offered_by_its_whole_name() {
+        assert!(offers("mq-deadline kyber [none]", "none"));
+        assert!(offers("[none] mq-deadline", "mq-deadline"));
+        assert!(!offers("[none] mq-deadline", "deadline"));
     }
 }

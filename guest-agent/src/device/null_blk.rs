@@ -1,15 +1,22 @@
 //! One disk of null_blk, made through configfs (Documentation/block/null_blk.rst).
 
+use super::schedule;
 use crate::{
-    boot::{NULLB, is_missing},
+    boot::{self, is_missing},
     fail::{Fail, Result},
     sys,
 };
-use diorama_wire::{ModelDevice, WriteCache};
+use diorama_wire::{ModelDevice, WriteCache, config};
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
+
+/// Where configfs belongs.
+const CONFIGFS: &str = "/sys/kernel/config";
+
+/// Where it keeps null_blk's devices.
+const NULLB: &str = "/sys/kernel/config/nullb";
 
 /// MiB of a write cache, the least there is. It holds blocks that were never written before (others
 /// are written where they are), until it is flushed or full, and copies them then, in no time of the
@@ -77,6 +84,21 @@ impl Disk {
 /// What `queue/write_cache` reads for a volatile cache.
 pub const WRITE_BACK: &str = "write back";
 
+/// Whether the kernel has null_blk: its place in configfs, which is mounted.
+///
+/// # Errors
+/// When it has not.
+pub fn check() -> Result<()> {
+    boot::mount("configfs", CONFIGFS, config::CONFIGFS_FS)?;
+    if fs::metadata(NULLB).is_ok() {
+        return Ok(());
+    }
+    Err(Fail::unsupported(
+        format!("the kernel has no null_blk ({NULLB} is missing)"),
+        &[config::BLK_DEV_NULL_BLK],
+    ))
+}
+
 /// Makes the disk and gives it its scheduler.
 ///
 /// # Errors
@@ -114,28 +136,6 @@ pub fn make(spec: &DiskSpec<'_>) -> Result<Disk> {
         cached(&disk, fua, has_fua)?;
     }
     Ok(disk)
-}
-
-fn schedule(sysfs: &Path, scheduler: &str) -> Result<()> {
-    let path = sysfs.join("queue/scheduler");
-    let Err(e) = sys::write(&path, scheduler) else {
-        return Ok(());
-    };
-    let known = sys::read(&path)?;
-    if offers(&known, scheduler) {
-        return Err(e);
-    }
-    Err(Fail::unsupported(
-        format!("the kernel has no scheduler {scheduler} for null_blk (it knows {known})"),
-        &[],
-    ))
-}
-
-/// Whether `queue/scheduler` (`[none] mq-deadline`) offers a scheduler.
-fn offers(choices: &str, scheduler: &str) -> bool {
-    choices
-        .split_whitespace()
-        .any(|word| word.trim_matches(['[', ']']) == scheduler)
 }
 
 /// null_blk's attribute for FUA writes.
@@ -261,12 +261,5 @@ mod tests {
         assert_eq!(with(Fua::Yes, false), ["cache_size=1", "power=1"]);
         // Such a null_blk announces FUA with every cache of its own.
         assert_eq!(with(Fua::No, false), ["power=1"]);
-    }
-
-    #[test]
-    fn a_scheduler_is_offered_by_its_whole_name() {
-        assert!(offers("mq-deadline kyber [none]", "none"));
-        assert!(offers("[none] mq-deadline", "mq-deadline"));
-        assert!(!offers("[none] mq-deadline", "deadline"));
     }
 }

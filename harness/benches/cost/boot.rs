@@ -5,7 +5,7 @@ use diorama::{
     digest::Sha256,
     error::{Error, Result},
     image::cpio::Archive,
-    vm::{Handover, Machine, Spec, Start, memory::GuestRam},
+    vm::{Contents, Handover, Machine, Spec, Start, memory::GuestRam},
 };
 use std::fs;
 
@@ -82,7 +82,14 @@ pub fn measure(lab: &Lab, runs: usize) -> Result<()> {
 
 async fn boot(lab: &Lab, spec: &Spec) -> Result<Vec<super::lab::Mark>> {
     let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
-    let mut machine = Machine::start(lab.vmm(), spec, Start::Boot, ram, b"", lab.cpu).await?;
+    let mut machine = Machine::start(
+        lab.vmm(),
+        spec,
+        Start::Boot,
+        Contents::exact(ram, b""),
+        lab.cpu,
+    )
+    .await?;
     let marks = watch(&mut machine, Handover::Ready).await;
     machine.end().await;
     marks

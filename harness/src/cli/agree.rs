@@ -18,6 +18,7 @@ pub fn agree(cli: &Cli, args: &AgreeArgs) -> Result<Exit> {
         only: args.only.clone(),
         only_filesystems: vec![],
         only_workloads: vec![],
+        device: None,
         repetitions: None,
         words: GuestWords::default(),
     };

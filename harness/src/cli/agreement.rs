@@ -19,7 +19,7 @@ use std::path::Path;
 /// When they cannot be written.
 pub fn show(results: &Results, user: &UserInstructions, dir: &Path, color: bool) -> Result<()> {
     let pairs = agreement::agreement(&results.scenario, &compare(&[results]), user);
-    let lane = results.scenario.lane;
+    let lane = results.scenario.lane();
     let style = Style {
         width: width(),
         color,

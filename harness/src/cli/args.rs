@@ -3,7 +3,8 @@
 use crate::{
     error::{Error, Result},
     report::Format,
-    scenario::{KernelRef, Overrides, parse_kernel},
+    scenario::{DeviceKind, KernelRef, Overrides, parse_kernel},
+    suggest::next_step,
     units::parse_bytes,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -103,6 +104,20 @@ impl Cli {
 }
 
 /// How many guests at once.
+fn parse_device(text: &str) -> std::result::Result<DeviceKind, String> {
+    let kinds = DeviceKind::ALL.into_iter();
+    kinds
+        .into_iter()
+        .find(|kind| kind.name() == text)
+        .ok_or_else(|| {
+            let known = DeviceKind::ALL.map(DeviceKind::name);
+            format!(
+                "`{text}` is not a device; {}",
+                next_step(text, "devices", &known)
+            )
+        })
+}
+
 fn parse_jobs(text: &str) -> std::result::Result<NonZeroUsize, String> {
     let jobs = text.parse::<u16>().ok().map(usize::from);
     jobs.and_then(NonZeroUsize::new)
@@ -194,6 +209,9 @@ pub struct SelectArgs {
     /// Only this workload (repeatable)
     #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
     pub only_workloads: Vec<String>,
+    /// Run on this device instead of the scenario's
+    #[arg(long, value_name = "model|nvme", value_parser = parse_device, help_heading = "Selection")]
+    pub device: Option<DeviceKind>,
     /// Number of repetitions per cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
@@ -212,6 +230,7 @@ impl SelectArgs {
             only_kernels: self.only.only_kernels.clone(),
             only_filesystems: self.only_filesystems.clone(),
             only_workloads: self.only_workloads.clone(),
+            device: self.device,
             repetitions: self.repetitions,
             cmdline: self.words.cmdline.clone(),
         }
@@ -235,6 +254,16 @@ pub struct InputArgs {
         default_value = "lock"
     )]
     pub qemu: QemuChoice,
+    /// What executes guests that run by the wall clock: KVM if a trial guest runs under it, else TCG
+    #[arg(
+        help_heading = "Inputs",
+        long,
+        value_name = "auto|kvm|tcg",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "auto"
+    )]
+    pub accel: AccelChoice,
     /// Boot for every cell instead of restoring checkpoints (slow, same digits)
     #[arg(help_heading = "Inputs", long)]
     pub no_checkpoint: bool,
@@ -271,6 +300,17 @@ pub struct MeasureArgs {
     /// What is measured with.
     #[command(flatten)]
     pub inputs: InputArgs,
+}
+
+/// What executes guests that run by the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccelChoice {
+    /// KVM where it really runs guests, else TCG.
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
 }
 
 /// Which QEMU runs the guests.

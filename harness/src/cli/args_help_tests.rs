@@ -85,7 +85,7 @@ fn the_help_explains_itself() {
 
 #[test]
 fn the_help_of_repro() {
-    insta::assert_snapshot!(printed(&["repro", "-h"]), @r"
+    insta::assert_snapshot!(printed(&["repro", "-h"]), @r#"
     Measure a scenario, compare, report, and say whether it was reproduced
 
     Usage: diorama repro [OPTIONS] [SCENARIO]
@@ -109,6 +109,8 @@ fn the_help_of_repro() {
               Only this file system (repeatable)
           --workload <NAME>
               Only this workload (repeatable)
+          --device <model|nvme>
+              Run on this device instead of the scenario's
           --repetitions <N>
               Number of repetitions per cell
           --cmdline <WORD>
@@ -131,6 +133,8 @@ fn the_help_of_repro() {
           --offline                  Download nothing
           --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
+          --accel <auto|kvm|tcg>     What executes guests that run by the wall clock: KVM if a trial
+                                     guest runs under it, else TCG [default: auto]
           --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
                                      digits)
 
@@ -140,7 +144,7 @@ fn the_help_of_repro() {
           --cache <DIR>    Downloads, checkpoints and measured cells [default: the user's cache
                            directory] [env: DIORAMA_CACHE]
           --results <DIR>  Where runs are recorded [default: results/ in the project's directory]
-    ");
+    "#);
 }
 
 #[test]
@@ -167,7 +171,7 @@ fn the_help_of_the_other_verbs() {
             .to_owned()
     };
     let all: Vec<_> = verbs.iter().map(short).collect();
-    insta::assert_snapshot!(all.join("\n\n====\n\n"), @r"
+    insta::assert_snapshot!(all.join("\n\n====\n\n"), @r#"
     Show where a cell's instructions went, and what differs from another kernel
 
     Usage: diorama explain [OPTIONS] <CELL|RUN>
@@ -205,6 +209,8 @@ fn the_help_of_the_other_verbs() {
           --offline                  Download nothing
           --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
+          --accel <auto|kvm|tcg>     What executes guests that run by the wall clock: KVM if a trial
+                                     guest runs under it, else TCG [default: auto]
           --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
                                      digits)
 
@@ -238,6 +244,8 @@ fn the_help_of_the_other_verbs() {
           --offline                  Download nothing
           --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
+          --accel <auto|kvm|tcg>     What executes guests that run by the wall clock: KVM if a trial
+                                     guest runs under it, else TCG [default: auto]
           --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
                                      digits)
 
@@ -282,8 +290,8 @@ fn the_help_of_the_other_verbs() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --json          Print the plan as JSON
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+          --json          Print the plan as JSON
       -h, --help          Print help (see more with '--help')
 
     Selection:
@@ -297,6 +305,8 @@ fn the_help_of_the_other_verbs() {
               Only this file system (repeatable)
           --workload <NAME>
               Only this workload (repeatable)
+          --device <model|nvme>
+              Run on this device instead of the scenario's
           --repetitions <N>
               Number of repetitions per cell
           --cmdline <WORD>
@@ -308,6 +318,8 @@ fn the_help_of_the_other_verbs() {
           --offline                  Download nothing
           --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
                                      [default: lock]
+          --accel <auto|kvm|tcg>     What executes guests that run by the wall clock: KVM if a trial
+                                     guest runs under it, else TCG [default: auto]
           --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
                                      digits)
 
@@ -383,7 +395,7 @@ fn the_help_of_the_other_verbs() {
     Options:
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
-    ");
+    "#);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `diorama doctor`.
 
 use super::{
+    accel::KVM_SILENCE,
     args::{DoctorArgs, Places, QemuChoice},
     context::Context,
     print_json, print_text,
@@ -16,10 +17,7 @@ use crate::{
     store::{NoProgress, http},
     vm::{self, Vmm},
 };
-use std::{path::PathBuf, time::Duration};
-
-/// How long a guest under KVM may take to its known point; seconds are usual.
-const KVM_DEADLINE: Duration = Duration::from_secs(20);
+use std::path::PathBuf;
 
 /// Says what this host can do.
 pub fn doctor(places: &Places, args: &DoctorArgs) -> Result<Exit> {
@@ -63,7 +61,7 @@ fn try_kvm(context: &Context, project: &Project, qemu: &QemuChoice) -> KvmTrial 
         return not_tried("no kernel in the cache yet; run `diorama fetch smoke` first");
     };
     match vmm(&provision, qemu) {
-        Ok(vmm) => vm::try_kvm(&vmm, &kernel, KVM_DEADLINE),
+        Ok(vmm) => vm::try_kvm(&vmm, &kernel, KVM_SILENCE),
         Err(error) => not_tried(&error.to_string()),
     }
 }

@@ -95,12 +95,13 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
         expected_s: BTreeMap::new(),
     };
     let local = tokio::task::LocalSet::new();
+    let plan = Rc::new(plan);
     let (explained, stopped) = local.block_on(&runtime, async {
         let stop = signals::listen()?;
         let session = Session {
-            plan: Rc::new(plan),
+            plan: Rc::clone(&plan),
             executor: qemu,
-            cache: CellCache::new(context.store.clone()),
+            cache: CellCache::of(plan.scenario.lane(), context.store.clone()),
             options,
             stop,
         };
@@ -181,6 +182,7 @@ fn one_cell(
         only: OnlyKernels::default(),
         only_filesystems: vec![],
         only_workloads: vec![],
+        device: None,
         repetitions: args.repetitions,
         words: args.words.clone(),
     };

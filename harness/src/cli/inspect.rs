@@ -142,7 +142,7 @@ mod tests {
         for cell in &mut c.cells {
             cell.inputs = None;
         }
-        c.scenario.model.latency_ns += 1;
+        fixture::model(&mut c.scenario).latency_ns += 1;
         assert_eq!(exit(&Report::of_runs(&a, &[&c])), Exit::NotReproduced);
         assert_eq!(exit(&Report::new(&a)), Exit::Ok);
     }

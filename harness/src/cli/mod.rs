@@ -1,6 +1,7 @@
 //! The command line: one file per verb (`repro` has `run` too, `inspect` those that only look, `lock`
 //! also `kernels`, `agreement` the end of `agree`), [`args`] for its shape.
 
+mod accel;
 mod agent;
 mod agree;
 mod agreement;

@@ -33,7 +33,7 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
     let Prepared {
         plan, vmm, notes, ..
     } = prepare(&context, &args.select, &args.inputs, &ui)?;
-    let cache = CellCache::new(context.store.clone());
+    let cache = CellCache::of(plan.scenario.lane(), context.store.clone());
     let cells: Vec<PlannedCell> = plan
         .cells()
         .map(|(_, cell)| PlannedCell {
@@ -42,7 +42,10 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
             inputs: cell.inputs,
             state: match (
                 &cell.settled,
-                cell.inputs.and_then(|i| cache.get(&i).ok().flatten()),
+                cache
+                    .as_ref()
+                    .zip(cell.inputs)
+                    .and_then(|(c, i)| c.get(&i).ok()?),
             ) {
                 (Some(outcome), _) => outcome.word(),
                 (None, Some(_)) => "cached",
@@ -57,7 +60,9 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
     }
     let mut text = format!(
         "{} ({})\nQEMU: {}\n",
-        plan.scenario.title, plan.scenario.lane, vmm.record.version
+        plan.scenario.title,
+        plan.scenario.lane(),
+        vmm.record.version
     );
     for kernel in &plan.kernels {
         text.push_str(&format!(

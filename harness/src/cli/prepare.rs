@@ -1,7 +1,7 @@
 //! From a scenario's name and the command line to everything that a run needs.
 
 use super::{
-    agent,
+    accel, agent,
     args::{InputArgs, QemuChoice, SelectArgs},
     context::Context,
     ui::Ui,
@@ -82,10 +82,13 @@ pub fn prepare_scenario(
     let Provisioned {
         mut vmm,
         agent,
-        kernels,
+        mut kernels,
         mut notes,
     } = provision.scenario(&scenario, &qemu, &agent)?;
+    notes.extend(accel::decide(inputs.accel, &vmm, &mut kernels, &tell)?);
     let plugin = match vmm.counts_with(&plugin) {
+        // What it costs is nothing to the instruction clock alone.
+        _ if scenario.clock == scenario::Clock::Wall => None,
         Ok(()) => Some(plugin),
         Err(why) => {
             notes.push(format!(
@@ -112,7 +115,7 @@ pub fn prepare_scenario(
 fn load(context: &Context, select: &SelectArgs, known: &[String]) -> Result<Scenario> {
     let path = scenario::locate(&select.scenario, &context.root)?;
     let scenario = scenario::load(&path, known, &select.overrides())?;
-    Spec::check_cmdline(scenario.smp, &scenario.cmdline)
+    Spec::check_cmdline(scenario.clock, scenario.smp, &scenario.cmdline)
         .map_err(|why| Error::input(why).hint("remove words from [guest] cmdline or --cmdline"))?;
     Ok(scenario)
 }

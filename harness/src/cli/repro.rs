@@ -189,9 +189,9 @@ async fn execute(
 ) -> Result<(Finished, After)> {
     let timings = context.store.root().join("timings.json");
     let session = Session {
+        cache: CellCache::of(plan.scenario.lane(), context.store.clone()),
         plan,
         executor,
-        cache: CellCache::new(context.store.clone()),
         options: Options {
             cpus,
             checkpoints: !measure.inputs.no_checkpoint,

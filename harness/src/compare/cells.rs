@@ -198,7 +198,7 @@ pub fn compare(runs: &[&Results]) -> Comparison {
         comparison.runs.push(Run {
             letter,
             run_id: run.run_id.clone(),
-            lane: run.scenario.lane,
+            lane: run.scenario.lane(),
         });
     }
     for (index, run) in runs.iter().enumerate() {
@@ -245,11 +245,12 @@ fn notes(runs: &[&Results]) -> Vec<String> {
     };
     for (index, run) in runs.iter().enumerate().skip(1) {
         let (a, b) = (letter(0), letter(index));
-        if run.scenario.lane != first.scenario.lane {
+        if run.scenario.lane() != first.scenario.lane() {
             notes.push(format!(
                 "{a} and {b} are from different lanes ({} and {}): ratios between them are \
                  meaningless",
-                first.scenario.lane, run.scenario.lane
+                first.scenario.lane(),
+                run.scenario.lane()
             ));
         } else if run.vmm.digest != first.vmm.digest {
             notes.push(format!(
@@ -389,7 +390,8 @@ fn different(a: &Results, cell: &CellResult, b: &Results, base: &CellResult) -> 
             cell.key.filesystem
         ));
     }
-    (a.scenario.model != b.scenario.model).then(|| "a different model device".to_owned())
+    (a.scenario.device != b.scenario.device)
+        .then(|| format!("a different {} device", b.scenario.device.kind().name()))
 }
 
 #[cfg(test)]

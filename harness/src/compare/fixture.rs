@@ -109,11 +109,11 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 taint: 0,
                 cpus: 1,
                 mem_total_kib: 1_000_000,
-                quiet: wire::SpinCheck {
+                quiet: Some(wire::SpinCheck {
                     instructions: 1_000_000,
                     took_ns: 1_000_400,
                     attempts: 2,
-                },
+                }),
                 modules: vec!["null_blk".into()],
             },
             device: wire::DeviceFacts {
@@ -125,6 +125,7 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 write_cache: "write through".into(),
                 fua: Some(0),
                 max_sectors_kb: 1280,
+                nvme: None,
             },
             filesystem: wire::FilesystemFacts {
                 kind: "ext4".into(),
@@ -148,6 +149,7 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
         },
         memory: MemoryDigests::default(),
         host: HostSide {
+            accel: crate::vocabulary::Accel::Tcg,
             vsock: "vhost-user-vsock".into(),
             wall_s: 2.0,
             cpu_s: 1.5,
@@ -232,7 +234,6 @@ fn scenario() -> Scenario {
         description: "Small direct overwrites lost a fifth of their rate when their completion \
             moved to a workqueue; reads and larger blocks did not."
             .into(),
-        lane: Lane::EXACT,
         baseline: "7.2".into(),
         kernels: KERNELS
             .iter()
@@ -246,7 +247,8 @@ fn scenario() -> Scenario {
             filesystem(wire::FsKind::Xfs),
         ],
         workloads: WORKLOADS.into_iter().map(workload).collect(),
-        model: wire::ModelDevice {
+        clock: crate::scenario::Clock::Instructions,
+        device: crate::scenario::Device::Model(wire::ModelDevice {
             size_mib: 512,
             block_size: 512,
             latency_ns: 10_000,
@@ -255,7 +257,7 @@ fn scenario() -> Scenario {
             submit_queues: 1,
             scheduler: "none".into(),
             write_cache: None,
-        },
+        }),
         memory_mib: 1024,
         smp: 1,
         cmdline: vec![],
@@ -410,4 +412,24 @@ pub(crate) fn with_failures() -> Results {
         },
     );
     results
+}
+
+/// The model device of a scenario that has one, to be changed.
+pub fn model(scenario: &mut Scenario) -> &mut wire::ModelDevice {
+    match &mut scenario.device {
+        crate::scenario::Device::Model(model) => model,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Makes it one of the metal lane.
+pub fn on_a_drive(scenario: &mut Scenario) {
+    scenario.clock = crate::scenario::Clock::Wall;
+    scenario.device = crate::scenario::Device::Nvme(crate::scenario::EmulatedNvme {
+        size_mib: 512,
+        block_size: 512,
+        queues: 1,
+        serial: "diorama".into(),
+        scheduler: "none".into(),
+    });
 }

@@ -21,7 +21,7 @@ pub(super) fn resolution(run: &Results, key: &CellKey, measured: &Measured, metr
         return RESOLUTION;
     }
     let by_fio = |w: &&crate::scenario::WorkloadSpec| w.name == key.workload && w.fio.is_some();
-    let bandwidth = run.scenario.model.bandwidth_mib_s;
+    let bandwidth = run.scenario.device.model().and_then(|m| m.bandwidth_mib_s);
     let (Some(_), Some(bandwidth)) = (run.scenario.workloads.iter().find(by_fio), bandwidth) else {
         return RESOLUTION;
     };
@@ -66,7 +66,7 @@ mod tests {
         assert!((of(&results, "write-16k", Metric::TotalIo) - 0.1).abs() < 1e-9);
         assert_eq!(of(&results, "read-4k", Metric::Iops), RESOLUTION);
         assert_eq!(of(&results, "read-16k", Metric::BusyPerIo), RESOLUTION);
-        results.scenario.model.bandwidth_mib_s = None;
+        fixture::model(&mut results.scenario).bandwidth_mib_s = None;
         assert_eq!(of(&results, "read-16k", Metric::Iops), RESOLUTION);
     }
 }

@@ -267,7 +267,7 @@ mod tests {
     fn one_repetition_and_a_noisy_lane_allow_no_verdict() {
         let (mut a, b) = (figure(70.0, 70.0, 70.0), figure(100.0, 100.0, 100.0));
         let wall = Lane {
-            device: DeviceKind::Vfio,
+            device: DeviceKind::Nvme,
             clock: Clock::Wall,
         };
         assert_eq!(

@@ -62,6 +62,14 @@ pub struct NvmeDisk {
     pub in_use: bool,
 }
 
+/// What comes of KVM here: `try_kvm` runs a guest, and is called only if /dev/kvm opens.
+pub fn kvm(try_kvm: impl FnOnce() -> KvmTrial) -> KvmTrial {
+    match device_node(Path::new("/dev/kvm")) {
+        DeviceNode::Usable => try_kvm(),
+        other => KvmTrial::NoDevice(other),
+    }
+}
+
 impl Probes {
     /// Finds out. `directories` are roles and paths, as of [`HostFacts::probe`]. `try_kvm` runs a
     /// guest and is called only if /dev/kvm opens; `try_archive` asks the archive and gives its
@@ -77,10 +85,7 @@ impl Probes {
             Some(Err(why)) => ArchiveTrial::Failed(why),
             None => ArchiveTrial::NotTried,
         };
-        let kvm = match device_node(Path::new("/dev/kvm")) {
-            DeviceNode::Usable => try_kvm(),
-            other => KvmTrial::NoDevice(other),
-        };
+        let kvm = kvm(try_kvm);
         Probes {
             host: HostFacts::probe(directories),
             arch: std::env::consts::ARCH.to_owned(),

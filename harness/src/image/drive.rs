@@ -1,8 +1,8 @@
-//! What the modelled drive needs of a kernel besides null_blk itself. Pure.
+//! What the device needs of a kernel. Pure.
 
 use super::needs::{Driver, Missing, Needs};
 use crate::{kernel::Kernel, vocabulary::KernelVersion};
-use diorama_wire::{ModelDevice, config};
+use diorama_wire::{Device, ModelDevice, config};
 
 const MQ_DEADLINE: Driver = (
     "mq_deadline",
@@ -21,26 +21,45 @@ const DM: Driver = (
     "a drive whose write cache null_blk alone cannot model",
 );
 
-/// Every driver that some drive needs.
+/// Every driver that some device needs.
 #[cfg(test)]
-pub(super) const ALL: [Driver; 4] = [MQ_DEADLINE, KYBER, BFQ, DM];
+pub(super) const ALL: [Driver; 7] = [MODEL[0], MODEL[1], NVME[0], MQ_DEADLINE, KYBER, BFQ, DM];
 
-/// The drivers that this drive needs.
-pub(super) fn drivers(model: &ModelDevice) -> Vec<Driver> {
-    let scheduler = match model.scheduler.as_str() {
+/// configfs first: null_blk is set up through it.
+pub(super) const MODEL: [Driver; 2] = [
+    (
+        "configfs",
+        config::CONFIGFS_FS,
+        "through which the model device is set up",
+    ),
+    ("null_blk", config::BLK_DEV_NULL_BLK, "the model device"),
+];
+pub(super) const NVME: [Driver; 1] = [("nvme", config::BLK_DEV_NVME, "the NVMe drive")];
+
+/// What drives this device, and what else it needs.
+pub(super) fn drivers(device: &Device) -> Vec<Driver> {
+    let own: &[Driver] = match device {
+        Device::Model(_) => &MODEL,
+        Device::Nvme(_) => &NVME,
+    };
+    let scheduler = match device.scheduler() {
         "mq-deadline" => Some(MQ_DEADLINE),
         "kyber" => Some(KYBER),
         "bfq" => Some(BFQ),
         _ => None,
     };
-    let mapper = model.is_stacked().then_some(DM);
-    scheduler.into_iter().chain(mapper).collect()
+    let mapper = device.model().is_some_and(ModelDevice::is_stacked);
+    let mapper = mapper.then_some(DM);
+    (own.iter().copied())
+        .chain(scheduler)
+        .chain(mapper)
+        .collect()
 }
 
-/// Names of the modules that an image has more than others because of its drive.
+/// Names of the modules that an image may have because of its device.
 #[must_use]
-pub fn modules(model: &ModelDevice) -> Vec<&'static str> {
-    drivers(model).into_iter().map(|(name, ..)| name).collect()
+pub fn modules(device: &Device) -> Vec<&'static str> {
+    drivers(device).into_iter().map(|(name, ..)| name).collect()
 }
 
 /// What the kernel's null_blk certainly lacks. Attributes have no options of their own: the
@@ -63,7 +82,8 @@ pub(super) fn missing(needs: &Needs, kernel: &Kernel) -> Vec<Missing> {
             add("null_blk's poll queues (5.19 and later): polled completion, hipri");
         }
     }
-    let cache = needs.model.as_ref().and_then(|m| m.write_cache);
+    let model = needs.device.as_ref().and_then(Device::model);
+    let cache = model.and_then(|m| m.write_cache);
     if cache.is_some_and(|cache| !cache.fua) {
         // From 6.5 on a cache that a driver does not have cannot be switched on either.
         let checked = version.is_some_and(|v| v >= KernelVersion(6, 5));
@@ -87,8 +107,8 @@ mod tests {
     use crate::image::loading::{plan, tests::kernel};
     use diorama_wire::WriteCache;
 
-    fn model(scheduler: &str, write_cache: Option<WriteCache>) -> ModelDevice {
-        ModelDevice {
+    fn model(scheduler: &str, write_cache: Option<WriteCache>) -> Device {
+        Device::Model(ModelDevice {
             size_mib: 512,
             block_size: 4096,
             latency_ns: 10_000,
@@ -97,7 +117,7 @@ mod tests {
             submit_queues: 1,
             scheduler: scheduler.to_owned(),
             write_cache,
-        }
+        })
     }
 
     fn cache(fua: bool, flush_latency_ns: u64) -> Option<WriteCache> {
@@ -110,16 +130,17 @@ mod tests {
     #[test]
     fn a_scheduler_s_module_is_there_where_it_is_asked_for_and_nowhere_else() {
         let of = |scheduler| modules(&model(scheduler, None));
-        assert!(of("none").is_empty());
-        assert_eq!(of("mq-deadline"), ["mq_deadline"]);
-        assert_eq!(of("kyber"), ["kyber_iosched"]);
-        assert_eq!(of("bfq"), ["bfq"]);
+        assert_eq!(of("none"), ["configfs", "null_blk"]);
+        assert_eq!(of("mq-deadline"), ["configfs", "null_blk", "mq_deadline"]);
+        assert_eq!(of("kyber"), ["configfs", "null_blk", "kyber_iosched"]);
+        assert_eq!(of("bfq"), ["configfs", "null_blk", "bfq"]);
     }
 
     #[test]
     fn device_mapper_is_there_where_a_flush_takes_another_time() {
-        assert!(modules(&model("none", cache(false, 10_000))).is_empty());
-        assert_eq!(modules(&model("none", cache(false, 10_001))), ["dm_mod"]);
+        let mapper = |flush| modules(&model("none", cache(false, flush))).contains(&"dm_mod");
+        assert!(!mapper(10_000));
+        assert!(mapper(10_001));
     }
 
     fn lacks(needs: &Needs, list: &[&str], release: &str, config: &str) -> Vec<String> {
@@ -134,7 +155,7 @@ mod tests {
     #[test]
     fn a_scheduler_that_a_kernel_lacks_is_known_before_any_boot() {
         let needs = Needs {
-            model: Some(model("kyber", None)),
+            device: Some(model("kyber", None)),
             ..Needs::default()
         };
         let says = |list: &[&str], config: &str| {
@@ -159,7 +180,7 @@ mod tests {
             ..Needs::default()
         };
         let no_fua = Needs {
-            model: Some(model("none", cache(false, 10_000))),
+            device: Some(model("none", cache(false, 10_000))),
             ..Needs::default()
         };
         let says = |needs: &Needs, list: &[&str], release: &str, word: &str| {

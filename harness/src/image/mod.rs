@@ -12,7 +12,7 @@ pub mod strip; // pure
 pub mod sysroot;
 pub mod tools;
 
-pub use drive::modules as drive_modules;
+pub use drive::modules as device_modules;
 pub use needs::{Missing, Needs};
 
 use crate::{
@@ -23,7 +23,9 @@ use crate::{
     store::elf,
 };
 use cpio::Archive;
-use diorama_wire::{BOOT_PATH, Boot, JOB_PATH, Job, Module, PROTOCOL, StopBy};
+use diorama_wire::{
+    BOOT_PATH, Boot, Clock, Device, Driver, JOB_PATH, Job, Module, PROTOCOL, StopBy,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -46,6 +48,8 @@ pub struct ImageSpec<'a> {
     pub needs: Needs,
     /// How the guest should stop itself; it does not when its kernel cannot.
     pub stop_by: StopBy,
+    /// What time is in the guest.
+    pub clock: Clock,
     /// Whether to make modules cheap to load ([`strip`]).
     pub strip_modules: bool,
 }
@@ -137,6 +141,8 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
         } else {
             StopBy::None
         },
+        driver: (spec.needs.device.as_ref()).map_or(Driver::NullBlk, Device::driver),
+        clock: spec.clock,
     };
     archive.file(BOOT_PATH, 0o644, json(&boot)?);
 

@@ -1,9 +1,9 @@
 //! What the cells of an image need of a kernel, and what it lacks. Pure.
 
-use diorama_wire::{Engine, FsKind, ModelDevice};
+use diorama_wire::{Device, Engine, FsKind};
 use serde::{Deserialize, Serialize};
 
-/// What the cells of one image need, besides null_blk and vsock.
+/// What the cells of one image need, besides vsock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
     /// File systems that will be made.
@@ -14,8 +14,8 @@ pub struct Needs {
     pub fio: bool,
     /// CPUs of the guest.
     pub smp: u32,
-    /// The model device, which may need more than null_blk.
-    pub model: Option<ModelDevice>,
+    /// The device, which may need more than its driver; none is a model device that does not.
+    pub device: Option<Device>,
     /// Whether completions are polled for.
     pub polled: bool,
 }

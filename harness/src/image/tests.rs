@@ -72,6 +72,7 @@ impl Inputs {
             },
             stop_by: StopBy::Pvpanic,
             strip_modules,
+            clock: Clock::Instructions,
         };
         build(&spec, &self.dir.path().join(out))
     }
@@ -168,8 +169,8 @@ fn a_job_is_appended_as_an_archive_of_its_own() {
 
 const JOB: &str = r#"{
   "protocol": 1, "cell": "k/ext4/read-4k",
-  "device": { "size_mib": 64, "block_size": 4096, "latency_ns": 10000, "bandwidth_mib_s": null,
-    "hw_queue_depth": 64, "submit_queues": 1, "scheduler": "none" },
+  "device": { "model": { "size_mib": 64, "block_size": 4096, "latency_ns": 10000, "bandwidth_mib_s": null,
+    "hw_queue_depth": 64, "submit_queues": 1, "scheduler": "none" } },
   "filesystem": { "kind": "ext4", "mkfs": ["/sbin/mkfs.ext4"], "mount_options": "" },
   "workload": { "engine": "libaio", "rw": "read", "block_size": 4096, "iodepth": 64,
     "rwmixread": 50, "randseed": 1, "numjobs": 1, "fdatasync": 0, "sync": "none",

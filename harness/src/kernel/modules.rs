@@ -20,9 +20,10 @@ use std::{
 };
 
 /// Modules that some scenario may ask for; what they depend on comes with them.
-pub const CANDIDATES: [&str; 14] = [
+pub const CANDIDATES: [&str; 15] = [
     "configfs",
     "null_blk",
+    "nvme",
     "mq_deadline",
     "kyber_iosched",
     "bfq",

@@ -31,7 +31,7 @@ fn durability(scenario: &Scenario) -> Option<String> {
         return None;
     }
     let names = names.join(", ");
-    match scenario.model.write_cache {
+    match scenario.device.model()?.write_cache {
         None => Some(format!(
             "durability is free in {names}: the modelled drive has no volatile write cache, so it \
              never gets a flush, and these figures show only the kernel's path; [model] \
@@ -73,7 +73,7 @@ fn asks_fio(jobs: &str) -> bool {
 
 /// What it takes that a flush has a latency of its own.
 fn stack(scenario: &Scenario) -> Option<String> {
-    let model = &scenario.model;
+    let model = scenario.device.model()?;
     let cache = model.write_cache.filter(|_| model.is_stacked())?;
     Some(format!(
         "a flush takes {} and any other request {}: the modelled drive is two null_blk disks behind \
@@ -92,7 +92,7 @@ mod tests {
     fn scenario(sync: Sync, write_cache: Option<WriteCache>) -> Scenario {
         let mut scenario = fixture::results().scenario;
         scenario.workloads[2].job.sync = sync;
-        scenario.model.write_cache = write_cache;
+        fixture::model(&mut scenario).write_cache = write_cache;
         scenario
     }
 

@@ -7,7 +7,7 @@ use crate::{
     digest::Sha256,
     record::{KernelRecord, Outcome, VmmRecord},
     scenario::{CellKey, Scenario, features},
-    vm::Spec,
+    vm::{Spec, Time},
     vocabulary::KernelVersion,
 };
 use diorama_wire::{BootFacts, Bound, Filesystem, Job, PROTOCOL, StopBy, Workload};
@@ -78,12 +78,15 @@ pub struct MachinePlan {
 }
 
 impl MachinePlan {
-    /// Whether its cells may start from a checkpoint: the guest can stop itself, and has one CPU.
+    /// Whether its cells may start from a checkpoint: the guest can stop itself, its time stops with
+    /// it, and it has one CPU.
     /// Whose turn it is among several is QEMU's to know, and is not saved: cells that go on from
     /// such a checkpoint differ.
     #[must_use]
     pub fn can_checkpoint(&self) -> bool {
-        self.stop_by == StopBy::Pvpanic && self.spec.smp == 1
+        self.stop_by == StopBy::Pvpanic
+            && self.spec.time == Time::Instructions
+            && self.spec.smp == 1
     }
 }
 
@@ -287,13 +290,13 @@ impl KernelPlan {
                     kernel: prepared.record.name.clone(),
                     filesystem: filesystem.name.clone(),
                     workload: workload.name.clone(),
-                    lane: scenario.lane,
+                    lane: scenario.lane(),
                 };
                 let job = Job {
                     protocol: PROTOCOL,
                     // Not the kernel's name: the same build under two names is the same cell.
                     cell: format!("{}/{}", filesystem.name, workload.name),
-                    device: scenario.model.clone(),
+                    device: scenario.device.in_guest(),
                     filesystem: Filesystem {
                         kind: filesystem.kind,
                         mkfs: features::mkfs_argv(filesystem, oldest, features::DEFAULT_SEED),

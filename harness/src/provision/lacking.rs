@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Unsupported>) {
     let common = Needs {
         smp: scenario.smp,
-        model: Some(scenario.model.clone()),
+        device: Some(scenario.device.in_guest()),
         ..Needs::default()
     };
     let always = missing(kernel, &common);

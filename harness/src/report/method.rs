@@ -8,7 +8,7 @@ const PATH_LENGTH: &str = "What is compared is path length: instructions, contex
 
 /// The sentences.
 pub(super) fn sentences(results: &Results) -> Vec<String> {
-    let lane = results.scenario.lane;
+    let lane = results.scenario.lane();
     let repetitions = results.scenario.measure.repetitions;
     let wider = match results.scenario.needs_fio() {
         true => {

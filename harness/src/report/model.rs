@@ -110,7 +110,7 @@ impl Report {
             },
             description: first.scenario.description.trim().to_owned(),
             scenario: first.scenario.name.clone(),
-            lane: first.scenario.lane,
+            lane: first.scenario.lane(),
             setup: setup::of(&runs, &comparison),
             axis: Axis::of(&first.scenario.workloads, &comparison.workloads),
             kernels: kernels(&runs, &comparison),

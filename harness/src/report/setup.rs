@@ -3,7 +3,7 @@
 use crate::{
     compare::Comparison,
     record::{Outcome, Results},
-    scenario::{DeviceKind, WorkloadSpec},
+    scenario::{Device, WorkloadSpec},
     units::{show_bytes, show_nanos},
 };
 use diorama_wire::{Batch, Bound, Layout, Sync, Workload};
@@ -81,8 +81,7 @@ fn evidence(runs: &[&Results]) -> String {
 
 fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
     let scenario = &results.scenario;
-    if scenario.lane.device == DeviceKind::Model {
-        let m = &scenario.model;
+    if let Device::Model(m) = &scenario.device {
         let bandwidth = m
             .bandwidth_mib_s
             .map_or("no bandwidth limit".into(), |b| format!("{b} MiB/s"));
@@ -110,6 +109,16 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
                 m.hw_queue_depth,
                 m.submit_queues,
                 m.scheduler
+            ),
+        );
+    }
+    if let Device::Nvme(n) = &scenario.device {
+        add(
+            "device",
+            format!(
+                "QEMU's emulated NVMe controller over an image file, {} MiB, {} B blocks, {} I/O \
+                 queue(s), serial {}, scheduler {}",
+                n.size_mib, n.block_size, n.queues, n.serial, n.scheduler
             ),
         );
     }

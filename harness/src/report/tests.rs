@@ -255,10 +255,10 @@ fn json_is_json_with_every_cell() {
 fn a_figure_of_another_lane_is_never_shown_below_this_lanes_name() {
     let (a, mut b) = (fixture::results(), fixture::results());
     let wall = Lane {
-        device: DeviceKind::Vfio,
+        device: DeviceKind::Nvme,
         clock: Clock::Wall,
     };
-    b.scenario.lane = wall;
+    fixture::on_a_drive(&mut b.scenario);
     b.cells.iter_mut().for_each(|c| c.key.lane = wall);
     let report = Report::of_runs(&a, &[&b]);
     for table in tables::all(&report) {

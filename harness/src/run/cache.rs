@@ -1,4 +1,4 @@
-//! The cell cache: what was measured, by input digest. Same digest, same digits.
+//! The cell cache: what was measured in the exact lane, by input digest. Same digest, same digits.
 
 use crate::{
     digest::Sha256,
@@ -6,6 +6,7 @@ use crate::{
     files,
     record::{Measured, SCHEMA},
     store::Store,
+    vocabulary::Lane,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -14,7 +15,8 @@ use std::fs;
 const CELLS: &str = "cell";
 const FILE: &str = "cell.json";
 
-/// Measured cells in the store.
+/// Measured cells of the exact lane in the store. There is none for another lane, whose figures are one
+/// moment's: see [`CellCache::of`].
 #[derive(Clone, Debug)]
 pub struct CellCache {
     store: Store,
@@ -28,10 +30,10 @@ struct CachedCell {
 }
 
 impl CellCache {
-    /// The cache in a store.
+    /// The cache of a lane's cells in a store; none where equal inputs do not give equal digits.
     #[must_use]
-    pub fn new(store: Store) -> CellCache {
-        CellCache { store }
+    pub fn of(lane: Lane, store: Store) -> Option<CellCache> {
+        lane.is_exact().then_some(CellCache { store })
     }
 
     /// What was measured with these inputs. An entry of another schema is no entry: the cell is

@@ -57,7 +57,7 @@ impl Profiled {
 #[derive(Debug)]
 struct Explainer {
     qemu: Rc<Qemu>,
-    cache: CellCache,
+    cache: Option<CellCache>,
     found: RefCell<BTreeMap<String, Profiled>>,
 }
 
@@ -71,15 +71,16 @@ impl Explainer {
         cpu: usize,
     ) -> Result<(Measured, bool), Outcome> {
         // One that was altered is measured again, like one that is not there.
-        let known = cell.inputs.and_then(|inputs| self.cache.get(&inputs).ok()?);
+        let kept = self.cache.as_ref().zip(cell.inputs);
+        let known = kept.and_then(|(cache, inputs)| cache.get(&inputs).ok()?);
         if let Some(known) = known {
             return Ok((known, true));
         }
         let quiet = Box::new(|_, _: &str| {});
         match self.qemu.cell(kernel, cell, from, cpu, quiet).await {
             Outcome::Measured(measured) => {
-                if let Some(inputs) = &cell.inputs {
-                    let (cache, inputs, kept) = (self.cache.clone(), *inputs, measured.clone());
+                if let Some((cache, inputs)) = kept {
+                    let (cache, kept) = (cache.clone(), measured.clone());
                     // A cache that cannot be written costs the next run's time and nothing here.
                     let _ = blocking("caching a cell", move || cache.put(&inputs, &kept)).await;
                 }

@@ -77,8 +77,8 @@ pub struct Session<E> {
     pub plan: Rc<Plan>,
     /// What measures one.
     pub executor: Rc<E>,
-    /// What was measured before, and where it goes now.
-    pub cache: CellCache,
+    /// What was measured before, and where it goes now; none where nothing is kept.
+    pub cache: Option<CellCache>,
     /// On which cores, and how.
     pub options: Options,
     /// Whether it has been told to stop.
@@ -121,7 +121,8 @@ impl<E: Executor> Session<E> {
         order: Recording,
         listen: &mut dyn FnMut(&Event),
     ) -> Result<Finished> {
-        let mut recorder = Recorder::new(&self.plan, &self.cache, order, &self.stop, listen);
+        let mut recorder =
+            Recorder::new(&self.plan, self.cache.as_ref(), order, &self.stop, listen);
         let todo = recorder.look_up();
         recorder.begin(self.options.cpus.len());
         self.measure(todo, async |event| recorder.take(event).await)
@@ -142,7 +143,7 @@ struct Recorder<'a> {
     listen: &'a mut dyn FnMut(&Event),
     stop: &'a watch::Sender<Stop>,
     failed: Option<Error>,
-    cache: &'a CellCache,
+    cache: Option<&'a CellCache>,
     known: Known,
     /// What was known of cells that are measured again, by their place.
     before: BTreeMap<usize, Measured>,
@@ -156,7 +157,7 @@ struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     fn new(
         plan: &'a Plan,
-        cache: &'a CellCache,
+        cache: Option<&'a CellCache>,
         order: Recording,
         stop: &'a watch::Sender<Stop>,
         listen: &'a mut dyn FnMut(&Event),
@@ -219,7 +220,7 @@ impl<'a> Recorder<'a> {
 
     /// What is known of a cell; why something is not believed is noted.
     fn cached(&mut self, kernel: &KernelPlan, cell: &CellPlan) -> Option<Measured> {
-        let cached = cell.inputs.map(|inputs| self.cache.get(&inputs))?;
+        let cached = self.cache?.get(&cell.inputs?);
         match cached {
             Ok(cached) => cached.filter(|measured| {
                 let mistaken = kernel.mistaken_for(&measured.guest.boot);
@@ -246,7 +247,7 @@ impl<'a> Recorder<'a> {
             .count();
         self.tell(Event::RunStarted {
             run_id: self.dir.run_id().to_owned(),
-            lane: self.plan.scenario.lane.to_string(),
+            lane: self.plan.scenario.lane().to_string(),
             cells: self.cells.len(),
             cached,
             settled,
@@ -304,8 +305,9 @@ impl<'a> Recorder<'a> {
 
     /// Puts a cell into the cache, off this thread, which hears signals and looks after guests.
     async fn keep(&mut self, inputs: &Sha256, measured: &Measured) {
-        let busy = self.cache.is_busy(inputs);
-        let (cache, inputs, measured) = (self.cache.clone(), *inputs, measured.clone());
+        let Some(cache) = self.cache else { return };
+        let busy = cache.is_busy(inputs);
+        let (cache, inputs, measured) = (cache.clone(), *inputs, measured.clone());
         let put = tokio::task::spawn_blocking(move || cache.put(&inputs, &measured));
         if busy {
             self.later.push(put);

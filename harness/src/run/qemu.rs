@@ -18,8 +18,8 @@ use crate::{
     record::{HostSide, Measured, MemoryDigests, Outcome},
     store::{Derived, Store, staging::move_files},
     vm::{
-        Checkpoint, Deadlines, Handover, Machine, Profiling, Spec, Start, Vmm, Watcher, blocking,
-        memory::GuestRam, vsock::Vsock,
+        Checkpoint, Contents, Deadlines, Handover, Machine, Profiling, Spec, Start, Time, Vmm,
+        Watcher, blocking, drive, memory::GuestRam, vsock::Vsock,
     },
 };
 use diorama_wire::{Phase, StopBy};
@@ -260,7 +260,14 @@ impl Qemu {
     async fn boot(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Attempt<Machine> {
         let start = async {
             let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
-            Machine::start(vmm, spec, Start::Boot, ram, job, cpu).await
+            let drive = spec.drive.as_ref();
+            let drive = drive.map(|of| drive::image(of, self.store.root()));
+            let contents = Contents {
+                ram,
+                job,
+                drive: drive.transpose()?,
+            };
+            Machine::start(vmm, spec, Start::Boot, contents, cpu).await
         };
         start.await.map_err(|e| failed("starting the guest", &e))
     }
@@ -313,11 +320,9 @@ impl Qemu {
                 watcher
                     .until(&mut machine, Handover::Ready, true, &phases(watch))
                     .await?;
-                let memory = digest(&machine)
-                    .await
-                    .map_err(|e| failed("reading the guest's memory", &e))?;
+                let memory = memory_of(&machine, &plan.spec).await?;
                 go_on(&machine).await?;
-                (machine, Some(memory))
+                (machine, memory)
             }
             (None, StopBy::None) => {
                 self.check(&plan.spec).await?;
@@ -340,11 +345,7 @@ impl Qemu {
             icount = icount
                 .zip(now)
                 .and_then(|(then, now)| now.checked_sub(then));
-            Some(
-                digest(&machine)
-                    .await
-                    .map_err(|e| failed("reading the guest's memory", &e))?,
-            )
+            memory_of(&machine, &plan.spec).await?
         } else {
             icount = None;
             None
@@ -385,6 +386,7 @@ impl Qemu {
                 wall_s: began.elapsed().as_secs_f64(),
                 cpu_s,
                 checkpoint: from_checkpoint,
+                accel: plan.spec.time.accel(),
             },
         };
         Ok((measured, counted))
@@ -420,6 +422,15 @@ async fn go_on(machine: &Machine) -> Attempt<()> {
         Ok(_) => Ok(()),
         Err(e) => Err(failed_in("resuming the guest", &e, machine)),
     }
+}
+
+/// Digest of a guest's memory; none by the wall clock, under which no two are equal.
+async fn memory_of(machine: &Machine, spec: &Spec) -> Attempt<Option<String>> {
+    if spec.time != Time::Instructions {
+        return Ok(None);
+    }
+    let read = digest(machine).await.map(Some);
+    read.map_err(|e| failed("reading the guest's memory", &e))
 }
 
 async fn digest(machine: &Machine) -> Result<String> {

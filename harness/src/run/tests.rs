@@ -7,9 +7,10 @@ use crate::{
     kernel::BootBy,
     plan::{CellPlan, KernelPlan, PreparedKernel},
     store::Store,
-    vm::Spec,
+    vm::{Spec, Time},
+    vocabulary::Lane,
 };
-use diorama_wire::StopBy;
+use diorama_wire::{Clock, StopBy};
 use std::{
     cell::{Cell, RefCell},
     path::Path,
@@ -135,7 +136,7 @@ impl Stage {
         let store = Store::open(dir.path().join("cache")).expect("a store");
         Stage {
             plan: Rc::new(plan()),
-            cache: CellCache::new(store),
+            cache: CellCache::of(Lane::EXACT, store).expect("the exact lane's"),
             script: script(dir.path(), &[]),
             dir,
         }
@@ -156,7 +157,7 @@ impl Stage {
         let session = Session {
             plan: self.plan.clone(),
             executor: self.script.clone(),
-            cache: self.cache.clone(),
+            cache: Some(self.cache.clone()),
             options,
             stop: self.script.stop.clone(),
         };
@@ -217,9 +218,11 @@ fn plan() -> Plan {
                     boot: BootBy::Pvh,
                     initramfs: "initramfs".into(),
                     initramfs_sha256: Sha256::of(b"initramfs"),
-                    cmdline: Spec::cmdline(1, &[]),
+                    cmdline: Spec::cmdline(Clock::Instructions, 1, &[]),
                     memory_mib: 1024,
                     smp: 1,
+                    time: Time::Instructions,
+                    drive: None,
                 },
                 StopBy::Pvpanic,
             )),

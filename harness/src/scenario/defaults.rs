@@ -17,6 +17,14 @@ pub const MODEL_SCHEDULER: &str = "none";
 /// `[model] fua`, with a volatile write cache: without it a durable write is a write and a flush,
 /// and costs what both do. The model has one latency for all writes, so one with FUA costs no more than any other.
 pub const MODEL_FUA: bool = false;
+/// `[nvme] size`: as the model's, so that one scenario fits both.
+pub const NVME_SIZE: &str = MODEL_SIZE;
+/// `[nvme] block_size`: as the model's.
+pub const NVME_BLOCK_SIZE: &str = MODEL_BLOCK_SIZE;
+/// `[nvme] serial`
+pub const NVME_SERIAL: &str = "diorama";
+/// `[nvme] scheduler`: NVMe's default. `[nvme] queues` are as many as the guest has CPUs.
+pub const NVME_SCHEDULER: &str = "none";
 /// `[guest] memory`
 pub const GUEST_MEMORY: &str = "1GiB";
 /// `[guest] smp`: one CPU, on which a queue of work is no one else's. `[model] submit_queues` is as

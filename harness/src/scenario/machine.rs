@@ -1,12 +1,12 @@
-//! The model device, the guest's memory and the repetitions: quantities and their limits (pure).
+//! The guest's memory and CPUs and the repetitions: quantities and their limits (pure).
 
-use super::parse::{RawMeasure, RawModel};
+use super::parse::RawMeasure;
 use super::problems::{At, Place, Problems};
-use super::rules::{bounded, check_latency, choice, quantity};
+use super::rules::{bounded, place, quantity};
 use super::workload::{footprint, written_ios};
-use super::{Overrides, WorkloadSpec, defaults, write_cache};
-use crate::units::{parse_bandwidth, parse_bytes, parse_nanos, show_bytes, show_nanos};
-use diorama_wire::{Measure, ModelDevice};
+use super::{Device, Overrides, WorkloadSpec, defaults};
+use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
+use diorama_wire::Measure;
 
 const MIB: u64 = 1 << 20;
 /// The guest's timer tick at Debian's CONFIG_HZ=250, in nanoseconds.
@@ -17,140 +17,18 @@ const MEMORY_BESIDES_DATA_MIB: u64 = 512;
 const IN_FLIGHT_MIB: u64 = 256;
 /// What a file system of either kind writes besides the file (journal, inodes), in bytes.
 const METADATA: u64 = 64 * MIB;
-/// The slowest drive, in MiB/s. null_blk grants a fiftieth of a second's bytes at a time and holds a
-/// request until a whole grant covers it: its largest, of 255 sectors, would wait for ever below that.
-const MIN_BANDWIDTH_MIB_S: u32 = 7;
 /// CPUs of the largest guest.
-const MAX_SMP: u32 = 8;
-
-/// Where a value was written, or where its default would have been.
-fn place<T>(value: Option<&At<T>>, key: &str) -> Place {
-    let missing = || Place {
-        key: key.to_owned(),
-        offset: None,
-    };
-    value.map_or_else(missing, |value| value.at.clone())
-}
+pub(super) const MAX_SMP: u32 = 8;
 
 /// The guest's CPUs.
 pub(super) fn smp(raw: Option<&At<u64>>, problems: &mut Problems) -> Option<u32> {
     bounded(raw, defaults::GUEST_SMP, (1, MAX_SMP), problems)
 }
 
-/// The device of every cell, in a guest with `smp` CPUs.
-pub(super) fn model(
-    raw: &RawModel,
-    smp: Option<u32>,
-    problems: &mut Problems,
-) -> Option<ModelDevice> {
-    let size = quantity(
-        raw.size.as_ref(),
-        defaults::MODEL_SIZE,
-        parse_bytes,
-        problems,
-    )
-    .and_then(|size| {
-        let fits = size.is_multiple_of(MIB) && (64..=1 << 20).contains(&(size / MIB));
-        let mib = u32::try_from(size / MIB).ok().filter(|_| fits);
-        if mib.is_none() {
-            let at = place(raw.size.as_ref(), "model.size");
-            let what = format!(
-                "{} is not a valid size for the model device",
-                show_bytes(size)
-            );
-            problems.add(&at, what, "use whole MiB, from 64MiB to 1024GiB");
-        }
-        mib
-    });
-    let block = quantity(
-        raw.block_size.as_ref(),
-        defaults::MODEL_BLOCK_SIZE,
-        parse_bytes,
-        problems,
-    )
-    .and_then(|block| {
-        let found = [512, 1024, 2048, 4096]
-            .into_iter()
-            .find(|b| u64::from(*b) == block);
-        if found.is_none() {
-            let at = place(raw.block_size.as_ref(), "model.block_size");
-            problems.add(&at, format!("is {block}"), "use 512, 1024, 2048 or 4096");
-        }
-        found
-    });
-    let latency = quantity(
-        raw.latency.as_ref(),
-        defaults::MODEL_LATENCY,
-        parse_nanos,
-        problems,
-    );
-    if let Some(raw) = &raw.latency {
-        check_latency(raw, latency, problems);
-    }
-    let bandwidth = bandwidth(raw.bandwidth.as_ref(), problems);
-    let schedulers = ["none", "mq-deadline", "kyber", "bfq"].map(|name| (name, name));
-    let scheduler = match &raw.scheduler {
-        Some(word) => choice(word, "schedulers", &schedulers, problems),
-        None => Some(defaults::MODEL_SCHEDULER),
-    };
-    let write_cache = write_cache::write_cache(raw, latency, problems);
-    // BLK_MQ_MAX_DEPTH is 10240 (include/linux/blk-mq.h).
-    let (depth, queues) = (raw.queue_depth.as_ref(), raw.submit_queues.as_ref());
-    let depth = bounded(depth, defaults::MODEL_QUEUE_DEPTH, (1, 10240), problems);
-    let queues = submit_queues(queues, smp, problems);
-    Some(ModelDevice {
-        size_mib: size?,
-        block_size: block?,
-        latency_ns: latency?,
-        bandwidth_mib_s: bandwidth?,
-        hw_queue_depth: depth?,
-        submit_queues: queues?,
-        scheduler: scheduler?.to_owned(),
-        write_cache: write_cache?,
-    })
-}
-
-/// null_blk takes no more queues than the guest has CPUs.
-fn submit_queues(raw: Option<&At<u64>>, smp: Option<u32>, problems: &mut Problems) -> Option<u32> {
-    let cpus = smp.unwrap_or(MAX_SMP);
-    let queues = bounded(raw, cpus, (1, MAX_SMP), problems)?;
-    if let Some(raw) = raw.filter(|_| queues > cpus) {
-        let what = format!("is {queues}, but the guest has {cpus} CPU(s)");
-        let next = format!("use at most {cpus}, or [guest] smp = {queues}");
-        problems.add(&raw.at, what, next);
-        return None;
-    }
-    Some(queues)
-}
-
-/// MiB/s, or `none` for a device that is bound by its latency and queue alone.
-fn bandwidth(raw: Option<&At<String>>, problems: &mut Problems) -> Option<Option<u32>> {
-    if raw.is_some_and(|text| text.value == "none") {
-        return Some(None);
-    }
-    let bytes = quantity(raw, defaults::MODEL_BANDWIDTH, parse_bandwidth, problems)?;
-    let mib = u32::try_from(bytes / MIB).ok();
-    let mib = mib.filter(|mib| *mib > 0 && bytes.is_multiple_of(MIB));
-    if mib.is_none() {
-        let at = place(raw, "model.bandwidth");
-        let what = format!("{}/s is not whole MiB/s", show_bytes(bytes));
-        let next = "use a multiple of 1MiB/s, the drive model's unit, or \"none\"";
-        problems.add(&at, what, next);
-    }
-    if let Some(mib) = mib.filter(|mib| *mib < MIN_BANDWIDTH_MIB_S) {
-        let at = place(raw, "model.bandwidth");
-        let what = format!("{mib} MiB/s would never let the drive model's largest request through");
-        let next = format!("use at least \"{MIN_BANDWIDTH_MIB_S}MiB/s\"");
-        problems.add(&at, what, next);
-        return None;
-    }
-    mib.map(Some)
-}
-
-/// The guest's RAM in MiB: it holds the device's data too.
+/// The guest's RAM in MiB: it holds a model device's data too.
 pub(super) fn memory(
     raw: Option<&At<String>>,
-    model: Option<&ModelDevice>,
+    device: Option<&Device>,
     workloads: &[WorkloadSpec],
     problems: &mut Problems,
 ) -> Option<u32> {
@@ -164,7 +42,8 @@ pub(super) fn memory(
         problems.add(&at, what, "use whole MiB, up to 1024GiB");
         return None;
     };
-    let device = u64::from(model?.size_mib) * MIB;
+    // A drive's data is elsewhere.
+    let device = device?.model().map_or(0, |m| u64::from(m.size_mib) * MIB);
     let needs = |workload: &WorkloadSpec| {
         let file = footprint(&workload.job);
         let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB);
@@ -278,35 +157,5 @@ mod tests {
         assert!(!phases_differ(5, 1_000_000), "the fifth meets the first");
         assert!(!phases_differ(2, 0));
         assert!(phases_differ(1, 0));
-    }
-
-    /// With 6 MiB/s a guest that wrote blocks of 124 KiB never came to an end.
-    #[test]
-    fn the_slowest_drive_lets_its_largest_request_pass_in_one_grant() {
-        let grant = |mib_s: u32| u64::from(mib_s) * (MIB / 50);
-        let largest = 255 * 512;
-        assert!(grant(MIN_BANDWIDTH_MIB_S) >= largest);
-        assert!(grant(MIN_BANDWIDTH_MIB_S - 1) < largest);
-    }
-
-    #[test]
-    fn every_default_quantity_is_read() {
-        let mut problems = Problems::default();
-        let device =
-            model(&RawModel::default(), Some(1), &mut problems).expect("the default device");
-        assert!(problems.is_empty());
-        assert_eq!(
-            device,
-            ModelDevice {
-                size_mib: 512,
-                block_size: 4096,
-                latency_ns: 10_000,
-                bandwidth_mib_s: Some(440),
-                hw_queue_depth: 1023,
-                submit_queues: 1,
-                scheduler: "none".into(),
-                write_cache: None,
-            }
-        );
     }
 }

@@ -4,12 +4,15 @@
 //! every record.
 
 pub mod defaults;
+mod device;
 mod expect;
 pub mod features;
 mod filesystems;
 mod fio;
 mod load;
 mod machine;
+mod model;
+mod nvme;
 mod overrides;
 mod parse;
 mod problems;
@@ -19,6 +22,7 @@ mod section;
 mod workload;
 mod write_cache;
 
+pub use device::{Device, EmulatedNvme};
 pub use expect::METRICS;
 pub use fio::words::jobs as in_fios_words;
 pub use load::{available, is_path, load, locate, look_for};
@@ -27,7 +31,7 @@ pub use resolve::resolve;
 
 pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric};
 
-use diorama_wire::{Fio, FsKind, ModelDevice, Workload};
+use diorama_wire::{Fio, FsKind, Workload};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -40,8 +44,6 @@ pub struct Scenario {
     pub title: String,
     /// A paragraph: what was reported, where, and what to look for. May be empty.
     pub description: String,
-    /// Device and clock of every cell.
-    pub lane: Lane,
     /// Name of the kernel that every other one is compared with.
     pub baseline: String,
     /// In the order in which they are shown.
@@ -50,8 +52,10 @@ pub struct Scenario {
     pub filesystems: Vec<FilesystemSpec>,
     /// In the order in which they are shown.
     pub workloads: Vec<WorkloadSpec>,
-    /// The model device.
-    pub model: ModelDevice,
+    /// What the cells run on.
+    pub device: Device,
+    /// What time is.
+    pub clock: Clock,
     /// Guest RAM in MiB.
     pub memory_mib: u32,
     /// The guest's CPUs.
@@ -80,6 +84,15 @@ pub struct LeftOut {
 }
 
 impl Scenario {
+    /// Device and clock of every cell.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane {
+            device: self.device.kind(),
+            clock: self.clock,
+        }
+    }
+
     /// Compares with another kernel. Claims about ratios were made about the one before, and are
     /// left out.
     pub fn rebase(&mut self, baseline: &str) {

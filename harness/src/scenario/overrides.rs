@@ -1,6 +1,6 @@
 //! What the command line changes about a scenario.
 
-use super::{KernelRef, KernelSource};
+use super::{DeviceKind, KernelRef, KernelSource};
 use crate::suggest::next_step;
 use std::path::PathBuf;
 
@@ -18,6 +18,8 @@ pub struct Overrides {
     pub only_filesystems: Vec<String>,
     /// Only these workloads (`--workload`); empty means all.
     pub only_workloads: Vec<String>,
+    /// Another device (`--device`), with the clock that it allows.
+    pub device: Option<DeviceKind>,
     /// Another number of repetitions.
     pub repetitions: Option<u32>,
     /// Words appended to the guest's kernel command line (`--cmdline`).

@@ -24,6 +24,7 @@ pub(super) struct RawScenario {
     pub(super) clock: Option<At<String>>,
     pub(super) kernels: Vec<RawKernel>,
     pub(super) model: RawModel,
+    pub(super) nvme: RawNvme,
     pub(super) memory: Option<At<String>>,
     pub(super) smp: Option<At<u64>>,
     pub(super) cmdline: Vec<At<String>>,
@@ -55,6 +56,16 @@ pub(super) struct RawModel {
     pub(super) write_cache: Option<At<String>>,
     pub(super) fua: Option<At<bool>>,
     pub(super) flush_latency: Option<At<String>>,
+}
+
+/// `[nvme]`
+#[derive(Debug, Default)]
+pub(super) struct RawNvme {
+    pub(super) size: Option<At<String>>,
+    pub(super) block_size: Option<At<String>>,
+    pub(super) queues: Option<At<u64>>,
+    pub(super) serial: Option<At<String>>,
+    pub(super) scheduler: Option<At<String>>,
 }
 
 /// `[measure]`
@@ -123,6 +134,7 @@ const TOP_KEYS: &[&str] = &[
     "clock",
     "kernels",
     "model",
+    "nvme",
     "guest",
     "measure",
     "filesystems",
@@ -141,6 +153,7 @@ fn scenario(top: &Section<'_, '_>) -> RawScenario {
         clock: top.text("clock"),
         kernels: kernels(top),
         model: model(top),
+        nvme: nvme(top),
         memory: guest.as_ref().and_then(|guest| guest.quantity("memory")),
         smp: guest.as_ref().and_then(|guest| guest.whole("smp")),
         cmdline: guest
@@ -215,6 +228,20 @@ fn model(top: &Section<'_, '_>) -> RawModel {
         write_cache: model.text("write_cache"),
         fua: model.flag("fua"),
         flush_latency: model.text("flush_latency"),
+    }
+}
+
+fn nvme(top: &Section<'_, '_>) -> RawNvme {
+    let keys = &["size", "block_size", "queues", "serial", "scheduler"];
+    let Some(nvme) = top.section("nvme", keys) else {
+        return RawNvme::default();
+    };
+    RawNvme {
+        size: nvme.quantity("size"),
+        block_size: nvme.quantity("block_size"),
+        queues: nvme.whole("queues"),
+        serial: nvme.text("serial"),
+        scheduler: nvme.text("scheduler"),
     }
 }
 

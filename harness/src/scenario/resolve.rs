@@ -3,8 +3,8 @@
 use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, required};
 use super::{
-    Clock, DeviceKind, KernelRef, KernelSource, Lane, LeftOut, Overrides, Scenario, expect,
-    filesystems, machine,
+    Clock, Device, DeviceKind, KernelRef, KernelSource, Lane, LeftOut, Overrides, Scenario, expect,
+    filesystems, machine, model, nvme,
     parse::{self, RawKernel, RawScenario},
     workload,
 };
@@ -70,15 +70,21 @@ fn build(
         "\"..\", one line for a heading",
         problems,
     );
-    let lane = lane(raw, problems);
+    let lane = lane(raw, overrides.device, problems);
     let kernels = kernels(raw, base_dir, known, overrides, problems);
     let baseline = baseline(raw, overrides, problems);
     let smp = machine::smp(raw.smp.as_ref(), problems);
-    let model = machine::model(&raw.model, smp, problems);
+    let device = device(
+        raw,
+        lane.map_or(DeviceKind::Model, |l| l.device),
+        smp,
+        problems,
+    );
+    let in_guest = device.as_ref().map(Device::in_guest);
     let filesystems = filesystems::filesystems(&raw.filesystems, problems);
-    let workloads = workload::workloads(&raw.workloads, model.as_ref(), problems);
+    let workloads = workload::workloads(&raw.workloads, in_guest.as_ref(), problems);
     let measure = machine::measure(&raw.measure, overrides, &workloads, problems);
-    let memory_mib = machine::memory(raw.memory.as_ref(), model.as_ref(), &workloads, problems);
+    let memory_mib = machine::memory(raw.memory.as_ref(), device.as_ref(), &workloads, problems);
     let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
     let written = written(raw, overrides);
     let own = raw.baseline.as_ref().map(|b| b.value.as_str());
@@ -88,12 +94,12 @@ fn build(
         name: name?.value.clone(),
         title: title?.value.clone(),
         description: text_or_empty(raw.description.as_ref()),
-        lane: lane?,
         baseline: baseline?,
         kernels,
         filesystems,
         workloads,
-        model: model?,
+        device: device?,
+        clock: lane?.clock,
         memory_mib: memory_mib?,
         smp: smp?,
         cmdline,
@@ -135,52 +141,48 @@ fn text_or_empty(text: Option<&At<String>>) -> String {
         .unwrap_or_default()
 }
 
-/// The lanes that the design allows, of which this version runs one.
-fn lane(raw: &RawScenario, problems: &mut Problems) -> Option<Lane> {
-    const DEVICES: &[(&str, DeviceKind)] = &[
-        ("model", DeviceKind::Model),
-        ("nvme", DeviceKind::Nvme),
-        ("vfio", DeviceKind::Vfio),
-    ];
+/// Device and clock. The model device has both clocks, any other the wall clock alone.
+fn lane(raw: &RawScenario, chosen: Option<DeviceKind>, problems: &mut Problems) -> Option<Lane> {
     const CLOCKS: &[(&str, Clock)] =
         &[("instructions", Clock::Instructions), ("wall", Clock::Wall)];
-    let device = match &raw.device {
-        Some(word) => choice(word, "devices", DEVICES, problems),
-        None => Some(DeviceKind::Model),
+    let devices = DeviceKind::ALL.map(|kind| (kind.name(), kind));
+    let written = match &raw.device {
+        Some(word) => choice(word, "devices", &devices, problems)?,
+        None => DeviceKind::Model,
     };
-    let clock = match &raw.clock {
-        Some(word) => choice(word, "clocks", CLOCKS, problems),
-        None => Some(Clock::Instructions),
+    let device = chosen.unwrap_or(written);
+    // What was written of the clock was written for another device.
+    let clock = raw.clock.as_ref().filter(|_| device == written);
+    let clock = match (clock, device) {
+        (Some(word), _) => choice(word, "clocks", CLOCKS, problems)?,
+        (None, DeviceKind::Model) => Clock::Instructions,
+        (None, _) => Clock::Wall,
     };
-    let lane = Lane {
-        device: device?,
-        clock: clock?,
-    };
-    let next = "use device = \"model\" and clock = \"instructions\", the exact lane";
-    let written = raw.device.as_ref().or(raw.clock.as_ref());
-    let (what, at) = match (lane.device, lane.clock) {
-        (DeviceKind::Model, Clock::Instructions) => return Some(lane),
-        (DeviceKind::Model, Clock::Wall) => (
-            "the wall clock is not available in this version".to_owned(),
-            raw.clock.as_ref().or(written)?,
-        ),
-        (device, Clock::Instructions) => (
-            format!(
-                "the {} device has no instruction clock: its completions arrive in real time",
-                device.name()
-            ),
-            written?,
-        ),
-        (device, Clock::Wall) => (
-            format!(
-                "the {} device is not available in this version",
-                device.name()
-            ),
-            written?,
-        ),
-    };
-    problems.add(&at.at, what, next);
-    None
+    if device != DeviceKind::Model && clock == Clock::Instructions {
+        let what = format!(
+            "the {} device has no instruction clock: its completions arrive in real time",
+            device.name()
+        );
+        let at = raw.clock.as_ref().or(raw.device.as_ref())?;
+        problems.add(&at.at, what, "use clock = \"wall\", or device = \"model\"");
+        return None;
+    }
+    Some(Lane { device, clock })
+}
+
+/// The device itself. A scenario may describe several, and says which one is meant.
+fn device(
+    raw: &RawScenario,
+    kind: DeviceKind,
+    smp: Option<u32>,
+    problems: &mut Problems,
+) -> Option<Device> {
+    let model = model::model(&raw.model, smp, problems).map(Device::Model);
+    let nvme = nvme::nvme(&raw.nvme, smp, problems).map(Device::Nvme);
+    match kind {
+        DeviceKind::Model => model,
+        DeviceKind::Nvme => nvme,
+    }
 }
 
 fn kernels(

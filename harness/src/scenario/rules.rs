@@ -21,6 +21,15 @@ pub(super) fn required<'a, T>(
     value
 }
 
+/// Where a value was written, or where its default would have been.
+pub(super) fn place<T>(value: Option<&At<T>>, key: &str) -> Place {
+    let missing = || Place {
+        key: key.to_owned(),
+        offset: None,
+    };
+    value.map_or_else(missing, |value| value.at.clone())
+}
+
 /// What is missing altogether, unless something is already said about it.
 pub(super) fn missing(key: &str, next: &str, problems: &mut Problems) {
     if !problems.names(key) {
@@ -110,6 +119,19 @@ pub(super) fn bounded(
         problems.add(&number.at, format!("is {}", number.value), next);
     }
     value
+}
+
+/// A block-layer scheduler, or the default.
+pub(super) fn scheduler(
+    word: Option<&At<String>>,
+    default: &str,
+    problems: &mut Problems,
+) -> Option<String> {
+    let schedulers = ["none", "mq-deadline", "kyber", "bfq"].map(|name| (name, name));
+    match word {
+        Some(word) => choice(word, "schedulers", &schedulers, problems).map(str::to_owned),
+        None => Some(default.to_owned()),
+    }
 }
 
 /// Whether a time, where one was read, may be a drive's.

@@ -51,7 +51,7 @@ fn a_volatile_write_cache_is_read_with_its_defaults() {
     use diorama_wire::WriteCache;
     let cache = |lines: &str| {
         let text = changed("[measure]", &format!("[model]\n{lines}\n[measure]"));
-        let model = good(&text).model;
+        let model = good(&text).device.model().unwrap().clone();
         (model.write_cache, model.is_stacked())
     };
     let with = |fua, flush_latency_ns| {
@@ -81,7 +81,7 @@ fn the_reports_scenario_is_the_reports_matrix() {
         "the file's order"
     );
     assert_eq!(s.filesystems.len(), 2);
-    assert!(s.lane.is_exact());
+    assert!(s.lane().is_exact());
     assert_eq!(s.expect.len(), 7);
     let write = &s.workloads[3].job;
     assert_eq!((write.rw, write.block_size), (Rw::Write, 16 << 10));
@@ -98,7 +98,10 @@ fn what_is_not_written_has_its_default() {
         (s.measure.warmup_ios, s.measure.phase_step_ns),
         (0, 731_000)
     );
-    assert_eq!((s.memory_mib, s.model.size_mib), (1024, 512));
+    assert_eq!(
+        (s.memory_mib, s.device.model().unwrap().size_mib),
+        (1024, 512)
+    );
     assert_eq!(s.workloads[0].job.iodepth, 64);
     assert!(s.cmdline.is_empty() && s.filesystems[0].mkfs.is_empty());
 }
@@ -121,7 +124,7 @@ fn the_readmes_example_is_a_scenario() {
 #[test]
 fn a_window_need_not_be_whole_bandwidth_periods() {
     let s = good(&changed("\"100ms\"", "\"5ms\""));
-    assert!(s.model.bandwidth_mib_s.is_some());
+    assert!(s.device.model().unwrap().bandwidth_mib_s.is_some());
     assert_eq!(s.workloads[0].job.bound, Bound::Runtime(5_000_000));
 }
 

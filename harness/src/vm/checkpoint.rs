@@ -9,7 +9,7 @@
 
 use super::{
     Vmm,
-    machine::Machine,
+    machine::{Contents, Machine},
     memory::GuestRam,
     spec::{Spec, Start, own_path},
 };
@@ -156,7 +156,7 @@ impl Checkpoint {
         cpu: usize,
     ) -> Result<Machine> {
         let start = Start::Restore(&self.devices);
-        let machine = Machine::start(vmm, spec, start, ram, job, cpu).await?;
+        let machine = Machine::start(vmm, spec, start, Contents::exact(ram, job), cpu).await?;
         await_incoming(&machine).await?;
         Ok(machine)
     }

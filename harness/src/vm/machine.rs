@@ -4,7 +4,7 @@ use super::{
     Vmm,
     memory::GuestRam,
     qmp::{Events, Qmp},
-    spec::{Descriptors, Spec, Start},
+    spec::{Descriptors, Spec, Start, Time},
     still_clock,
     stream::Stream,
 };
@@ -51,8 +51,31 @@ pub struct Machine {
     stderr: Stream,
 }
 
+/// What is in a machine when it starts.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    /// Its RAM.
+    pub ram: GuestRam,
+    /// The job, which travels in a fw_cfg item; empty where there is none yet.
+    pub job: &'a [u8],
+    /// What its drive holds, if it has one ([`super::drive::image`]).
+    pub drive: Option<File>,
+}
+
+impl<'a> Contents<'a> {
+    /// Of a machine whose device is the guest's own.
+    #[must_use]
+    pub fn exact(ram: GuestRam, job: &'a [u8]) -> Contents<'a> {
+        Contents {
+            ram,
+            job,
+            drive: None,
+        }
+    }
+}
+
 impl Machine {
-    /// Starts QEMU, pinned to one host CPU; the job, if there is one yet, travels in a fw_cfg item.
+    /// Starts QEMU; under the instruction clock pinned to one host CPU, and with a wall clock that stands still.
     ///
     /// It dies with the thread that called this (so call it from the main thread), and with the
     /// value returned.
@@ -63,10 +86,11 @@ impl Machine {
         vmm: &Vmm,
         spec: &Spec,
         start: Start<'_>,
-        ram: GuestRam,
-        job: &[u8],
+        contents: Contents<'_>,
         cpu: usize,
     ) -> Result<Machine> {
+        let Contents { ram, job, drive } = contents;
+        let exact = spec.time == Time::Instructions;
         let starting = |e: io::Error| Error::host("preparing to start QEMU").because(e);
         let console = Stream::new("console").map_err(starting)?;
         let progress = Stream::new("progress").map_err(starting)?;
@@ -86,12 +110,17 @@ impl Machine {
             console: console.descriptor(),
             progress: progress.descriptor(),
             job: item.descriptor(),
+            drive: drive.as_ref().map(|file| file.as_raw_fd()),
             devices: incoming
                 .as_ref()
                 .map_or(devices.descriptor(), File::as_raw_fd),
         };
-        let clock = still_clock::library().map_err(starting)?;
-        let mut command = vmm.command_behind(Some(&clock.inherited_path()));
+        let clock = match exact {
+            true => Some(still_clock::library().map_err(starting)?),
+            false => None,
+        };
+        let library = clock.as_ref().map(Stream::inherited_path);
+        let mut command = vmm.command_behind(library.as_deref());
         command.args(spec.argv(&fds, start));
         let profile_fd = profile.descriptor();
         if let Some(plugin) = &vmm.plugin {
@@ -99,7 +128,7 @@ impl Machine {
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(stderr.duplicate().map_err(starting)?);
-        let inherited = [
+        let inherited: Vec<RawFd> = [
             fds.ram,
             fds.qmp,
             fds.console,
@@ -107,8 +136,13 @@ impl Machine {
             fds.job,
             fds.devices,
             profile_fd,
-            clock.descriptor(),
-        ];
+        ]
+        .into_iter()
+        .chain(clock.as_ref().map(Stream::descriptor))
+        .chain(fds.drive)
+        .collect();
+        // By the wall clock QEMU is as any other program.
+        let cpu = exact.then_some(cpu);
         let parent = rustix::process::getpid();
         // A terminal's ^C goes to every process of the foreground group. What becomes of a guest is for
         // the harness to decide.
@@ -122,11 +156,14 @@ impl Machine {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| Error::host("starting QEMU").because(e))?;
-        drop((theirs, item, incoming));
+        drop((theirs, item, incoming, drive));
 
         match Qmp::connect(ours, QMP_DEADLINE).await {
             Ok((qmp, events)) => {
-                still_clock::check(child.id().unwrap_or_default(), &stderr.text_or_nothing())?;
+                if exact {
+                    let said = stderr.text_or_nothing();
+                    still_clock::check(child.id().unwrap_or_default(), &said)?;
+                }
                 Ok(Machine {
                     child,
                     qmp,
@@ -236,17 +273,19 @@ fn padded(job: &[u8]) -> Result<Vec<u8>> {
     Ok(item)
 }
 
-/// Between fork and exec: inherit exactly these, die with the parent, stay on one core.
-fn in_child(inherited: &[RawFd], cpu: usize, parent: Pid) -> io::Result<()> {
+/// Between fork and exec: inherit exactly these, die with the parent, stay on one core where there is one.
+fn in_child(inherited: &[RawFd], cpu: Option<usize>, parent: Pid) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The parent may have died before the line above took effect.
     if rustix::process::getppid() != Some(parent) {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
-    let mut cpus = rustix::thread::CpuSet::new();
-    cpus.set(cpu);
-    // Pinning saves a tenth of the CPU time but decides nothing: a host that refuses is fine.
-    let _ = rustix::thread::sched_setaffinity(None, &cpus);
+    if let Some(cpu) = cpu {
+        let mut cpus = rustix::thread::CpuSet::new();
+        cpus.set(cpu);
+        // Pinning saves a tenth of the CPU time but decides nothing: a host that refuses is fine.
+        let _ = rustix::thread::sched_setaffinity(None, &cpus);
+    }
     for fd in inherited {
         // SAFETY: the descriptor is open: the parent holds it across the fork.
         let fd = unsafe { rustix::fd::BorrowedFd::borrow_raw(*fd) };

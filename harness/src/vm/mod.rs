@@ -2,6 +2,7 @@
 //! channel out of them.
 
 mod checkpoint;
+pub mod drive;
 mod kvm;
 mod machine;
 pub mod memory;
@@ -16,9 +17,9 @@ mod watch;
 
 pub use checkpoint::{Checkpoint, Meta, blocking};
 pub use kvm::try_kvm;
-pub use machine::{Machine, cpu_seconds};
+pub use machine::{Contents, Machine, cpu_seconds};
 pub use plugin::{Plugin, Profiling};
-pub use spec::{CMDLINE, CPU, HOTPLUG_BUS, Identity, Spec, Start};
+pub use spec::{CMDLINE, CPU, EmulatedDrive, HOTPLUG_BUS, Identity, Spec, Start, Time};
 pub use stream::Stream;
 pub use vmm::Vmm;
 pub use watch::{Deadlines, Handover, Watcher, console_tail, fault};

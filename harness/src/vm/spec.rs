@@ -4,8 +4,8 @@
 //! In the exact lane every option here is an input of the digits: see the design's list of what
 //! makes it exact.
 
-use crate::{digest::Sha256, kernel::BootBy};
-use diorama_wire::{DEBUGCON_PORT, FW_CFG_JOB};
+use crate::{digest::Sha256, kernel::BootBy, vocabulary::Accel};
+use diorama_wire::{Clock, DEBUGCON_PORT, FW_CFG_JOB};
 use serde::Serialize;
 use std::{
     ffi::OsString,
@@ -20,7 +20,7 @@ pub const CPU: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm";
 /// The PCIe slot that the vsock device is plugged into once the cell is measured.
 pub const HOTPLUG_BUS: &str = "rp0";
 
-/// What every guest's kernel is told. `nolapic_timer` spares the LAPIC calibration's five million
+/// What a guest's kernel is told under the instruction clock. `nolapic_timer` spares the LAPIC calibration's five million
 /// PAUSE exits; `cryptomgr.notests` keeps self-tests from running behind init; `clearcpuid=112` is
 /// X86_FEATURE_REP_GOOD (word 3, bit 16 in arch/x86/include/asm/cpufeatures.h), by which kernels
 /// before 6.4 copy memory with fewer instructions than later ones; the rest pins clocks and
@@ -28,6 +28,10 @@ pub const HOTPLUG_BUS: &str = "rp0";
 pub const CMDLINE: &str = "console=ttyS0 quiet nokaslr nolapic_timer tsc_early_khz=1000000 \
     tsc=reliable lpj=4000000 no_timer_check mitigations=off numa=off noresume cryptomgr.notests \
     clearcpuid=112 oops=panic panic=-1";
+
+/// What it is told by the wall clock: all that the kernel's own developers would have, but for the
+/// console and that a fault ends the guest.
+pub const WALL_CMDLINE: &str = "console=ttyS0 quiet noresume oops=panic panic=-1";
 
 /// Longest kernel command line on x86 (COMMAND_LINE_SIZE less the byte that ends it).
 const COMMAND_LINE: usize = 2047;
@@ -38,6 +42,48 @@ const ONE_CPUS_TIMER: &str = "nolapic_timer";
 /// which is emulated by an access at a time, has nothing to do. Without high-resolution timers on
 /// every CPU there would be no model device.
 const SEVERAL_CPUS_TIMER: &str = "hpet=disable";
+
+/// How the guest's time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// With the instructions that QEMU executes.
+    Instructions,
+    /// With the host's, on this accelerator.
+    Wall(Accel),
+}
+
+impl Time {
+    /// The clock that it is.
+    #[must_use]
+    pub fn clock(self) -> Clock {
+        match self {
+            Time::Instructions => Clock::Instructions,
+            Time::Wall(_) => Clock::Wall,
+        }
+    }
+
+    /// What executes the guest.
+    #[must_use]
+    pub fn accel(self) -> Accel {
+        match self {
+            Time::Instructions => Accel::Tcg,
+            Time::Wall(accel) => accel,
+        }
+    }
+}
+
+/// QEMU's emulated NVMe controller with one namespace (docs/system/devices/nvme.rst).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmulatedDrive {
+    /// Serial number.
+    pub serial: String,
+    /// Capacity in bytes.
+    pub size: u64,
+    /// Logical block size in bytes.
+    pub block_size: u32,
+    /// I/O queue pairs (`max_ioqpairs`).
+    pub queues: u32,
+}
 
 /// A machine. Everything in it, and nothing else, decides the guest's digits (with the VMM).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +105,10 @@ pub struct Spec {
     /// The guest's CPUs. One thread of QEMU's executes them in turns. Digits are exact for one CPU
     /// whatever the host does, and for several as long as the host leaves QEMU's threads alone.
     pub smp: u32,
+    /// How its time passes.
+    pub time: Time,
+    /// A drive that is there from the start; none where the device is the guest's own.
+    pub drive: Option<EmulatedDrive>,
 }
 
 /// A machine without this host's paths: what digests are made of.
@@ -66,7 +116,8 @@ pub struct Spec {
 pub struct Identity {
     argv: Vec<String>,
     /// What QEMU takes for the wall clock (`vm::still_clock`).
-    wall_clock: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wall_clock: Option<&'static str>,
     kernel: Sha256,
     initramfs: Sha256,
 }
@@ -85,6 +136,8 @@ pub struct Descriptors {
     pub progress: RawFd,
     /// Holds the job; spaces where there is none yet.
     pub job: RawFd,
+    /// The drive's contents, if it has one.
+    pub drive: Option<RawFd>,
     /// The state of the devices: a pipe from which a machine is restored, or where it is saved to.
     pub devices: RawFd,
 }
@@ -116,12 +169,16 @@ const SEVERAL_CPUS_CLOCK: &str = "shift=0,sleep=off";
 impl Spec {
     /// The command line of a guest with `smp` CPUs, with a scenario's own words at its end.
     #[must_use]
-    pub fn cmdline(smp: u32, extra: &[String]) -> String {
+    pub fn cmdline(clock: Clock, smp: u32, extra: &[String]) -> String {
+        let ours = match clock {
+            Clock::Instructions => CMDLINE,
+            Clock::Wall => WALL_CMDLINE,
+        };
         let timer = |word| match word {
             ONE_CPUS_TIMER if smp > 1 => SEVERAL_CPUS_TIMER,
             word => word,
         };
-        let mut words: Vec<&str> = CMDLINE.split_whitespace().map(timer).collect();
+        let mut words: Vec<&str> = ours.split_whitespace().map(timer).collect();
         words.extend(extra.iter().map(String::as_str));
         words.join(" ")
     }
@@ -131,8 +188,11 @@ impl Spec {
     ///
     /// # Errors
     /// When it is too long: a message with both lengths and the limit.
-    pub fn check_cmdline(smp: u32, extra: &[String]) -> Result<(), String> {
-        let (ours, whole) = (Spec::cmdline(smp, &[]), Spec::cmdline(smp, extra));
+    pub fn check_cmdline(clock: Clock, smp: u32, extra: &[String]) -> Result<(), String> {
+        let (ours, whole) = (
+            Spec::cmdline(clock, smp, &[]),
+            Spec::cmdline(clock, smp, extra),
+        );
         if whole.len() <= COMMAND_LINE {
             return Ok(());
         }
@@ -148,7 +208,7 @@ impl Spec {
     #[must_use]
     pub fn argv(&self, fds: &Descriptors, start: Start<'_>) -> Vec<OsString> {
         let mut argv: Vec<OsString> = self
-            .machine(&own_path(fds.ram))
+            .machine(&own_path(fds.ram), fds.drive.map(own_path).as_deref())
             .into_iter()
             .chain([
                 "-chardev".into(),
@@ -183,16 +243,16 @@ impl Spec {
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity {
-            argv: self.machine("RAM"),
-            wall_clock: "still",
+            argv: self.machine("RAM", Some("DRIVE")),
+            wall_clock: (self.time == Time::Instructions).then_some("still"),
             kernel: self.kernel_sha256,
             initramfs: self.initramfs_sha256,
         }
     }
 
-    fn machine(&self, ram: &str) -> Vec<String> {
+    fn machine(&self, ram: &str, drive: Option<&str>) -> Vec<String> {
         let memory = self.memory_mib;
-        let text = [
+        let mut argv = words(&[
             "-nodefaults",
             "-no-user-config",
             "-no-reboot",
@@ -201,18 +261,9 @@ impl Spec {
             // What is saved are the devices alone.
             "-global",
             "migration.send-configuration=off",
-            "-accel",
-            "tcg,thread=single",
-            "-icount",
-            if self.smp == 1 {
-                ONE_CPUS_CLOCK
-            } else {
-                SEVERAL_CPUS_CLOCK
-            },
-            "-rtc",
-            "base=2024-01-01T00:00:00,clock=vm",
-            "-cpu",
-            CPU,
+        ]);
+        argv.extend(self.execution());
+        argv.extend(words(&[
             "-smp",
             &self.smp.to_string(),
             "-m",
@@ -231,11 +282,69 @@ impl Spec {
             "panic=pause",
             "-device",
             &format!("pcie-root-port,id={HOTPLUG_BUS},chassis=1,slot=1"),
-            "-append",
-            &self.cmdline,
-        ];
-        text.iter().map(ToString::to_string).collect()
+        ]));
+        if let (Some(of), Some(at)) = (&self.drive, drive) {
+            argv.extend(of.argv(at));
+        }
+        argv.extend(["-append".to_owned(), self.cmdline.clone()]);
+        argv
     }
+
+    /// What executes the guest, and by which clock.
+    fn execution(&self) -> Vec<String> {
+        match self.time {
+            Time::Instructions => words(&[
+                "-accel",
+                "tcg,thread=single",
+                "-icount",
+                if self.smp == 1 {
+                    ONE_CPUS_CLOCK
+                } else {
+                    SEVERAL_CPUS_CLOCK
+                },
+                "-rtc",
+                "base=2024-01-01T00:00:00,clock=vm",
+                "-cpu",
+                CPU,
+            ]),
+            Time::Wall(accel) => {
+                let cpu = match accel {
+                    Accel::Tcg => CPU,
+                    Accel::Kvm => "host",
+                };
+                words(&["-accel", accel.name(), "-rtc", "base=utc", "-cpu", cpu])
+            }
+        }
+    }
+}
+
+impl EmulatedDrive {
+    fn argv(&self, at: &str) -> Vec<String> {
+        let EmulatedDrive {
+            serial,
+            block_size,
+            queues,
+            ..
+        } = self;
+        words(&[
+            "-blockdev",
+            // The guest's O_DIRECT goes on to the host's disk; its discards do, too.
+            &format!(
+                "driver=file,node-name=image,filename={at},cache.direct=on,discard=unmap,locking=off"
+            ),
+            "-blockdev",
+            "driver=raw,node-name=drive,file=image,discard=unmap",
+            "-device",
+            &format!(
+                "nvme,drive=drive,serial={serial},max_ioqpairs={queues},\
+                 logical_block_size={block_size},physical_block_size={block_size}"
+            ),
+        ])
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
@@ -249,9 +358,11 @@ mod tests {
             boot: BootBy::Pvh,
             initramfs: "/store/initramfs".into(),
             initramfs_sha256: Sha256::of(b"initramfs"),
-            cmdline: Spec::cmdline(1, &["pad".into()]),
+            cmdline: Spec::cmdline(Clock::Instructions, 1, &["pad".into()]),
             memory_mib: 1024,
             smp: 1,
+            time: Time::Instructions,
+            drive: None,
         }
     }
 
@@ -263,14 +374,19 @@ mod tests {
             progress: 8,
             job: 9,
             devices: 10,
+            drive: None,
         }
     }
 
     #[test]
     fn a_command_line_beyond_what_x86_takes_is_refused() {
-        let room = COMMAND_LINE - Spec::cmdline(1, &[]).len() - 1;
-        assert_eq!(Spec::check_cmdline(1, &["x".repeat(room)]), Ok(()));
-        let error = Spec::check_cmdline(1, &["x".repeat(room + 1)]).unwrap_err();
+        let room = COMMAND_LINE - Spec::cmdline(Clock::Instructions, 1, &[]).len() - 1;
+        assert_eq!(
+            Spec::check_cmdline(Clock::Instructions, 1, &["x".repeat(room)]),
+            Ok(())
+        );
+        let error =
+            Spec::check_cmdline(Clock::Instructions, 1, &["x".repeat(room + 1)]).unwrap_err();
         assert!(error.contains("is 2048 bytes"), "{error}");
     }
 
@@ -300,14 +416,14 @@ mod tests {
 
     #[test]
     fn only_a_guest_with_several_cpus_has_their_timers() {
-        let one = Spec::cmdline(1, &["pad".into()]);
+        let one = Spec::cmdline(Clock::Instructions, 1, &["pad".into()]);
         assert_eq!(one, format!("{CMDLINE} pad"));
         assert!(
             CMDLINE
                 .split_whitespace()
                 .any(|word| word == ONE_CPUS_TIMER)
         );
-        let two = Spec::cmdline(2, &[]);
+        let two = Spec::cmdline(Clock::Instructions, 2, &[]);
         assert_eq!(two, CMDLINE.replace(ONE_CPUS_TIMER, SEVERAL_CPUS_TIMER));
     }
 
@@ -348,5 +464,40 @@ mod tests {
             ..spec()
         };
         assert_ne!(one.identity(), initramfs.identity());
+    }
+    #[test]
+    fn a_drive_by_the_wall_clock_has_nothing_of_the_exact_lane() {
+        let spec = Spec {
+            time: Time::Wall(Accel::Kvm),
+            drive: Some(EmulatedDrive {
+                serial: "S1".into(),
+                size: 1 << 30,
+                block_size: 4096,
+                queues: 4,
+            }),
+            cmdline: Spec::cmdline(Clock::Wall, 2, &[]),
+            smp: 2,
+            ..spec()
+        };
+        let fds = Descriptors {
+            drive: Some(11),
+            ..fds()
+        };
+        let argv = spec.argv(&fds, Start::Boot);
+        let text: Vec<_> = argv.iter().map(|a| a.to_string_lossy()).collect();
+        let text = text.join(" ");
+        for there in [
+            "-accel kvm",
+            "-cpu host",
+            "filename=/proc/self/fd/11,cache.direct=on",
+            "nvme,drive=drive,serial=S1,max_ioqpairs=4,logical_block_size=4096",
+        ] {
+            assert!(text.contains(there), "{there} in {text}");
+        }
+        for not in ["-icount", "clock=vm", "mitigations=off", "tsc", "lpj"] {
+            assert!(!text.contains(not), "{not} in {text}");
+        }
+        // The image's own path is no part of what the machine is.
+        assert_eq!(spec.identity(), spec.clone().identity());
     }
 }

@@ -1,5 +1,6 @@
 //! What a cell is, and what its figures are of.
 
+pub use diorama_wire::Clock;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -69,39 +70,18 @@ pub enum DeviceKind {
     Model,
     /// QEMU's emulated NVMe controller.
     Nvme,
-    /// A real NVMe controller through vfio-pci.
-    Vfio,
 }
 
 impl DeviceKind {
+    /// All of them.
+    pub const ALL: [DeviceKind; 2] = [DeviceKind::Model, DeviceKind::Nvme];
+
     /// The word a scenario uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             DeviceKind::Model => "model",
             DeviceKind::Nvme => "nvme",
-            DeviceKind::Vfio => "vfio",
-        }
-    }
-}
-
-/// What time is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Clock {
-    /// QEMU's instruction counter: one instruction, one nanosecond.
-    Instructions,
-    /// The host's clock.
-    Wall,
-}
-
-impl Clock {
-    /// The word a scenario uses.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Clock::Instructions => "instructions",
-            Clock::Wall => "wall",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What only one floor knows stays there; what two speak of is here, below both. Upper floors hand
 //! some of it on under their own names: `scenario::Lane`, `record::Outcome`, `lock::LockedFile`.
 
+mod accel;
 mod cell;
 mod file;
 mod kernel;
@@ -11,6 +12,7 @@ mod tools;
 mod trial;
 mod vmm;
 
+pub use accel::Accel;
 pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric};
 pub use file::LockedFile;
 pub use kernel::KernelVersion;

@@ -1,5 +1,6 @@
 //! What came of a cell: a failure is data, like a figure.
 
+use super::Accel;
 use diorama_wire::CellReport;
 use serde::{Deserialize, Serialize};
 
@@ -158,4 +159,6 @@ pub struct HostSide {
     pub cpu_s: f64,
     /// Whether the cell started from a checkpoint.
     pub checkpoint: bool,
+    /// What executed the guest.
+    pub accel: Accel,
 }

@@ -1,6 +1,7 @@
 //! What came of trying what a machine offers.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What came of running a guest under KVM to a known point, under a deadline. Looking at
 /// /dev/kvm is not enough: it may open, answer, and then abort QEMU or hang the guest.
@@ -29,6 +30,22 @@ pub enum KvmTrial {
         /// Why there is no answer.
         why: String,
     },
+}
+
+impl fmt::Display for KvmTrial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KvmTrial::Works { after_s } => write!(f, "a guest ran under KVM, after {after_s:.0} s"),
+            KvmTrial::NoDevice(DeviceNode::Denied) => write!(f, "/dev/kvm: permission denied"),
+            KvmTrial::NoDevice(DeviceNode::Failed(why)) => write!(f, "/dev/kvm: {why}"),
+            KvmTrial::NoDevice(_) => write!(f, "no /dev/kvm"),
+            KvmTrial::Failed { why } => write!(f, "/dev/kvm opens, but a guest failed: {why}"),
+            KvmTrial::TimedOut { after_s } => {
+                write!(f, "/dev/kvm opens, but a guest hung for {after_s:.0} s")
+            }
+            KvmTrial::NotTried { why } => write!(f, "KVM was not tried: {why}"),
+        }
+    }
 }
 
 /// A device node, opened for reading and writing.

@@ -75,10 +75,10 @@ fn several_runs_are_labelled_and_compared_with_the_first_runs_baseline() {
 fn mixed_lanes_are_incomparable() {
     let (a, mut b) = (fixture::results(), fixture::results());
     let wall = Lane {
-        device: DeviceKind::Vfio,
+        device: DeviceKind::Nvme,
         clock: Clock::Wall,
     };
-    b.scenario.lane = wall;
+    fixture::on_a_drive(&mut b.scenario);
     b.cells.iter_mut().for_each(|c| c.key.lane = wall);
     let c = compare(&[&a, &b]);
     for cell in c.cells.iter().filter(|c| c.key.lane == wall) {
@@ -86,7 +86,7 @@ fn mixed_lanes_are_incomparable() {
     }
     insta::assert_snapshot!(
         iops(&c, "B:6.1", "ext4", "read-4k").verdict.why().unwrap(),
-        @"different lanes: metal lane: vfio device, wall clock and exact lane: model device, instructions clock"
+        @"different lanes: metal lane: nvme device, wall clock and exact lane: model device, instructions clock"
     );
     assert_eq!(c.notes.len(), 2);
     assert!(!c.answers() && c.notes[1].starts_with("no cell of the other runs"));

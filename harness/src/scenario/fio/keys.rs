@@ -7,7 +7,7 @@ use crate::scenario::{
     rules::choice,
 };
 use crate::units::show_bytes;
-use diorama_wire::{Bound, Fio, ModelDevice, Workload};
+use diorama_wire::{Bound, Device, Fio, Workload};
 
 /// fio's figures count whole milliseconds: shorter windows are not known to half a percent.
 const SHORTEST_NS: u64 = 200_000_000;
@@ -15,7 +15,7 @@ const SHORTEST_NS: u64 = 200_000_000;
 /// What `fio = "..."` means.
 pub(in crate::scenario) fn from_file(
     file: &JobFileText,
-    model: Option<&ModelDevice>,
+    device: Option<&Device>,
     problems: &mut Problems,
 ) -> Option<(Workload, Fio)> {
     for key in &file.beside {
@@ -34,7 +34,7 @@ pub(in crate::scenario) fn from_file(
             return None;
         }
     };
-    let (workload, fio) = match job_file(text, model.map_or(512, |m| m.block_size)) {
+    let (workload, fio) = match job_file(text, device.map_or(512, Device::block_size)) {
         Ok(both) => both,
         Err(found) => {
             for refusal in found {
@@ -44,8 +44,8 @@ pub(in crate::scenario) fn from_file(
             return None;
         }
     };
-    if let Some(model) = model {
-        let device = u64::from(model.size_mib) << 20;
+    if let Some(device) = device {
+        let device = device.size();
         if workload.file_size > device / 4 * 3 {
             let what = format!(
                 "the jobs of `{}` use {}, more than 3/4 of the device, {}",

@@ -25,7 +25,7 @@ metric = "iop"
     insta::assert_snapshot!(bad(text), @r#"
     error: the scenario s.toml has 16 problems:
       s.toml:2:8: name: `a b` is not a valid name; use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first
-      s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, model, guest, measure, filesystems, workloads, expect)
+      s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, model, nvme, guest, measure, filesystems, workloads, expect)
       s.toml:4:12: baseline: baseline `7.3` is not one of the kernels; did you mean `7.2`? (known kernels: 6.21, 7.2)
       s.toml:5:12: kernels[1]: kernel `6.21` is not in the lock; did you mean `6.1`? (known kernels: 5.10, 6.1, 6.12, 6.18, 7.2); for your own build use { name = "6.21", path = "bzImage" }
       s.toml:5:27: kernels[3]: there is already a kernel `7.2`; remove it or give it another name
@@ -46,11 +46,11 @@ metric = "iop"
 
 #[test]
 fn unknown_keys_anywhere_are_refused() {
-    insta::assert_snapshot!(bad(&changed("[measure]", "[mesure]")), @r"
+    insta::assert_snapshot!(bad(&changed("[measure]", "[mesure]")), @r#"
     error: the scenario s.toml has 1 problem:
-      s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, model, guest, measure, filesystems, workloads, expect)
+      s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, model, nvme, guest, measure, filesystems, workloads, expect)
       help: fix the above; scenarios/README.md describes every key
-    ");
+    "#);
     insta::assert_snapshot!(bad(&changed("repetitions =", "repetition =")), @r"
     error: the scenario s.toml has 1 problem:
       s.toml:13:1: measure.repetition: unknown key; did you mean `repetitions`? (known keys: repetitions, warmup_ios, phase_step)
@@ -251,7 +251,7 @@ fn equal_cells_under_two_names_are_refused() {
 }
 
 #[test]
-fn lanes_that_are_refused_and_lanes_that_are_not_there_yet() {
+fn an_instruction_clock_for_a_real_time_device_is_refused() {
     let lane = |device: &str, clock: &str| {
         let line = format!("device = \"{device}\"\nclock = \"{clock}\"\nbaseline = \"7.2\"");
         bad(&changed("baseline = \"7.2\"", &line))
@@ -263,19 +263,43 @@ fn lanes_that_are_refused_and_lanes_that_are_not_there_yet() {
     };
     let cases = [
         lane("nvme", "instructions"),
-        lane("vfio", "instructions"),
-        lane("nvme", "wall"),
-        lane("vfio", "wall"),
-        lane("model", "wall"),
         lane("nvm", "wall"),
+        lane("nvme", "host"),
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
-    s.toml:9:10: device: the nvme device has no instruction clock: its completions arrive in real time; use device = "model" and clock = "instructions", the exact lane
-    s.toml:9:10: device: the vfio device has no instruction clock: its completions arrive in real time; use device = "model" and clock = "instructions", the exact lane
-    s.toml:9:10: device: the nvme device is not available in this version; use device = "model" and clock = "instructions", the exact lane
-    s.toml:9:10: device: the vfio device is not available in this version; use device = "model" and clock = "instructions", the exact lane
-    s.toml:10:9: clock: the wall clock is not available in this version; use device = "model" and clock = "instructions", the exact lane
-    s.toml:9:10: device: `nvm` is not one of the devices; did you mean `nvme`? (known devices: model, nvme, vfio)
+    s.toml:10:9: clock: the nvme device has no instruction clock: its completions arrive in real time; use clock = "wall", or device = "model"
+    s.toml:9:10: device: `nvm` is not one of the devices; did you mean `nvme`? (known devices: model, nvme)
+    s.toml:10:9: clock: `host` is not one of the clocks; known clocks: instructions, wall
+    "#);
+}
+
+#[test]
+fn drives_that_cannot_be_are_refused() {
+    let base = changed(
+        "baseline = \"7.2\"",
+        "device = \"nvme\"\nbaseline = \"7.2\"",
+    );
+    let nvme = |keys: &str| {
+        let said = bad(&format!("{base}\n[nvme]\n{keys}\n"));
+        said.lines().nth(1).unwrap_or_default().trim().to_owned()
+    };
+    let cases = [
+        nvme("size = \"1MiB\""),
+        nvme("block_size = \"1024\""),
+        nvme("queues = 0"),
+        nvme("serial = \"a,b\""),
+        nvme("serial = \"\""),
+        nvme("scheduler = \"deadline\""),
+        nvme("latency = \"1us\""),
+    ];
+    insta::assert_snapshot!(cases.join("\n"), @r#"
+    s.toml:57:8: nvme.size: 1 MiB is not a valid size for a drive; use whole MiB, from 64MiB to 16TiB
+    s.toml:57:14: nvme.block_size: is 1024; use 512 or 4096
+    s.toml:57:10: nvme.queues: is 0; use a number from 1 to 64
+    s.toml:57:10: nvme.serial: `a,b` is not a serial number; use 1 to 20 letters, digits, `-`, `_` or `.`
+    s.toml:57:10: nvme.serial: `` is not a serial number; use 1 to 20 letters, digits, `-`, `_` or `.`
+    s.toml:57:13: nvme.scheduler: `deadline` is not one of the schedulers; known schedulers: none, mq-deadline, kyber, bfq
+    s.toml:57:1: nvme.latency: unknown key; known keys: size, block_size, queues, serial, scheduler
     "#);
 }
 

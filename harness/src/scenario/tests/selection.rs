@@ -59,6 +59,7 @@ fn a_wrong_command_line_is_named_as_such() {
         only_kernels: strings(&["6.13"]),
         only_filesystems: strings(&["xfs"]),
         only_workloads: strings(&["write4k"]),
+        device: None,
         repetitions: Some(0),
         cmdline: strings(&["a b"]),
     };

@@ -7,7 +7,7 @@ use crate::scenario::{
     problems::{At, Problems},
 };
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
-use diorama_wire::{Bound, Layout, ModelDevice, Rw, Workload};
+use diorama_wire::{Bound, Device, Layout, Rw, Workload};
 
 const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 const MAX_IOS: u64 = 1_000_000_000;
@@ -160,7 +160,7 @@ pub(super) fn check(
     raw: &RawWorkload,
     job: &Workload,
     bound: Option<Bound>,
-    model: Option<&ModelDevice>,
+    device: Option<&Device>,
     problems: &mut Problems,
 ) {
     let block = u64::from(job.block_size);
@@ -202,7 +202,7 @@ pub(super) fn check(
         problems.add(&at, what, next);
         return;
     }
-    let Some(device) = model.map(|model| u64::from(model.size_mib) << 20) else {
+    let Some(device) = device.map(Device::size) else {
         return;
     };
     let all = footprint(job);

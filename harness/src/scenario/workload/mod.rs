@@ -11,7 +11,7 @@ use super::problems::{At, Place, Problems};
 use super::rules::{bounded, check_name, choice, duplicate, missing, quantity};
 use super::{WorkloadSpec, defaults};
 use crate::units::{parse_bytes, show_bytes};
-use diorama_wire::{Bound, Fio, Layout, ModelDevice, Rw, Sync, Workload};
+use diorama_wire::{Bound, Device, Fio, Layout, Rw, Sync, Workload};
 
 /// The smallest block of any device, in bytes: a sector.
 const SECTOR: u32 = 512;
@@ -19,7 +19,7 @@ const SECTOR: u32 = 512;
 /// The workloads, in the file's order. Checks against the device need one.
 pub(super) fn workloads(
     raw: &[RawWorkload],
-    model: Option<&ModelDevice>,
+    device: Option<&Device>,
     problems: &mut Problems,
 ) -> Vec<WorkloadSpec> {
     if raw.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn workloads(
     let mut specs: Vec<WorkloadSpec> = Vec::new();
     for raw in raw {
         check_name(&raw.name, problems);
-        let Some((job, fio)) = run_by(raw, model, problems) else {
+        let Some((job, fio)) = run_by(raw, device, problems) else {
             continue;
         };
         let same = |other: &&WorkloadSpec| (&other.job, &other.fio) == (&job, &fio);
@@ -47,14 +47,14 @@ pub(super) fn workloads(
 /// A workload, and fio's job file where fio runs it.
 fn run_by(
     raw: &RawWorkload,
-    model: Option<&ModelDevice>,
+    device: Option<&Device>,
     problems: &mut Problems,
 ) -> Option<(Workload, Option<Fio>)> {
     if let Some(file) = &raw.fio {
-        let (job, fio) = fio::from_file(file, model, problems)?;
+        let (job, fio) = fio::from_file(file, device, problems)?;
         return Some((job, Some(fio)));
     }
-    let job = workload(raw, model, problems)?;
+    let job = workload(raw, device, problems)?;
     let fio = fio::via(raw, &job, problems)?;
     Some((job, fio))
 }
@@ -74,7 +74,7 @@ pub(super) fn written_ios(job: &Workload) -> Option<u64> {
 
 fn workload(
     raw: &RawWorkload,
-    model: Option<&ModelDevice>,
+    device: Option<&Device>,
     problems: &mut Problems,
 ) -> Option<Workload> {
     let engine = engine::engine(raw, problems);
@@ -87,7 +87,7 @@ fn workload(
     let sync = sync(raw, rw, problems);
     let fdatasync = fdatasync(raw, rw, problems);
     let bs = match &raw.bs {
-        Some(bs) => block_size(bs, model, problems),
+        Some(bs) => block_size(bs, device, problems),
         None => {
             absent(&raw.place("bs"), "add bs = \"4k\"", problems);
             None
@@ -114,7 +114,7 @@ fn workload(
         bound: bound.unwrap_or(Bound::Ios(0)),
     };
     // What a size must hold does not always depend on the bound; one mistake, one message.
-    file::check(raw, &job, bound, model, problems);
+    file::check(raw, &job, bound, device, problems);
     bound.map(|_| job)
 }
 
@@ -227,13 +227,9 @@ fn fdatasync(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Opti
     (every == 0 || !nothing_written(&at, rw, problems)).then_some(every)
 }
 
-fn block_size(
-    bs: &At<String>,
-    model: Option<&ModelDevice>,
-    problems: &mut Problems,
-) -> Option<u32> {
+fn block_size(bs: &At<String>, device: Option<&Device>, problems: &mut Problems) -> Option<u32> {
     let bytes = quantity(Some(bs), "", parse_bytes, problems)?;
-    let device = model.map_or(SECTOR, |model| model.block_size);
+    let device = device.map_or(SECTOR, Device::block_size);
     let most = show_bytes(Workload::MAX_BLOCK.into());
     let block = u32::try_from(bytes).ok();
     let Some(block) = block.filter(|b| (1..=Workload::MAX_BLOCK).contains(b)) else {

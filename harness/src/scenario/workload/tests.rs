@@ -229,7 +229,7 @@ fn a_guest_has_as_many_queues_as_cpus_and_no_more() {
     };
     let queues = |keys: &str| {
         let scenario = machine(keys).unwrap_or_else(|e| panic!("{}", e.render()));
-        (scenario.smp, scenario.model.submit_queues)
+        (scenario.smp, scenario.device.model().unwrap().submit_queues)
     };
     assert_eq!(queues(""), (1, 1));
     assert_eq!(queues("[guest]; smp = 4"), (4, 4));
@@ -274,7 +274,12 @@ fn the_pattern_scenarios_have_every_engine_and_pattern() {
         let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render()));
         // What the harness accepts, the agent takes.
         for own in scenario.workloads.iter().filter(|w| w.fio.is_none()) {
-            assert_eq!(own.job.check(&scenario.model), Ok(()), "{}", own.name);
+            assert_eq!(
+                own.job.check(&scenario.device.in_guest()),
+                Ok(()),
+                "{}",
+                own.name
+            );
         }
         scenario.workloads.into_iter().map(|w| w.job).collect()
     };
@@ -325,7 +330,12 @@ fn jobs_of(text: &str) -> Vec<Workload> {
     let scenario = scenario.unwrap_or_else(|e| panic!("{}", e.render()));
     // What the harness accepts, the agent takes.
     for own in scenario.workloads.iter().filter(|w| w.fio.is_none()) {
-        assert_eq!(own.job.check(&scenario.model), Ok(()), "{}", own.name);
+        assert_eq!(
+            own.job.check(&scenario.device.in_guest()),
+            Ok(()),
+            "{}",
+            own.name
+        );
     }
     scenario.workloads.into_iter().map(|w| w.job).collect()
 }

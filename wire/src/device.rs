@@ -1,0 +1,153 @@
+//! The block device under a cell's file system, and the clock it is measured by.
+
+use serde::{Deserialize, Serialize};
+
+/// What time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// QEMU's instruction counter: one instruction, one nanosecond.
+    Instructions,
+    /// The host's clock.
+    Wall,
+}
+
+impl Clock {
+    /// The word a scenario uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Clock::Instructions => "instructions",
+            Clock::Wall => "wall",
+        }
+    }
+}
+
+/// A guest's block device. Which of several hosts' ways put an NVMe drive there is nothing that a guest
+/// could tell: an emulated controller, one over a disk of the host's and one passed through are
+/// found alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The agent makes it.
+    Model(ModelDevice),
+    /// The host put it there.
+    Nvme(NvmeDevice),
+}
+
+impl Device {
+    /// What drives it.
+    #[must_use]
+    pub fn driver(&self) -> Driver {
+        match self {
+            Device::Model(_) => Driver::NullBlk,
+            Device::Nvme(_) => Driver::Nvme,
+        }
+    }
+
+    /// The model device, if it is one.
+    #[must_use]
+    pub fn model(&self) -> Option<&ModelDevice> {
+        match self {
+            Device::Model(model) => Some(model),
+            Device::Nvme(_) => None,
+        }
+    }
+
+    /// Capacity in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Device::Model(model) => u64::from(model.size_mib) << 20,
+            Device::Nvme(nvme) => nvme.size,
+        }
+    }
+
+    /// Logical block size in bytes.
+    #[must_use]
+    pub fn block_size(&self) -> u32 {
+        match self {
+            Device::Model(model) => model.block_size,
+            Device::Nvme(nvme) => nvme.block_size,
+        }
+    }
+
+    /// Block-layer scheduler (`queue/scheduler`).
+    #[must_use]
+    pub fn scheduler(&self) -> &str {
+        match self {
+            Device::Model(model) => &model.scheduler,
+            Device::Nvme(nvme) => &nvme.scheduler,
+        }
+    }
+}
+
+/// What drives a guest's block devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// null_blk
+    NullBlk,
+    /// nvme
+    Nvme,
+}
+
+/// The first namespace of an NVMe controller. All of its data may be destroyed, so it is known by its
+/// serial and never by a kernel's name for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NvmeDevice {
+    /// The controller's serial number (SN in Identify Controller), without the blanks around it.
+    pub serial: String,
+    /// Capacity in bytes; the drive that is found must have it.
+    pub size: u64,
+    /// Logical block size in bytes; the drive that is found must have it.
+    pub block_size: u32,
+    /// Block-layer scheduler (`queue/scheduler`).
+    pub scheduler: String,
+}
+
+/// A memory-backed null_blk with modelled latency and bandwidth
+/// (Documentation/block/null_blk.rst; attributes below /config/nullb).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelDevice {
+    /// Capacity in MiB (`size`).
+    pub size_mib: u32,
+    /// Logical block size in bytes (`blocksize`).
+    pub block_size: u32,
+    /// Completion latency in nanoseconds (`completion_nsec`, with `irqmode=2`).
+    pub latency_ns: u64,
+    /// Bandwidth bound in MiB/s (`mbps`); none when absent.
+    pub bandwidth_mib_s: Option<u32>,
+    /// Requests the device holds (`hw_queue_depth`).
+    pub hw_queue_depth: u32,
+    /// Hardware queues (`submit_queues`).
+    pub submit_queues: u32,
+    /// Block-layer scheduler (`queue/scheduler`).
+    pub scheduler: String,
+    /// Its volatile write cache. Without one it is write-through, and no flush reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_cache: Option<WriteCache>,
+}
+
+impl ModelDevice {
+    /// Whether it is made of two null_blk disks behind device-mapper: null_blk has one latency, so a
+    /// flush that takes another time is another disk's.
+    #[must_use]
+    pub fn is_stacked(&self) -> bool {
+        self.write_cache
+            .is_some_and(|cache| cache.flush_latency_ns != self.latency_ns)
+    }
+}
+
+/// A volatile write cache: the device tells the kernel of it, and so gets flushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteCache {
+    /// Whether it also takes FUA writes, which need no flush. Each takes the device's latency, as
+    /// any write does.
+    pub fua: bool,
+    /// What a flush takes, in nanoseconds.
+    pub flush_latency_ns: u64,
+}
