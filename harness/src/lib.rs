@@ -13,6 +13,7 @@ pub mod host;
 pub mod image;
 pub mod kernel;
 pub mod lock;
+pub mod metal; // pure
 pub mod pages;
 pub mod plan; // pure
 pub mod profile;

@@ -1,17 +1,6 @@
 //! What each [`Metric`] is: its name, its unit and which direction is better, as data.
 
-use crate::scenario::Metric;
-use serde::{Deserialize, Serialize};
-
-/// Which direction of a figure is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Better {
-    /// More is better.
-    Higher,
-    /// Less is better.
-    Lower,
-}
+use crate::{scenario::Metric, vocabulary::Better};
 
 /// What a reader must know of a metric besides its value.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -17,6 +17,8 @@ pub use alarm::{Alarm, Sighting, alarms, differences, memory_compared};
 pub use cells::{Against, Cell, Comparison, Locked, Run, Subject, compare};
 pub use expect::{Claim, Held, Reproduction, Tested, claims, reproduction};
 pub use figure::{Figure, figure};
-pub use metric::{Better, METRICS, MetricFacts};
+pub use metric::{METRICS, MetricFacts};
 pub use outcome::{Blame, Unmeasured, failure};
-pub use verdict::{RESOLUTION, Ratio, Verdict};
+pub use verdict::{RESOLUTION, Ratio};
+
+pub use crate::vocabulary::{Better, Verdict};

@@ -1,10 +1,13 @@
 //! Ratios to the baseline, and what may be concluded from them.
 
 use super::{
-    Better, Figure,
+    Figure,
     outcome::{Blame, Unmeasured},
 };
-use crate::scenario::{Lane, Metric};
+use crate::{
+    scenario::{Lane, Metric},
+    vocabulary::{Better, Verdict},
+};
 use serde::{Deserialize, Serialize};
 
 /// A figure relative to the baseline's.
@@ -48,57 +51,6 @@ impl Ratio {
 /// checkpoints that differ only in what should not matter (one more word on the kernel's command
 /// line) must agree within this bound, so a smaller difference has no known cause.
 pub const RESOLUTION: f64 = 0.005;
-
-/// What may be concluded about a cell's figure against the baseline's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "is")]
-pub enum Verdict {
-    /// Worse than the baseline.
-    Regressed,
-    /// Better than the baseline.
-    Improved,
-    /// The ranges overlap.
-    Same,
-    /// Measured, but no conclusion is allowed.
-    Inconclusive {
-        /// Which rule forbids it.
-        why: String,
-    },
-    /// The baseline was measured; this kernel failed by itself.
-    Broken,
-    /// The baseline failed by itself; this kernel was measured.
-    Fixed,
-    /// There are not two figures of the same thing.
-    Incomparable {
-        /// What is missing or different.
-        why: String,
-    },
-}
-
-impl Verdict {
-    /// One word, as machine-readable formats write it.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Verdict::Regressed => "regressed",
-            Verdict::Improved => "improved",
-            Verdict::Same => "same",
-            Verdict::Inconclusive { .. } => "inconclusive",
-            Verdict::Broken => "broken",
-            Verdict::Fixed => "fixed",
-            Verdict::Incomparable { .. } => "incomparable",
-        }
-    }
-
-    /// The reason, for verdicts that carry one.
-    #[must_use]
-    pub fn why(&self) -> Option<&str> {
-        match self {
-            Verdict::Inconclusive { why } | Verdict::Incomparable { why } => Some(why),
-            _ => None,
-        }
-    }
-}
 
 /// Whether the ratio of two figures may be judged in their lane, by figures alone.
 ///

@@ -10,6 +10,7 @@ mod kernel;
 mod outcome;
 mod tools;
 mod trial;
+mod verdict;
 mod vmm;
 
 pub use accel::Accel;
@@ -19,4 +20,5 @@ pub use kernel::KernelVersion;
 pub use outcome::{DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome};
 pub use tools::mkfs;
 pub use trial::{DeviceNode, KvmTrial};
+pub use verdict::{Better, Verdict};
 pub use vmm::VmmRecord;

@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 14] = [
     &["image", "lock"],
     &["vm"],
     &["kernel"],
-    &["store"],
+    &["metal", "store"],
     &["clock", "files", "vocabulary"],
     &["digest", "pages", "profile", "shared_object", "units"],
     &["error"],
@@ -30,8 +30,9 @@ const FLOORS: [&[&str]; 14] = [
 ];
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "scenario",
+    "metal",
     "profile",
     "plan",
     "compare",
