@@ -122,13 +122,29 @@ fn what_does_not_bind_has_its_driver_again() {
 
 #[test]
 fn what_came_into_use_after_the_preflight_is_not_bound() {
-    let fake = Fake::new();
-    let ready = ready(&fake);
-    fake.dir_at("sys/block/nvme0n1/holders/dm-0");
-    let error = ready.bind(&fake.journal()).unwrap_err();
-    assert!(error.to_string().contains("in use"), "{error}");
-    assert!(fake.state().writes.is_empty());
-    assert_eq!(entries(&fake), 0);
+    let changes: [fn(&Fake); 3] = [
+        |fake| fake.dir_at("sys/block/nvme0n1/holders/dm-0"),
+        |fake| fake.function("0000:01:00.1", "0x020000", 14, "igb"),
+        |fake| {
+            let driver = format!("sys/bus/pci/devices/{ADDRESS}/driver");
+            fake.remove(&driver);
+            fake.link(&driver, "../../drivers/vfio-pci");
+        },
+    ];
+    let mut refusals = Vec::new();
+    for change in changes {
+        let fake = Fake::new();
+        let ready = ready(&fake);
+        change(&fake);
+        refusals.push(ready.bind(&fake.journal()).unwrap_err().to_string());
+        assert!(fake.state().writes.is_empty());
+        assert_eq!(entries(&fake), 0);
+    }
+    insta::assert_snapshot!(refusals.join("\n"), @r"
+    0000:01:00.0 is in use: nvme0n1 is held by dm-0
+    0000:01:00.0 shares IOMMU group 14 with 0000:01:00.1 (igb)
+    0000:01:00.0 was checked while nvme had it, and now vfio-pci has it
+    ");
 }
 
 #[test]

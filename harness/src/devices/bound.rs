@@ -2,7 +2,7 @@
 
 use super::{
     block::Lists,
-    checks::unused,
+    checks::{own_group, unused},
     controller::{self, Controller, VFIO_PCI},
     driver::{GivenBack, give_back, take},
     host::Host,
@@ -65,6 +65,8 @@ pub struct Ready {
     pub(super) target: Target,
     pub(super) serial: Serial,
     pub(super) data: Vec<String>,
+    /// A controller's driver.
+    pub(super) driver: Option<String>,
     pub(super) lease: Lease,
     pub(super) claims: Vec<File>,
 }
@@ -112,10 +114,21 @@ impl Ready {
         };
         let (address, group) = (*address, group.clone());
         let now = controller::read(&self.host, &Lists::read(&self.host)?, address)?;
+        // Time has passed since the preflight.
+        if now.driver != self.driver {
+            let word = |driver: &Option<String>| driver.clone().unwrap_or("no driver".into());
+            return Err(Error::host(format!(
+                "{address} was checked while {} had it, and now {} has it",
+                word(&self.driver),
+                word(&now.driver)
+            ))
+            .hint("run the same command again"));
+        }
+        own_group(&now)?;
+        unused(&now)?;
         if now.driver.as_deref() == Some(VFIO_PCI) {
             return Ok(self.bound(None));
         }
-        unused(&now)?;
         let entry = entry(&self.host, &now)?;
         journal.write(&entry)?;
         let mut bound = self.bound(Some((journal.clone(), entry)));

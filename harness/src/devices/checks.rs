@@ -3,7 +3,7 @@
 
 use super::{
     block::{Contents, Disk, Volume},
-    controller::{Controller, VFIO_PCI},
+    controller::{Controller, Group, VFIO_PCI},
     host::Host,
     kernel::Open,
     usage::Use,
@@ -79,6 +79,37 @@ impl Stake<'_> {
             ),
         }
     }
+}
+
+/// The controller's IOMMU group, if it has it for itself.
+pub(super) fn own_group(controller: &Controller) -> Result<&Group> {
+    const ENABLE: &str = "enable the IOMMU (VT-d, AMD-Vi) in the firmware; with an Intel CPU boot with \
+                          intel_iommu=on; or give the block device instead, which needs no IOMMU";
+    let address = controller.address;
+    let Some(group) = &controller.group else {
+        return Err(Error::host(format!("{address} is in no IOMMU group")).hint(ENABLE));
+    };
+    let number = &group.number;
+    if group.unsafe_without_iommu {
+        let what = format!("there is no IOMMU behind group {number} of {address}");
+        return Err(Error::host(what).hint(ENABLE));
+    }
+    if group.foreign.is_empty() {
+        return Ok(group);
+    }
+    let siblings: Vec<_> = group
+        .foreign
+        .iter()
+        .map(|sibling| format!("{} ({})", sibling.name, sibling.driver))
+        .collect();
+    Err(Error::host(format!(
+        "{address} shares IOMMU group {number} with {}",
+        siblings.join(", ")
+    ))
+    .hint(
+        "put the drive into another slot; or, if nobody needs them, unbind the others from their \
+         drivers",
+    ))
 }
 
 /// Refuses a controller that somebody uses, as far as the kernel's lists tell.

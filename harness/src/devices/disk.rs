@@ -68,6 +68,7 @@ pub(super) fn preflight(host: &Host, path: &Path, confirm: &Confirm<'_>) -> Resu
         target: Target::Disk(host.dev(name)),
         serial: Serial::Checked(confirm.erase.unwrap_or_default().to_owned()),
         data: stake.data,
+        driver: None,
         lease,
         claims: vec![claim],
     })

@@ -4,8 +4,8 @@ use super::{
     admin::{self, Request},
     block::{Disk, Lists},
     bound::{Ready, Serial, Target, leased_file},
-    checks::{Confirm, Stake, bears, claim, unused, volumes},
-    controller::{self, Controller, Group, NVME_CLASS, VFIO_PCI},
+    checks::{Confirm, Stake, bears, claim, own_group, unused, volumes},
+    controller::{self, Controller, NVME_CLASS, VFIO_PCI},
     host::Host,
     kernel::Open,
     lease::Lease,
@@ -63,6 +63,7 @@ pub(super) fn preflight(
         } else {
             stake.data.clone()
         },
+        driver: controller.driver,
         lease,
         claims,
     })
@@ -83,36 +84,6 @@ fn is_controller(host: &Host, address: PciAddress) -> Result<()> {
             .hint(LISTED))
         }
     }
-}
-
-fn own_group(controller: &Controller) -> Result<&Group> {
-    const ENABLE: &str = "enable the IOMMU (VT-d, AMD-Vi) in the firmware; with an Intel CPU boot with \
-                          intel_iommu=on; or give the block device instead, which needs no IOMMU";
-    let address = controller.address;
-    let Some(group) = &controller.group else {
-        return Err(Error::host(format!("{address} is in no IOMMU group")).hint(ENABLE));
-    };
-    let number = &group.number;
-    if group.unsafe_without_iommu {
-        let what = format!("there is no IOMMU behind group {number} of {address}");
-        return Err(Error::host(what).hint(ENABLE));
-    }
-    if group.foreign.is_empty() {
-        return Ok(group);
-    }
-    let siblings: Vec<_> = group
-        .foreign
-        .iter()
-        .map(|sibling| format!("{} ({})", sibling.name, sibling.driver))
-        .collect();
-    Err(Error::host(format!(
-        "{address} shares IOMMU group {number} with {}",
-        siblings.join(", ")
-    ))
-    .hint(
-        "put the drive into another slot; or, if nobody needs them, unbind the others from their \
-         drivers",
-    ))
 }
 
 /// Of every namespace; a claim of the whole includes its partitions.
