@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod clock;
 pub mod compare; // pure
+pub mod devices;
 pub mod digest; // pure
 pub mod error;
 pub mod files;

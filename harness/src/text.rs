@@ -67,6 +67,16 @@ fn words_to(text: &str, most: usize) -> String {
     words.join(" ")
 }
 
+/// One word of a shell (sh(1)) that is the text and nothing else, for commands that are shown to be typed.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&b);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", line(text).replace('\'', r"'\''"))
+}
+
 /// One line of Markdown that shows the text and nothing else: no HTML, no link, no emphasis.
 #[must_use]
 pub fn markdown(text: &str) -> String {
@@ -132,6 +142,14 @@ mod tests {
         assert_eq!(lines("a\n\tb\u{9b}31m\r"), "a\n\tb\\u{9b}31m\\r");
         assert_eq!(line("\u{202e}txt.exe"), "\\u{202e}txt.exe");
         assert_eq!(line("größer 中 \\n"), "größer 中 \\n");
+    }
+
+    #[test]
+    fn a_shell_takes_a_foreign_word_for_a_word() {
+        assert_eq!(shell_word("S5GX-1.0"), "S5GX-1.0");
+        assert_eq!(shell_word("S1; rm -r ~"), "'S1; rm -r ~'");
+        assert_eq!(shell_word("it's$(x)"), r"'it'\''s$(x)'");
+        assert_eq!(shell_word(""), "''");
     }
 
     #[test]

@@ -19,7 +19,7 @@ cargo xtask VERB [ARGUMENTS]
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 
 All other verbs are diorama's own: run, explain, agree, compare, report, plan, kernels, lock,
-fetch, doctor, cache, completions. `cargo xtask VERB --help` explains each.";
+fetch, doctor, devices, cache, completions. `cargo xtask VERB --help` explains each.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);

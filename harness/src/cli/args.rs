@@ -149,6 +149,8 @@ pub enum Verb {
     Fetch(FetchArgs),
     /// Check what this host can do, and how to fix the rest
     Doctor(DoctorArgs),
+    /// List this host's NVMe controllers, and whether a guest could have them
+    Devices(DevicesArgs),
     /// Show, shrink or clear the cache
     Cache(CacheArgs),
     /// Build the guest agent from the checkout, and print its path
@@ -529,6 +531,25 @@ pub struct DoctorArgs {
     /// Do not use the network
     #[arg(long)]
     pub offline: bool,
+}
+
+/// `diorama devices`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DevicesArgs {
+    /// What to do with them, besides listing them.
+    #[command(subcommand)]
+    pub verb: Option<DevicesVerb>,
+    /// Print the list as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do with devices.
+#[derive(Debug, Subcommand)]
+pub enum DevicesVerb {
+    /// Give devices back to their drivers that a run which was killed left bound to vfio-pci
+    Restore,
 }
 
 /// `diorama cache`

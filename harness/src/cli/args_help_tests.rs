@@ -25,6 +25,7 @@ fn the_help_explains_itself() {
       lock         Resolve kernels and tools to files in Debian's archive, and write the lock files
       fetch        Download everything a scenario needs, for working offline
       doctor       Check what this host can do, and how to fix the rest
+      devices      List this host's NVMe controllers, and whether a guest could have them
       cache        Show, shrink or clear the cache
       completions  Print shell completions
 
@@ -158,6 +159,7 @@ fn the_help_of_the_other_verbs() {
         "lock",
         "fetch",
         "doctor",
+        "devices",
         "cache",
         "completions",
     ];
@@ -367,6 +369,21 @@ fn the_help_of_the_other_verbs() {
           --color <WHEN>             When to use colours [default: auto] [possible values: auto, always,
                                      never]
       -h, --help                     Print help (see more with '--help')
+
+    ====
+
+    List this host's NVMe controllers, and whether a guest could have them
+
+    Usage: diorama devices [OPTIONS]
+           diorama devices <COMMAND>
+
+    Commands:
+      restore  Give devices back to their drivers that a run which was killed left bound to vfio-pci
+
+    Options:
+          --json          Print the list as JSON
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
 
     ====
 

@@ -9,6 +9,7 @@ pub mod args;
 mod cache;
 mod context;
 mod crash;
+mod devices;
 mod doctor;
 mod explain;
 mod fetch;
@@ -85,6 +86,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Kernels(args) => lock::kernels(places, args),
         Verb::Lock(args) => lock::lock(places, args),
         Verb::Doctor(args) => doctor::doctor(places, args),
+        Verb::Devices(args) => devices::devices(places, args),
         Verb::Cache(args) => cache::cache(places, args),
         Verb::Agent(args) => agent::agent(places, args),
         Verb::Completions(args) => {

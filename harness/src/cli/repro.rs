@@ -15,18 +15,19 @@ use super::{
 use crate::{
     clock,
     compare::{Reproduction, agreement::UserInstructions},
-    error::{Exit, Result},
+    error::{Error, Exit, Result},
     files::{self, write_atomically},
     plan::Plan,
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
+    scenario::{Clock, Lane, Scenario},
     run::{
         self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
         StopReason, SymbolTables, Verification,
     },
     vm::{Deadlines, vsock::Vsock},
 };
-use std::{collections::BTreeMap, path::Path, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
 
 /// Whether a run ends with a comparison and a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +89,11 @@ pub fn repro(
         notes,
         formatting,
     } = prepared;
+    check_lane(measure, then, plan.scenario.lane())?;
     let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
         Deadlines::all(Duration::from_secs(s.get().into()))
     });
-    let slots = run::slots(measure.jobs.map(Into::into), plan.scenario.memory_mib)?;
+    let slots = run::slots(jobs(measure, &plan.scenario)?, plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
         .chain(slots.note.clone())
@@ -155,6 +157,34 @@ pub fn repro(
         ));
     }
     conclude(cli, measure, judge, &ui, &finished, after)
+}
+
+/// How many guests at once were asked for. By the wall clock one guest is another's noise.
+fn jobs(measure: &MeasureArgs, scenario: &Scenario) -> Result<Option<usize>> {
+    let asked = measure.jobs.map(NonZeroUsize::get);
+    match (scenario.clock, asked) {
+        (Clock::Instructions, asked) => Ok(asked),
+        (Clock::Wall, None | Some(1)) => Ok(Some(1)),
+        (Clock::Wall, Some(jobs)) => Err(Error::input(format!(
+            "--jobs {jobs}: by the wall clock guests that run at once disturb each other"
+        ))
+        .hint("omit --jobs")),
+    }
+}
+
+/// Refuses what only digits can give.
+fn check_lane(measure: &MeasureArgs, then: Then, lane: Lane) -> Result<()> {
+    let asked = match (measure.verify, then) {
+        (true, _) => "--verify compares digits",
+        (_, Then::Explain) => "--explain counts every instruction",
+        (_, Then::CountUser) => "agree counts every instruction",
+        (false, Then::End) => return Ok(()),
+    };
+    if lane.is_exact() {
+        return Ok(());
+    }
+    Err(Error::input(format!("{asked}; this is the {lane}"))
+        .hint("use device = \"model\" and clock = \"instructions\", the exact lane"))
 }
 
 /// Cells that cannot run are known before any boot: said at once, and why, with the option's name.

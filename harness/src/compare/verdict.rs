@@ -52,6 +52,10 @@ impl Ratio {
 /// line) must agree within this bound, so a smaller difference has no known cause.
 pub const RESOLUTION: f64 = 0.005;
 
+/// Why figures by the wall clock are not judged by their ranges.
+pub(super) const NOISE: &str =
+    "noise is real in this lane: a verdict needs interleaved runs and a confidence interval";
+
 /// Whether the ratio of two figures may be judged in their lane, by figures alone.
 ///
 /// The rules, in this order: a lane in which equal inputs do not give equal digits needs
@@ -68,9 +72,7 @@ pub fn judge(
 ) -> Verdict {
     let inconclusive = |why: &str| Verdict::Inconclusive { why: why.into() };
     if !lane.is_exact() {
-        return inconclusive(
-            "noise is real in this lane: a verdict needs interleaved runs and a confidence interval",
-        );
+        return inconclusive(NOISE);
     }
     if figure.n < 2 || baseline.n < 2 {
         return inconclusive("a single repetition has no range");

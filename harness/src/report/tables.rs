@@ -278,7 +278,9 @@ fn ratio(subject: &Subject, cell: Option<&Cell>, metric: Metric) -> Entry {
             _ => Tone::Quiet,
         };
         let mut entry = Entry::plain(format!("{:.3}", ratio.value)).toned(tone);
-        entry.mark = ratio.is_no_difference().then_some('~');
+        // Where no verdict is drawn from ranges, none is hinted at.
+        let judged = cell.key.lane.is_exact();
+        entry.mark = (judged && ratio.is_no_difference()).then_some('~');
         Some(entry)
     })
 }

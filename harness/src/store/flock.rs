@@ -61,7 +61,7 @@ impl Flock {
 }
 
 /// Who holds the lock: "process 4711 (diorama)", or as much as the kernel tells us.
-fn holder(path: &Path) -> String {
+pub(crate) fn holder(path: &Path) -> String {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let pid = stat(path).ok().and_then(|file| pid_of(&locks, file.st_ino));
     match pid {

@@ -1,6 +1,7 @@
 //! Whose directory it is. A store carries a cache directory tag (<https://bford.info/cachedir/>), by
 //! which backup programs know it too; what has none, and is not empty, is somebody else's.
 
+use super::JOURNAL;
 use crate::{
     error::{Error, Result},
     files::write_atomically,
@@ -89,6 +90,7 @@ fn foreign(root: &Path) -> std::io::Result<Option<String>> {
                 first.get_or_insert(name);
             }
             "timings.json" if !is_dir => {}
+            JOURNAL if is_dir => {}
             // At the root of a disk of its own.
             "lost+found" if is_dir => {}
             // Another program's, unless it is damaged.
@@ -162,7 +164,7 @@ pub(super) fn make_parts(root: &Path) -> Result<()> {
 }
 
 /// Makes a directory, which may be there already, but not be a link.
-pub(super) fn real_directory(dir: &Path) -> Result<()> {
+pub(crate) fn real_directory(dir: &Path) -> Result<()> {
     match fs::create_dir(dir) {
         Ok(()) => return Ok(()),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -257,6 +259,8 @@ mod tests {
         fs::create_dir(&tree).unwrap();
         assert!(refused(root).contains("it holds `derived/tree`"));
         fs::remove_dir(&tree).unwrap();
+        // It may hold devices that have to be given back.
+        fs::create_dir(root.join(JOURNAL)).unwrap();
         Store::open(root.to_owned()).unwrap();
         assert!(is_ours(root));
         // So is one whose tag was damaged.

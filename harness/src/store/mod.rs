@@ -10,6 +10,7 @@
 //! <root>/quarantine/<sha256>     the last corrupt copy of a file, for whoever wants to know why
 //! <root>/locks/                  flock(2) files while they are held
 //! <root>/.checkpoint-*           a checkpoint that is being saved
+//! <root>/bound/                  host devices that have to be given back ([`JOURNAL`])
 //! ```
 //!
 //! Whatever stands under its final name is complete: everything is written beside it, flushed and
@@ -42,6 +43,8 @@ pub(crate) mod testing;
 
 pub use derived::{Derived, KINDS};
 pub(crate) use fetch::check_there;
+pub(crate) use flock::holder as lock_holder;
+pub(crate) use marker::real_directory;
 pub use progress::{FetchProgress, NoProgress};
 pub(crate) use reasons::MissingFile;
 pub use sources::Sources;
@@ -58,6 +61,10 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+/// Where it is written down, in the store's directory, which devices of the host have to be given back to
+/// their drivers. Not of the store's: never shrunk nor cleared.
+pub const JOURNAL: &str = "bound";
 
 /// The store. Cheap to clone; all of it may be used from several threads and processes at once.
 #[derive(Clone, Debug)]

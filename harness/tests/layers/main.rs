@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 14] = [
     &["compare", "provision"],
     &["plan"],
     &["record"],
-    &["scenario", "host"],
+    &["scenario", "host", "devices"],
     &["image", "lock"],
     &["vm"],
     &["kernel"],
@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 14] = [
 ];
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 16] = [
+const PURE: [&str; 20] = [
     "scenario",
     "metal",
     "profile",
@@ -43,6 +43,10 @@ const PURE: [&str; 16] = [
     "suggest.rs",
     "text.rs",
     "units.rs",
+    "devices/admin.rs",
+    "devices/signature.rs",
+    "devices/usage.rs",
+    "devices/word.rs",
     "vm/spec.rs",
     "run/verify.rs",
     "run/event.rs",
