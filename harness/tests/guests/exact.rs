@@ -5,12 +5,14 @@ use crate::common::{Lab, digits, running::children_of};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What happens beside the guests, or to them, until it is dropped.
@@ -33,12 +35,16 @@ impl Load {
         })
     }
 
-    /// Stops all guests for a while, again and again: what a host does that has too much to do, and reliably.
+    /// Stops a lab's guests for a while, again and again: what a host does that has too much to do, and reliably.
     /// Counts how often there were some.
-    fn stopping_guests() -> Load {
-        Load::start(1, || {
+    fn stopping_guests(lab: &Lab) -> Load {
+        let results = lab.results().to_owned();
+        Load::start(1, move || {
             let harnesses = children_of(std::process::id());
-            let guests: Vec<u32> = harnesses.into_iter().flat_map(children_of).collect();
+            let harnesses = harnesses
+                .into_iter()
+                .filter(|pid| records_in(*pid, &results));
+            let guests: Vec<u32> = harnesses.flat_map(children_of).collect();
             signal_all(&guests, Signal::STOP);
             thread::sleep(STOPPED);
             signal_all(&guests, Signal::CONT);
@@ -48,11 +54,11 @@ impl Load {
     }
 
     /// Threads that each take one turn after the other, and count.
-    fn start(threads: usize, turn: fn() -> u64) -> Load {
+    fn start(threads: usize, turn: impl Fn() -> u64 + Clone + Send + 'static) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..threads)
             .map(|_| {
-                let stop = stop.clone();
+                let (stop, turn) = (stop.clone(), turn.clone());
                 thread::spawn(move || {
                     let mut count = 0;
                     while !stop.load(Ordering::Relaxed) {
@@ -89,7 +95,16 @@ fn cores() -> usize {
 
 /// Some tens of microseconds of a core's.
 fn spin() -> u64 {
-    (0..50_000).fold(0, |spins, _| std::hint::black_box(spins + 1))
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_micros(30) {}
+    1
+}
+
+/// Whether a harness was told to keep its records there.
+fn records_in(harness: u32, results: &Path) -> bool {
+    let cmdline = std::fs::read(format!("/proc/{harness}/cmdline")).unwrap_or_default();
+    let mut words = cmdline.split(|byte| *byte == 0);
+    words.any(|word| word == results.as_os_str().as_bytes())
 }
 
 fn signal_all(processes: &[u32], signal: Signal) {
@@ -165,7 +180,7 @@ fn a_guest_keeps_its_digits_on_a_host_that_stops_it_again_and_again() {
     let path = path.to_str().expect("UTF-8");
     let alone = digits(&lab.measure(&[path, "--fresh"], 0));
     assert_eq!(alone.len(), 1);
-    let stops = Load::stopping_guests();
+    let stops = Load::stopping_guests(&lab);
     let stopped = digits(&lab.measure(&[path, "--verify"], 0));
     let stops = stops.end();
     assert!(stops > 10, "stopped {stops} times");

@@ -56,38 +56,36 @@ fn the_agent_is_the_same_wherever_it_is_built() {
         return;
     };
     let tree = lab.tree(Tree::Tools("agent-sysroot"));
-    let mut agents = Vec::new();
-    for place in ["a", "b c/deeper"] {
-        let place = lab.results().join(place);
-        let copy = place.join("workspace");
-        fs::create_dir_all(&copy).expect("a directory");
-        for part in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
-            fs::copy(lab.root().join(part), copy.join(part)).expect("a file");
-        }
-        for part in ["wire", "guest-agent", "tcg-plugin", "harness", "xtask"] {
-            copy_tree(&lab.root().join(part), &copy.join(part));
-        }
-        let sysroot = place.join("sysroot");
-        copy_tree(&tree.join("usr/lib"), &sysroot.join("usr/lib"));
-        let target = place.join("target");
-        assert!((build::fetch(&copy, false).status().expect("cargo")).success());
-        let build = Build {
-            workspace: &copy,
-            target_dir: Some(&target),
-            offline: true,
-        };
-        let agent = sysroot::agent(&sysroot).expect("a sysroot");
-        let files = [agent, sysroot::plugin()].map(|product| {
-            let mut command = build.command(&product).expect("a command");
-            let output = command.output().expect("cargo");
-            assert!(output.status.success(), "{}", crate::common::text(&output));
-            let path = build::artifact(&product, &output.stdout).expect("its place");
-            assert!(path.starts_with(&target), "{}", path.display());
-            fs::read(path).expect("what was built")
-        });
-        agents.push(files);
+    // Elsewhere than the one that the guests of these tests have.
+    let place = lab.results().join("b c/deeper");
+    let copy = place.join("workspace");
+    fs::create_dir_all(&copy).expect("a directory");
+    for part in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+        fs::copy(lab.root().join(part), copy.join(part)).expect("a file");
     }
-    assert!(agents[0] == agents[1], "the two builds differ");
+    for part in ["wire", "guest-agent", "tcg-plugin", "harness", "xtask"] {
+        copy_tree(&lab.root().join(part), &copy.join(part));
+    }
+    let sysroot = place.join("sysroot");
+    copy_tree(&tree.join("usr/lib"), &sysroot.join("usr/lib"));
+    let target = place.join("target");
+    assert!((build::fetch(&copy, false).status().expect("cargo")).success());
+    let build = Build {
+        workspace: &copy,
+        target_dir: Some(&target),
+        offline: true,
+    };
+    let agent = sysroot::agent(&sysroot).expect("a sysroot");
+    let plugin = lab.agent().with_file_name(sysroot::PLUGIN);
+    for (product, there) in [(agent, lab.agent()), (sysroot::plugin(), &plugin)] {
+        let mut command = build.command(&product).expect("a command");
+        let output = command.output().expect("cargo");
+        assert!(output.status.success(), "{}", crate::common::text(&output));
+        let path = build::artifact(&product, &output.stdout).expect("its place");
+        assert!(path.starts_with(&target), "{}", path.display());
+        let [here, there] = [&path, there].map(|path| fs::read(path).expect("what was built"));
+        assert!(here == there, "{} differs elsewhere", path.display());
+    }
 }
 
 fn copy_tree(from: &Path, to: &Path) {
