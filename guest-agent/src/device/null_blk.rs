@@ -7,10 +7,7 @@ use crate::{
     sys,
 };
 use diorama_wire::{ModelDevice, WriteCache, config};
-use std::{
-    fs,
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf};
 
 /// Where configfs belongs.
 const CONFIGFS: &str = "/sys/kernel/config";

@@ -292,8 +292,8 @@ fn the_help_of_the_other_verbs() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
           --json          Print the plan as JSON
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     Selection:

@@ -20,11 +20,11 @@ use crate::{
     plan::Plan,
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
-    scenario::{Clock, Lane, Scenario},
     run::{
         self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
         StopReason, SymbolTables, Verification,
     },
+    scenario::{Clock, Lane, Scenario},
     vm::{Deadlines, vsock::Vsock},
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
