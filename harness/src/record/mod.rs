@@ -15,7 +15,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// Version of results.json and of the cell cache.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// results.json: everything a comparison or a report needs, and nothing of this host's paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
