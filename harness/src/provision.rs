@@ -18,7 +18,7 @@ use crate::{
         hermetic::{Hermetic, QEMU},
         tree_key,
     },
-    vm::{EmulatedDrive, Spec, Time, Vmm},
+    vm::{Backing, EmulatedDrive, Spec, Time, Vmm},
     vocabulary::Accel,
     vocabulary::KernelVersion,
 };
@@ -403,6 +403,15 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
                 size: u64::from(nvme.size_mib) << 20,
                 block_size: nvme.block_size,
                 queues: nvme.queues,
+                backing: Backing::Image,
+            }),
+            Device::Disk(disk) => Some(EmulatedDrive {
+                serial: disk.serial.clone(),
+                size: disk.size,
+                block_size: disk.block_size,
+                queues: disk.queues,
+                // Until somebody says where.
+                backing: Backing::Image,
             }),
         },
     }

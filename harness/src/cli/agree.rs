@@ -19,6 +19,7 @@ pub fn agree(cli: &Cli, args: &AgreeArgs) -> Result<Exit> {
         only_filesystems: vec![],
         only_workloads: vec![],
         device: None,
+        erase: None,
         repetitions: None,
         words: GuestWords::default(),
     };

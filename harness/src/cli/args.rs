@@ -1,16 +1,17 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
 use crate::{
+    devices::HostDevice,
     error::{Error, Result},
     report::Format,
-    scenario::{DeviceKind, KernelRef, Overrides, parse_kernel},
-    suggest::next_step,
+    scenario::{ChosenDevice, KernelRef, Overrides, parse_kernel},
     units::parse_bytes,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::{
     convert::Infallible,
     ffi::OsString,
+    fmt,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     str::FromStr,
@@ -104,20 +105,6 @@ impl Cli {
 }
 
 /// How many guests at once.
-fn parse_device(text: &str) -> std::result::Result<DeviceKind, String> {
-    let kinds = DeviceKind::ALL.into_iter();
-    kinds
-        .into_iter()
-        .find(|kind| kind.name() == text)
-        .ok_or_else(|| {
-            let known = DeviceKind::ALL.map(DeviceKind::name);
-            format!(
-                "`{text}` is not a device; {}",
-                next_step(text, "devices", &known)
-            )
-        })
-}
-
 fn parse_jobs(text: &str) -> std::result::Result<NonZeroUsize, String> {
     let jobs = text.parse::<u16>().ok().map(usize::from);
     jobs.and_then(NonZeroUsize::new)
@@ -212,8 +199,11 @@ pub struct SelectArgs {
     #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
     pub only_workloads: Vec<String>,
     /// Run on this device instead of the scenario's
-    #[arg(long, value_name = "model|nvme", value_parser = parse_device, help_heading = "Selection")]
-    pub device: Option<DeviceKind>,
+    #[arg(long, value_name = "model|nvme|/dev/...", help_heading = "Selection")]
+    pub device: Option<DeviceWord>,
+    /// The serial number of the drive that --device names: all data on it will be lost
+    #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
+    pub erase: Option<String>,
     /// Number of repetitions per cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
@@ -232,7 +222,12 @@ impl SelectArgs {
             only_kernels: self.only.only_kernels.clone(),
             only_filesystems: self.only_filesystems.clone(),
             only_workloads: self.only_workloads.clone(),
-            device: self.device,
+            // What it is of the host's is for who has looked at it.
+            device: match &self.device {
+                Some(DeviceWord::Model) => Some(ChosenDevice::Model),
+                Some(DeviceWord::Nvme) => Some(ChosenDevice::Nvme),
+                Some(DeviceWord::Host(_)) | None => None,
+            },
             repetitions: self.repetitions,
             cmdline: self.words.cmdline.clone(),
         }
@@ -586,3 +581,39 @@ pub struct CompletionsArgs {
 #[cfg(test)]
 #[path = "args_tests.rs"]
 mod tests;
+
+/// A device as the command line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceWord {
+    /// The scenario's `[model]`.
+    Model,
+    /// The scenario's `[nvme]`.
+    Nvme,
+    /// One of the host's.
+    Host(HostDevice),
+}
+
+impl FromStr for DeviceWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<DeviceWord, String> {
+        match text {
+            "model" => Ok(DeviceWord::Model),
+            "nvme" => Ok(DeviceWord::Nvme),
+            other => other.parse().map(DeviceWord::Host).map_err(|error: Error| {
+                let next = error.next_step().unwrap_or("see `diorama devices`");
+                format!("{error}; {next}, or use model or nvme")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for DeviceWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceWord::Model => f.write_str("model"),
+            DeviceWord::Nvme => f.write_str("nvme"),
+            DeviceWord::Host(device) => device.fmt(f),
+        }
+    }
+}

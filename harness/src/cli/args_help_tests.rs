@@ -110,8 +110,10 @@ fn the_help_of_repro() {
               Only this file system (repeatable)
           --workload <NAME>
               Only this workload (repeatable)
-          --device <model|nvme>
+          --device <model|nvme|/dev/...>
               Run on this device instead of the scenario's
+          --erase <SERIAL>
+              The serial number of the drive that --device names: all data on it will be lost
           --repetitions <N>
               Number of repetitions per cell
           --cmdline <WORD>
@@ -292,8 +294,8 @@ fn the_help_of_the_other_verbs() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --json          Print the plan as JSON
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+          --json          Print the plan as JSON
       -h, --help          Print help (see more with '--help')
 
     Selection:
@@ -307,8 +309,10 @@ fn the_help_of_the_other_verbs() {
               Only this file system (repeatable)
           --workload <NAME>
               Only this workload (repeatable)
-          --device <model|nvme>
+          --device <model|nvme|/dev/...>
               Run on this device instead of the scenario's
+          --erase <SERIAL>
+              The serial number of the drive that --device names: all data on it will be lost
           --repetitions <N>
               Number of repetitions per cell
           --cmdline <WORD>

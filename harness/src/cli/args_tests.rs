@@ -210,3 +210,14 @@ fn the_environment_fills_what_the_command_line_leaves_open() {
     let wrong = filled(&["run"], &[("DIORAMA_DEADLINE", "0")]).unwrap_err();
     assert_eq!(wrong.exit(), Exit::Input);
 }
+
+#[test]
+fn a_device_is_one_of_the_scenarios_or_one_of_the_hosts() {
+    for word in ["model", "nvme", "vfio:0000:01:00.0", "/dev/disk/by-id/x"] {
+        let device: DeviceWord = word.parse().unwrap();
+        assert_eq!(device.to_string(), word);
+    }
+    let said = "nmve".parse::<DeviceWord>().unwrap_err();
+    assert!(said.contains("`nmve` is not a device"), "{said}");
+    assert!(said.contains("model or nvme"), "{said}");
+}

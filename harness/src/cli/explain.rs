@@ -4,7 +4,7 @@ use super::{
     args::{Cli, ExplainArgs, ExplainFormat, OnlyKernels, SelectArgs},
     colors,
     context::Context,
-    prepare::{Prepared, prepare, prepare_scenario},
+    prepare::{Prepared, needs_digits, prepare, prepare_scenario},
     print, print_json, runtime, signals,
     ui::{Drawing, Ui},
     width,
@@ -183,10 +183,17 @@ fn one_cell(
         only_filesystems: vec![],
         only_workloads: vec![],
         device: None,
+        erase: None,
         repetitions: args.repetitions,
         words: args.words.clone(),
     };
-    let prepared = prepare(context, &select, &args.inputs, ui)?;
+    let prepared = prepare(
+        context,
+        &select,
+        &args.inputs,
+        |of| needs_digits(of, "explain counts every instruction"),
+        ui,
+    )?;
     let find = |kernel: &str| find(&prepared.plan, kernel, filesystem, workload);
     let subject = find(kernel)?;
     let baseline = &prepared.plan.scenario.baseline;
@@ -240,7 +247,8 @@ fn cells_of_a_run(
     ui: &Ui,
 ) -> Result<(Prepared, Vec<Wanted>, PathBuf)> {
     let (dir, results) = record::open(&context.results(), &args.what)?;
-    let prepared = prepare_scenario(context, results.scenario.clone(), &args.inputs, ui)?;
+    needs_digits(&results.scenario, "explain counts every instruction")?;
+    let prepared = prepare_scenario(context, results.scenario.clone(), &args.inputs, None, ui)?;
     let mut found = wanted(&results, &prepared.plan);
     for Wanted { against, .. } in &mut found {
         if let (Some((_, c)), Some(name)) = (*against, &args.against) {

@@ -11,6 +11,7 @@ mod context;
 mod crash;
 mod devices;
 mod doctor;
+mod drive;
 mod explain;
 mod fetch;
 mod inspect;

@@ -32,7 +32,7 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
     context.store = context.store.telling(ui.teller());
     let Prepared {
         plan, vmm, notes, ..
-    } = prepare(&context, &args.select, &args.inputs, &ui)?;
+    } = prepare(&context, &args.select, &args.inputs, |_| Ok(()), &ui)?;
     let cache = CellCache::of(plan.scenario.lane(), context.store.clone());
     let cells: Vec<PlannedCell> = plan
         .cells()

@@ -4,9 +4,11 @@ use super::{
     accel, agent,
     args::{InputArgs, QemuChoice, SelectArgs},
     context::Context,
+    drive::{self, Drive},
     ui::Ui,
 };
 use crate::{
+    devices::Ready,
     error::{Error, Result},
     image,
     lock::WhenGone,
@@ -31,20 +33,29 @@ pub struct Prepared {
     pub notes: Vec<String>,
     /// What file systems are formatted with, and why: the same for every kernel of the run.
     pub formatting: Vec<String>,
+    /// The host's drive that the cells run on, if they do: nobody else has it as long as this lives.
+    pub lease: Option<Ready>,
 }
 
 /// Fetches and builds it.
 ///
+/// `check` is asked about the scenario before anything is downloaded or tried.
+///
 /// # Errors
-/// When the scenario makes no sense, or something that every cell needs cannot be had.
+/// When the scenario makes no sense, `check` refuses it, or something that every cell needs cannot be
+/// had.
 pub fn prepare(
     context: &Context,
     select: &SelectArgs,
     inputs: &InputArgs,
+    check: impl Fn(&Scenario) -> Result<()>,
     ui: &Ui,
 ) -> Result<Prepared> {
-    let scenario = load(context, select, &context.project()?.kernel_names())?;
-    prepare_scenario(context, scenario, inputs, ui)
+    let drive = drive::take(select, &|text| ui.line(text))?;
+    let known = context.project()?.kernel_names();
+    let scenario = load(context, select, &known, drive.as_ref())?;
+    check(&scenario)?;
+    prepare_scenario(context, scenario, inputs, drive, ui)
 }
 
 /// The same for a scenario that is resolved already.
@@ -55,6 +66,7 @@ pub fn prepare_scenario(
     context: &Context,
     scenario: Scenario,
     inputs: &InputArgs,
+    drive: Option<Drive>,
     ui: &Ui,
 ) -> Result<Prepared> {
     let project = context.project()?;
@@ -85,6 +97,9 @@ pub fn prepare_scenario(
         mut kernels,
         mut notes,
     } = provision.scenario(&scenario, &qemu, &agent)?;
+    if let Some(drive) = &drive {
+        drive.attach(&mut kernels);
+    }
     notes.extend(accel::decide(inputs.accel, &vmm, &mut kernels, &tell)?);
     let plugin = match vmm.counts_with(&plugin) {
         // What it costs is nothing to the instruction clock alone.
@@ -109,12 +124,33 @@ pub fn prepare_scenario(
         plugin,
         notes,
         formatting,
+        lease: drive.map(Drive::into_lease),
     })
 }
 
-fn load(context: &Context, select: &SelectArgs, known: &[String]) -> Result<Scenario> {
+/// Refuses a scenario of a lane in which equal inputs do not give equal digits, for `what` needs them.
+///
+/// # Errors
+/// When it is such a one.
+pub fn needs_digits(scenario: &Scenario, what: &str) -> Result<()> {
+    let lane = scenario.lane();
+    if lane.is_exact() {
+        return Ok(());
+    }
+    Err(Error::input(format!("{what}; this is the {lane}"))
+        .hint("use device = \"model\" and clock = \"instructions\", the exact lane"))
+}
+
+fn load(
+    context: &Context,
+    select: &SelectArgs,
+    known: &[String],
+    drive: Option<&Drive>,
+) -> Result<Scenario> {
     let path = scenario::locate(&select.scenario, &context.root)?;
-    let scenario = scenario::load(&path, known, &select.overrides())?;
+    let mut overrides = select.overrides();
+    overrides.device = drive.map(Drive::chosen).or(overrides.device);
+    let scenario = scenario::load(&path, known, &overrides)?;
     Spec::check_cmdline(scenario.clock, scenario.smp, &scenario.cmdline)
         .map_err(|why| Error::input(why).hint("remove words from [guest] cmdline or --cmdline"))?;
     Ok(scenario)

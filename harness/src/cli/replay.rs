@@ -30,8 +30,8 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, root: &Path) -> String {
             add(option, value.clone());
         }
     }
-    if let Some(device) = select.device {
-        add("--device", device.name().to_owned());
+    if let Some(device) = &select.device {
+        add("--device", device.to_string());
     }
     if let Some(repetitions) = select.repetitions {
         add("--repetitions", repetitions.to_string());

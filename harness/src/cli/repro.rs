@@ -7,7 +7,7 @@ use super::{
     context::Context,
     explain::{self, Explained},
     manifest,
-    prepare::{Prepared, prepare},
+    prepare::{Prepared, needs_digits, prepare},
     print, print_json, replay, runtime, signals,
     ui::{Drawing, Ui},
     width,
@@ -24,7 +24,7 @@ use crate::{
         self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
         StopReason, SymbolTables, Verification,
     },
-    scenario::{Clock, Lane, Scenario},
+    scenario::{Clock, Scenario},
     vm::{Deadlines, vsock::Vsock},
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
@@ -80,7 +80,13 @@ pub fn repro(
     let mut context = Context::new(&cli.places, measure.inputs.offline)?;
     let mut ui = Ui::new(Drawing::of_stderr(measure.plain));
     context.store = context.store.telling(ui.teller());
-    let prepared = prepare(&context, select, &measure.inputs, &ui)?;
+    let prepared = prepare(
+        &context,
+        select,
+        &measure.inputs,
+        |of| check(measure, then, of),
+        &ui,
+    )?;
     let Prepared {
         plan,
         vmm,
@@ -88,12 +94,13 @@ pub fn repro(
         plugin,
         notes,
         formatting,
+        // Until the last guest is over.
+        lease: _lease,
     } = prepared;
-    check_lane(measure, then, plan.scenario.lane())?;
     let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
         Deadlines::all(Duration::from_secs(s.get().into()))
     });
-    let slots = run::slots(jobs(measure, &plan.scenario)?, plan.scenario.memory_mib)?;
+    let slots = run::slots(jobs(measure, &plan.scenario), plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
         .chain(slots.note.clone())
@@ -159,32 +166,28 @@ pub fn repro(
     conclude(cli, measure, judge, &ui, &finished, after)
 }
 
-/// How many guests at once were asked for. By the wall clock one guest is another's noise.
-fn jobs(measure: &MeasureArgs, scenario: &Scenario) -> Result<Option<usize>> {
-    let asked = measure.jobs.map(NonZeroUsize::get);
-    match (scenario.clock, asked) {
-        (Clock::Instructions, asked) => Ok(asked),
-        (Clock::Wall, None | Some(1)) => Ok(Some(1)),
-        (Clock::Wall, Some(jobs)) => Err(Error::input(format!(
+/// How many guests run at once, if that is not for the host to say. By the wall clock one guest is
+/// another's noise.
+fn jobs(measure: &MeasureArgs, scenario: &Scenario) -> Option<usize> {
+    let one = (scenario.clock == Clock::Wall).then_some(1);
+    measure.jobs.map(NonZeroUsize::get).or(one)
+}
+
+/// Refuses what a scenario's lane cannot give.
+fn check(measure: &MeasureArgs, then: Then, scenario: &Scenario) -> Result<()> {
+    match (measure.verify, then) {
+        (true, _) => needs_digits(scenario, "--verify compares digits")?,
+        (_, Then::Explain) => needs_digits(scenario, "--explain counts every instruction")?,
+        (_, Then::CountUser) => needs_digits(scenario, "agree counts every instruction")?,
+        (false, Then::End) => {}
+    }
+    match measure.jobs.map(NonZeroUsize::get) {
+        Some(jobs @ 2..) if scenario.clock == Clock::Wall => Err(Error::input(format!(
             "--jobs {jobs}: by the wall clock guests that run at once disturb each other"
         ))
         .hint("omit --jobs")),
+        _ => Ok(()),
     }
-}
-
-/// Refuses what only digits can give.
-fn check_lane(measure: &MeasureArgs, then: Then, lane: Lane) -> Result<()> {
-    let asked = match (measure.verify, then) {
-        (true, _) => "--verify compares digits",
-        (_, Then::Explain) => "--explain counts every instruction",
-        (_, Then::CountUser) => "agree counts every instruction",
-        (false, Then::End) => return Ok(()),
-    };
-    if lane.is_exact() {
-        return Ok(());
-    }
-    Err(Error::input(format!("{asked}; this is the {lane}"))
-        .hint("use device = \"model\" and clock = \"instructions\", the exact lane"))
 }
 
 /// Cells that cannot run are known before any boot: said at once, and why, with the option's name.

@@ -57,6 +57,15 @@ impl Serial {
     }
 }
 
+/// What a disk is to a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Capacity in bytes.
+    pub size: u64,
+    /// Logical block size in bytes.
+    pub block_size: u32,
+}
+
 /// A device that may be used, and is leased: nobody else uses it, and no file system in it can be
 /// mounted meanwhile.
 #[derive(Debug)]
@@ -65,6 +74,7 @@ pub struct Ready {
     pub(super) target: Target,
     pub(super) serial: Serial,
     pub(super) data: Vec<String>,
+    pub(super) geometry: Option<Geometry>,
     /// A controller's driver.
     pub(super) driver: Option<String>,
     pub(super) lease: Lease,
@@ -101,6 +111,12 @@ impl Ready {
     #[must_use]
     pub fn data(&self) -> &[String] {
         &self.data
+    }
+
+    /// Capacity and block size, where the host knows them: a disk's.
+    #[must_use]
+    pub fn geometry(&self) -> Option<Geometry> {
+        self.geometry
     }
 
     /// Binds a controller to vfio-pci, unless it is already. A disk needs nothing.

@@ -2,7 +2,7 @@
 
 use super::{
     block::{self, Lists, Volume},
-    bound::{Ready, Serial, Target},
+    bound::{Geometry, Ready, Serial, Target},
     checks::{Confirm, Stake, bears, claim, in_use},
     host::{Host, attribute},
     kernel::{Node, Open},
@@ -46,6 +46,10 @@ pub(super) fn preflight(host: &Host, path: &Path, confirm: &Confirm<'_>) -> Resu
     };
     read_only(&dir, &device, &named)?;
     let claim = claim(host, &device, name, Open::ClaimWrite)?;
+    let size = disk.volumes.iter().find(|v| v.name == *name);
+    let size = size.and_then(|volume| volume.bytes);
+    let geometry =
+        (size.zip(disk.logical_block)).map(|(size, block_size)| Geometry { size, block_size });
     let stake = Stake {
         device: &device,
         serials: serials(&dir, &named),
@@ -68,6 +72,7 @@ pub(super) fn preflight(host: &Host, path: &Path, confirm: &Confirm<'_>) -> Resu
         target: Target::Disk(host.dev(name)),
         serial: Serial::Checked(confirm.erase.unwrap_or_default().to_owned()),
         data: stake.data,
+        geometry,
         driver: None,
         lease,
         claims: vec![claim],

@@ -41,7 +41,7 @@ mod steps_testing;
 mod testing;
 
 pub use block::{Contents, Disk, Volume};
-pub use bound::{Bound, Ready, Serial, Target};
+pub use bound::{Bound, Geometry, Ready, Serial, Target};
 pub use checks::Confirm;
 pub use controller::{Controller, Group, Sibling};
 pub use host::Host;

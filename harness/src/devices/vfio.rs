@@ -63,6 +63,7 @@ pub(super) fn preflight(
         } else {
             stake.data.clone()
         },
+        geometry: None,
         driver: controller.driver,
         lease,
         claims,

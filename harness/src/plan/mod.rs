@@ -299,7 +299,12 @@ impl KernelPlan {
                     device: scenario.device.in_guest(),
                     filesystem: Filesystem {
                         kind: filesystem.kind,
-                        mkfs: features::mkfs_argv(filesystem, oldest, features::DEFAULT_SEED),
+                        mkfs: features::mkfs_argv(
+                            filesystem,
+                            oldest,
+                            scenario.device.is_zeroed(),
+                            features::DEFAULT_SEED,
+                        ),
                         mount_options: filesystem.mount_options.clone(),
                         own_options: !filesystem.mkfs.is_empty(),
                     },

@@ -122,6 +122,20 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
             ),
         );
     }
+    if let Device::Disk(d) = &scenario.device {
+        add(
+            "device",
+            format!(
+                "a disk of the host's behind QEMU's emulated NVMe controller, serial {}, {} MiB, {} B \
+                 blocks, {} I/O queue(s), scheduler {}",
+                d.serial,
+                d.size >> 20,
+                d.block_size,
+                d.queues,
+                d.scheduler
+            ),
+        );
+    }
     for fs in &scenario.filesystems {
         let mut value = made(results, &fs.name).unwrap_or_else(|| fs.kind.name().to_owned());
         if !fs.mount_options.is_empty() {

@@ -18,8 +18,8 @@ use crate::{
     record::{HostSide, Measured, MemoryDigests, Outcome},
     store::{Derived, Store, staging::move_files},
     vm::{
-        Checkpoint, Contents, Deadlines, Handover, Machine, Profiling, Spec, Start, Time, Vmm,
-        Watcher, blocking, drive, memory::GuestRam, vsock::Vsock,
+        Backing, Checkpoint, Contents, Deadlines, Handover, Machine, Profiling, Spec, Start, Time,
+        Vmm, Watcher, blocking, drive, memory::GuestRam, vsock::Vsock,
     },
 };
 use diorama_wire::{Phase, StopBy};
@@ -261,6 +261,7 @@ impl Qemu {
         let start = async {
             let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
             let drive = spec.drive.as_ref();
+            let drive = drive.filter(|of| of.backing == Backing::Image);
             let drive = drive.map(|of| drive::image(of, self.store.root()));
             let contents = Contents {
                 ram,

@@ -12,6 +12,23 @@ pub enum Device {
     Model(ModelDevice),
     /// QEMU's emulated NVMe controller over an image file.
     Nvme(EmulatedNvme),
+    /// The same over a disk of the host's.
+    Disk(HostDisk),
+}
+
+/// A disk of the host's, as a file system sees it. Where it is on the host is no part of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDisk {
+    /// The serial number that was confirmed, as the guest's controller has it.
+    pub serial: String,
+    /// Capacity in bytes.
+    pub size: u64,
+    /// Logical block size in bytes.
+    pub block_size: u32,
+    /// I/O queue pairs that the guest's controller offers (`max_ioqpairs`).
+    pub queues: u32,
+    /// Block-layer scheduler in the guest (`queue/scheduler`).
+    pub scheduler: String,
 }
 
 /// QEMU's emulated NVMe controller with one namespace.
@@ -36,6 +53,7 @@ impl Device {
         match self {
             Device::Model(_) => DeviceKind::Model,
             Device::Nvme(_) => DeviceKind::Nvme,
+            Device::Disk(_) => DeviceKind::Disk,
         }
     }
 
@@ -44,8 +62,14 @@ impl Device {
     pub fn model(&self) -> Option<&ModelDevice> {
         match self {
             Device::Model(model) => Some(model),
-            Device::Nvme(_) => None,
+            Device::Nvme(_) | Device::Disk(_) => None,
         }
+    }
+
+    /// Whether it holds zeros where nothing was written.
+    #[must_use]
+    pub fn is_zeroed(&self) -> bool {
+        !matches!(self, Device::Disk(_))
     }
 
     /// As the guest finds it.
@@ -58,6 +82,12 @@ impl Device {
                 size: u64::from(nvme.size_mib) << 20,
                 block_size: nvme.block_size,
                 scheduler: nvme.scheduler.clone(),
+            }),
+            Device::Disk(disk) => diorama_wire::Device::Nvme(NvmeDevice {
+                serial: disk.serial.clone(),
+                size: disk.size,
+                block_size: disk.block_size,
+                scheduler: disk.scheduler.clone(),
             }),
         }
     }

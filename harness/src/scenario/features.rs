@@ -23,25 +23,36 @@ const EXT4_FEATURES: &str = "none,has_journal,ext_attr,dir_index,filetype,extent
 const XFS_BIGTIME: KernelVersion = KernelVersion(5, 10);
 
 /// Program and arguments of mkfs, without the device. `oldest` is the oldest kernel that will
-/// mount the file system, `seed` what its UUID and hash seed are made of.
+/// mount the file system, `seed` what its UUID and hash seed are made of;
+/// `zeroed` says whether the device reads as zeros where nothing was written.
 ///
 /// Options that the scenario sets replace the chosen ones, but for the identity.
 #[must_use]
-pub fn mkfs_argv(spec: &FilesystemSpec, oldest: KernelVersion, seed: u128) -> Vec<String> {
+pub fn mkfs_argv(
+    spec: &FilesystemSpec,
+    oldest: KernelVersion,
+    zeroed: bool,
+    seed: u128,
+) -> Vec<String> {
     let words: Vec<String> = match spec.kind {
-        FsKind::Ext4 => ext4(&spec.mkfs, &uuid(seed)),
+        FsKind::Ext4 => ext4(&spec.mkfs, zeroed, &uuid(seed)),
         FsKind::Xfs => xfs(&spec.mkfs, oldest, &uuid(seed)),
     };
     words
 }
 
-fn ext4(own: &[String], uuid: &str) -> Vec<String> {
+fn ext4(own: &[String], zeroed: bool, uuid: &str) -> Vec<String> {
     let mut argv = strings(&[mkfs(FsKind::Ext4), "-q", "-F"]);
     if !own.iter().any(|word| word.starts_with("-U")) {
         argv.extend(strings(&["-U", uuid]));
     }
     if !own.iter().any(|word| word.starts_with("-E")) {
-        let extended = format!("hash_seed={uuid},nodiscard,assume_storage_prezeroed=1");
+        // What mkfs would leave to the kernel's background is done at once, or need not be.
+        let tables = match zeroed {
+            true => "assume_storage_prezeroed=1",
+            false => "lazy_itable_init=0,lazy_journal_init=0",
+        };
+        let extended = format!("hash_seed={uuid},nodiscard,{tables}");
         argv.extend(["-E".to_owned(), extended]);
     }
     if own.is_empty() {
@@ -137,7 +148,7 @@ mod tests {
     }
 
     fn argv(kind: FsKind, mkfs: &[&str], oldest: KernelVersion) -> String {
-        mkfs_argv(&spec(kind, mkfs), oldest, DEFAULT_SEED).join(" ")
+        mkfs_argv(&spec(kind, mkfs), oldest, true, DEFAULT_SEED).join(" ")
     }
 
     #[test]

@@ -22,11 +22,11 @@ mod section;
 mod workload;
 mod write_cache;
 
-pub use device::{Device, EmulatedNvme};
+pub use device::{Device, EmulatedNvme, HostDisk};
 pub use expect::METRICS;
 pub use fio::words::jobs as in_fios_words;
 pub use load::{available, is_path, load, locate, look_for};
-pub use overrides::{Overrides, parse_kernel};
+pub use overrides::{ChosenDevice, DiskFacts, Overrides, parse_kernel};
 pub use resolve::resolve;
 
 pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric};

@@ -19,11 +19,45 @@ pub struct Overrides {
     /// Only these workloads (`--workload`); empty means all.
     pub only_workloads: Vec<String>,
     /// Another device (`--device`), with the clock that it allows.
-    pub device: Option<DeviceKind>,
+    pub device: Option<ChosenDevice>,
     /// Another number of repetitions.
     pub repetitions: Option<u32>,
     /// Words appended to the guest's kernel command line (`--cmdline`).
     pub cmdline: Vec<String>,
+}
+
+/// A device that the command line chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChosenDevice {
+    /// The scenario's `[model]`.
+    Model,
+    /// The scenario's `[nvme]`.
+    Nvme,
+    /// A disk of the host's, with the scheduler and the queues of `[nvme]`.
+    Disk(DiskFacts),
+}
+
+/// What the host says of its disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskFacts {
+    /// Serial number.
+    pub serial: String,
+    /// Capacity in bytes.
+    pub size: u64,
+    /// Logical block size in bytes.
+    pub block_size: u32,
+}
+
+impl ChosenDevice {
+    /// Which one.
+    #[must_use]
+    pub fn kind(&self) -> DeviceKind {
+        match self {
+            ChosenDevice::Model => DeviceKind::Model,
+            ChosenDevice::Nvme => DeviceKind::Nvme,
+            ChosenDevice::Disk(_) => DeviceKind::Disk,
+        }
+    }
 }
 
 /// Reads `NAME=PATH[,modules=DIR]`, the value of `--kernel`.

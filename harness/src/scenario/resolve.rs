@@ -1,10 +1,10 @@
 //! What a scenario's text means, with every check (pure).
 
 use super::problems::{At, Place, Problems};
-use super::rules::{check_name, choice, required};
+use super::rules::{check_name, choice, place, required};
 use super::{
-    Clock, Device, DeviceKind, KernelRef, KernelSource, Lane, LeftOut, Overrides, Scenario, expect,
-    filesystems, machine, model, nvme,
+    ChosenDevice, Clock, Device, DeviceKind, HostDisk, KernelRef, KernelSource, Lane, LeftOut,
+    Overrides, Scenario, expect, filesystems, machine, model, nvme,
     parse::{self, RawKernel, RawScenario},
     workload,
 };
@@ -70,16 +70,12 @@ fn build(
         "\"..\", one line for a heading",
         problems,
     );
-    let lane = lane(raw, overrides.device, problems);
+    let lane = lane(raw, overrides.device.as_ref(), problems);
     let kernels = kernels(raw, base_dir, known, overrides, problems);
     let baseline = baseline(raw, overrides, problems);
     let smp = machine::smp(raw.smp.as_ref(), problems);
-    let device = device(
-        raw,
-        lane.map_or(DeviceKind::Model, |l| l.device),
-        smp,
-        problems,
-    );
+    let kind = lane.map_or(DeviceKind::Model, |lane| lane.device);
+    let device = device(raw, kind, overrides.device.as_ref(), smp, problems);
     let in_guest = device.as_ref().map(Device::in_guest);
     let filesystems = filesystems::filesystems(&raw.filesystems, problems);
     let workloads = workload::workloads(&raw.workloads, in_guest.as_ref(), problems);
@@ -142,7 +138,7 @@ fn text_or_empty(text: Option<&At<String>>) -> String {
 }
 
 /// Device and clock. The model device has both clocks, any other the wall clock alone.
-fn lane(raw: &RawScenario, chosen: Option<DeviceKind>, problems: &mut Problems) -> Option<Lane> {
+fn lane(raw: &RawScenario, chosen: Option<&ChosenDevice>, problems: &mut Problems) -> Option<Lane> {
     const CLOCKS: &[(&str, Clock)] =
         &[("instructions", Clock::Instructions), ("wall", Clock::Wall)];
     let devices = DeviceKind::ALL.map(|kind| (kind.name(), kind));
@@ -150,7 +146,7 @@ fn lane(raw: &RawScenario, chosen: Option<DeviceKind>, problems: &mut Problems) 
         Some(word) => choice(word, "devices", &devices, problems)?,
         None => DeviceKind::Model,
     };
-    let device = chosen.unwrap_or(written);
+    let device = chosen.map_or(written, ChosenDevice::kind);
     // What was written of the clock was written for another device.
     let clock = raw.clock.as_ref().filter(|_| device == written);
     let clock = match (clock, device) {
@@ -174,14 +170,31 @@ fn lane(raw: &RawScenario, chosen: Option<DeviceKind>, problems: &mut Problems) 
 fn device(
     raw: &RawScenario,
     kind: DeviceKind,
+    chosen: Option<&ChosenDevice>,
     smp: Option<u32>,
     problems: &mut Problems,
 ) -> Option<Device> {
     let model = model::model(&raw.model, smp, problems).map(Device::Model);
-    let nvme = nvme::nvme(&raw.nvme, smp, problems).map(Device::Nvme);
-    match kind {
-        DeviceKind::Model => model,
-        DeviceKind::Nvme => nvme,
+    let nvme = nvme::nvme(&raw.nvme, smp, problems);
+    match (kind, chosen) {
+        (DeviceKind::Model, _) => model,
+        (DeviceKind::Nvme, _) => nvme.map(Device::Nvme),
+        (DeviceKind::Disk, Some(ChosenDevice::Disk(facts))) => {
+            let nvme = nvme?;
+            Some(Device::Disk(HostDisk {
+                serial: facts.serial.clone(),
+                size: facts.size,
+                block_size: facts.block_size,
+                queues: nvme.queues,
+                scheduler: nvme.scheduler,
+            }))
+        }
+        (DeviceKind::Disk, _) => {
+            let at = place(raw.device.as_ref(), "device");
+            let next = "say which with --device /dev/disk/by-id/...";
+            problems.add(&at, "a disk is this host's", next);
+            None
+        }
     }
 }
 

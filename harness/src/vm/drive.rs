@@ -41,6 +41,7 @@ fn takes_direct(image: RawFd) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::Backing;
 
     #[test]
     fn an_image_has_its_size_and_no_name() {
@@ -50,6 +51,7 @@ mod tests {
             size: 64 << 20,
             block_size: 512,
             queues: 1,
+            backing: Backing::Image,
         };
         let image = image(&drive, directory.path()).unwrap();
         assert_eq!(image.metadata().unwrap().len(), 64 << 20);
@@ -63,6 +65,7 @@ mod tests {
             size: 64 << 20,
             block_size: 512,
             queues: 1,
+            backing: Backing::Image,
         };
         let error = image(&drive, Path::new("/nowhere")).unwrap_err();
         assert!(error.to_string().contains("/nowhere"), "{error}");

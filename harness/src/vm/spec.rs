@@ -83,6 +83,17 @@ pub struct EmulatedDrive {
     pub block_size: u32,
     /// I/O queue pairs (`max_ioqpairs`).
     pub queues: u32,
+    /// Where its data is.
+    pub backing: Backing,
+}
+
+/// What is behind an emulated drive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// A file of this machine's own, empty when it starts ([`super::drive::image`]).
+    Image,
+    /// A block device of the host's.
+    Disk(PathBuf),
 }
 
 /// A machine. Everything in it, and nothing else, decides the guest's digits (with the VMM).
@@ -208,7 +219,10 @@ impl Spec {
     #[must_use]
     pub fn argv(&self, fds: &Descriptors, start: Start<'_>) -> Vec<OsString> {
         let mut argv: Vec<OsString> = self
-            .machine(&own_path(fds.ram), fds.drive.map(own_path).as_deref())
+            .machine(
+                &own_path(fds.ram),
+                &fds.drive.map(own_path).unwrap_or_default(),
+            )
             .into_iter()
             .chain([
                 "-chardev".into(),
@@ -243,14 +257,23 @@ impl Spec {
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity {
-            argv: self.machine("RAM", Some("DRIVE")),
+            argv: self.identified().machine("RAM", "DRIVE"),
             wall_clock: (self.time == Time::Instructions).then_some("still"),
             kernel: self.kernel_sha256,
             initramfs: self.initramfs_sha256,
         }
     }
 
-    fn machine(&self, ram: &str, drive: Option<&str>) -> Vec<String> {
+    /// Without what is this host's.
+    fn identified(&self) -> Spec {
+        let mut spec = self.clone();
+        if let Some(drive) = &mut spec.drive {
+            drive.backing = Backing::Image;
+        }
+        spec
+    }
+
+    fn machine(&self, ram: &str, drive: &str) -> Vec<String> {
         let memory = self.memory_mib;
         let mut argv = words(&[
             "-nodefaults",
@@ -283,8 +306,8 @@ impl Spec {
             "-device",
             &format!("pcie-root-port,id={HOTPLUG_BUS},chassis=1,slot=1"),
         ]));
-        if let (Some(of), Some(at)) = (&self.drive, drive) {
-            argv.extend(of.argv(at));
+        if let Some(of) = &self.drive {
+            argv.extend(of.argv(drive));
         }
         argv.extend(["-append".to_owned(), self.cmdline.clone()]);
         argv
@@ -324,13 +347,20 @@ impl EmulatedDrive {
             serial,
             block_size,
             queues,
+            backing,
             ..
         } = self;
+        let (driver, at) = match backing {
+            Backing::Image => ("file", at.to_owned()),
+            // A comma would end QEMU's word; doubled it is one.
+            Backing::Disk(node) => ("host_device", node.display().to_string().replace(',', ",,")),
+        };
         words(&[
             "-blockdev",
             // The guest's O_DIRECT goes on to the host's disk; its discards do, too.
             &format!(
-                "driver=file,node-name=image,filename={at},cache.direct=on,discard=unmap,locking=off"
+                "driver={driver},node-name=image,filename={at},cache.direct=on,discard=unmap,\
+                 locking=off"
             ),
             "-blockdev",
             "driver=raw,node-name=drive,file=image,discard=unmap",
@@ -474,6 +504,7 @@ mod tests {
                 size: 1 << 30,
                 block_size: 4096,
                 queues: 4,
+                backing: Backing::Image,
             }),
             cmdline: Spec::cmdline(Clock::Wall, 2, &[]),
             smp: 2,
@@ -497,7 +528,17 @@ mod tests {
         for not in ["-icount", "clock=vm", "mitigations=off", "tsc", "lpj"] {
             assert!(!text.contains(not), "{not} in {text}");
         }
-        // The image's own path is no part of what the machine is.
-        assert_eq!(spec.identity(), spec.clone().identity());
+        // Where the data is on the host is no part of what the machine is.
+        let mut on_disk = spec.clone();
+        if let Some(drive) = &mut on_disk.drive {
+            drive.backing = Backing::Disk("/dev/a,b".into());
+        }
+        assert_eq!(spec.identity(), on_disk.identity());
+        let argv = on_disk.argv(&fds, Start::Boot);
+        let text: Vec<_> = argv.iter().map(|a| a.to_string_lossy()).collect();
+        assert!(
+            text.join(" ")
+                .contains("driver=host_device,node-name=image,filename=/dev/a,,b,")
+        );
     }
 }

@@ -68,13 +68,15 @@ impl fmt::Display for Lane {
 pub enum DeviceKind {
     /// Memory-backed null_blk inside the guest.
     Model,
-    /// QEMU's emulated NVMe controller.
+    /// QEMU's emulated NVMe controller over an image file.
     Nvme,
+    /// QEMU's emulated NVMe controller over a disk of the host's.
+    Disk,
 }
 
 impl DeviceKind {
     /// All of them.
-    pub const ALL: [DeviceKind; 2] = [DeviceKind::Model, DeviceKind::Nvme];
+    pub const ALL: [DeviceKind; 3] = [DeviceKind::Model, DeviceKind::Nvme, DeviceKind::Disk];
 
     /// The word a scenario uses.
     #[must_use]
@@ -82,6 +84,7 @@ impl DeviceKind {
         match self {
             DeviceKind::Model => "model",
             DeviceKind::Nvme => "nvme",
+            DeviceKind::Disk => "disk",
         }
     }
 }

@@ -14,6 +14,7 @@ mod fio;
 mod image;
 mod interrupted;
 mod local;
+mod metal;
 mod patterns;
 mod store;
 mod strangers;

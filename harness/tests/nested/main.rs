@@ -11,8 +11,61 @@ mod outer;
 
 use common::{Lab, Tree, store};
 use diorama::store::Store;
-use outer::{Case, Outer};
-use std::env;
+use outer::{Came, Case, Outer};
+use std::{collections::BTreeMap, env, fs, os::unix::fs::FileExt as _, path::Path};
+
+/// The block device of the outer machine's drive with this serial, for its shell: names move.
+fn node(serial: &str) -> String {
+    format!(
+        "/dev/$(basename $(dirname $(dirname $(grep -l {serial} /sys/block/nvme*/device/serial))))"
+    )
+}
+
+/// One cell on a drive.
+fn measure(results: &str, device: &str) -> String {
+    format!(
+        "cd /srv/project && diorama --results /tmp/{results} run ci/nested.toml {device} --accel kvm \
+         --plain --offline; code=$?; \
+         grep -h -o \"\\\"\\(accel\\|serial\\)\\\": \\\"[a-z0-9]*\\\"\" /tmp/{results}/latest/results.json; \
+         exit $code"
+    )
+}
+
+/// What came of the drives: the free one was used, and no other.
+fn drives(came: &BTreeMap<&str, Came>, free: &Path) {
+    let listed = &came["devices"];
+    assert_eq!(listed.exit, 0, "{listed:?}");
+    for words in ["nest0", "nest1", "nest2", "mounted on /tmp/m"] {
+        assert!(listed.says(words), "{words}: {listed:?}");
+    }
+    for (case, serial) in [
+        ("an emulated drive, KVM", "diorama"),
+        ("a spare drive, KVM", "nest0"),
+    ] {
+        let came = &came[case];
+        let serial = format!("\"serial\": \"{serial}\"");
+        assert!(
+            came.exit == 0 && came.says("1 of 1 cells measured") && came.says(&serial),
+            "{case}: {came:?}"
+        );
+        assert!(came.says("\"accel\": \"kvm\""), "{case}: {came:?}");
+    }
+    // The file system that the inner guest made is on the drive: its UUID, at 0x468 (struct
+    // ext4_super_block, s_uuid).
+    let mut uuid = [0; 4];
+    let image = fs::File::open(free).expect("the drive's image");
+    image.read_exact_at(&mut uuid, 0x468).expect("its UUID");
+    assert_eq!(uuid, [0xd1, 0x0a, 0x3a, 0x00], "nest0");
+    for (case, exit, words) in [
+        ("a mounted drive", 4, "is mounted on /tmp/m"),
+        ("a drive with data", 2, "ext2/3/4"),
+        ("another drive's serial", 2, "nest2"),
+        ("a user's drive", 4, "chown 1000"),
+    ] {
+        let came = &came[case];
+        assert!(came.exit == exit && came.says(words), "{case}: {came:?}");
+    }
+}
 
 #[test]
 fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
@@ -53,7 +106,10 @@ fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
              grep -h -o \"\\\"vsock\\\": \\\"[a-z-]*\\\"\" /tmp/{results}/latest/results.json; exit $code"
         )
     };
-    let outer = Outer::with_cache(&lab, &cache);
+    let mut outer = Outer::with_cache(&lab, &cache);
+    let free = outer.drive("nest0", false);
+    outer.drive("nest1", true);
+    outer.drive("nest2", true);
     let came = outer.run(&[
         Case {
             name: "doctor",
@@ -70,7 +126,46 @@ fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
             user: "user",
             command: format!("cd /srv/project && {}", verify("user")),
         },
+        Case {
+            name: "devices",
+            user: "root",
+            command: format!(
+                "mkdir /tmp/m; mount {} /tmp/m && diorama devices",
+                node("nest1")
+            ),
+        },
+        Case {
+            name: "an emulated drive, KVM",
+            user: "root",
+            command: measure("image", "--device nvme"),
+        },
+        Case {
+            name: "a spare drive, KVM",
+            user: "root",
+            command: measure("disk", &format!("--device {} --erase nest0", node("nest0"))),
+        },
+        Case {
+            name: "a mounted drive",
+            user: "root",
+            command: measure("no", &format!("--device {} --erase nest1", node("nest1"))),
+        },
+        Case {
+            name: "a drive with data",
+            user: "root",
+            command: measure("no", &format!("--device {}", node("nest2"))),
+        },
+        Case {
+            name: "another drive's serial",
+            user: "root",
+            command: measure("no", &format!("--device {} --erase nest0", node("nest2"))),
+        },
+        Case {
+            name: "a user's drive",
+            user: "user",
+            command: measure("no", &format!("--device {} --erase nest0", node("nest0"))),
+        },
     ]);
+    drives(&came, &free);
     let doctor = &came["doctor"];
     assert_eq!(doctor.exit, 0, "{doctor:?}");
     for good in ["vhost-vsock", "kvm"] {

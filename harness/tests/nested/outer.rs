@@ -65,7 +65,12 @@ pub struct Outer<'a> {
     lab: &'a Lab,
     /// Its root file system, in the making.
     root: PathBuf,
+    /// Its NVMe controllers, by serial.
+    drives: Vec<(&'static str, PathBuf)>,
 }
+
+/// Bytes of an NVMe drive.
+const DRIVE: u64 = 256 << 20;
 
 impl<'a> Outer<'a> {
     /// With this cache.
@@ -76,11 +81,39 @@ impl<'a> Outer<'a> {
         ] {
             fs::create_dir_all(root.join(dir)).expect("a directory of the outer machine");
         }
-        let outer = Outer { lab, root };
+        let outer = Outer {
+            lab,
+            root,
+            drives: Vec::new(),
+        };
         outer.userland();
         outer.diorama();
         copy(cache, &outer.root.join("srv/cache"));
         outer
+    }
+
+    /// Gives it an NVMe controller, blank or with ext4 on it; returns what holds its data.
+    pub fn drive(&mut self, serial: &'static str, formatted: bool) -> PathBuf {
+        let path = self.lab.results().join(format!("{serial}.img"));
+        let image = File::create(&path).expect("a drive");
+        image.set_len(DRIVE).expect("its size");
+        if formatted {
+            self.mkfs(&["-q", "-F"], &path);
+        }
+        self.drives.push((serial, path.clone()));
+        path
+    }
+
+    fn mkfs(&self, words: &[&str], image: &Path) {
+        let tools = self.lab.tree(Tree::Tools("guest-tools"));
+        let mkfs =
+            Hermetic::in_tree(&tools, "usr/sbin/mkfs.ext4", Sha256::of(b"")).expect("mkfs.ext4");
+        let output = (mkfs.command().args(words).arg(image).output()).expect("mkfs.ext4 starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     fn busybox(&self) -> Vec<u8> {
@@ -99,7 +132,7 @@ impl<'a> Outer<'a> {
         self.file("bin/busybox", 0o755, &self.busybox());
         let applets = [
             "sh", "mount", "ip", "hostname", "mkdir", "chown", "chmod", "su", "poweroff", "cat",
-            "grep", "ls", "rm", "sync",
+            "grep", "ls", "rm", "sync", "basename", "dirname",
         ];
         for applet in applets {
             symlink("busybox", self.root.join("bin").join(applet)).expect("an applet");
@@ -231,21 +264,9 @@ impl<'a> Outer<'a> {
         let path = self.lab.results().join("outer.img");
         let disk = File::create(&path).expect("an image");
         disk.set_len(8 << 30).expect("its size");
-        let tools = self.lab.tree(Tree::Tools("guest-tools"));
-        let mkfs =
-            Hermetic::in_tree(&tools, "usr/sbin/mkfs.ext4", Sha256::of(b"")).expect("mkfs.ext4");
-        let mut command = mkfs.command();
-        command.args(["-q", "-F", "-O", "^has_journal", "-m", "0", "-d"]);
-        let output = command
-            .arg(&self.root)
-            .arg(&path)
-            .output()
-            .expect("mkfs.ext4 starts");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let root = self.root.to_str().expect("UTF-8");
+        let words = ["-q", "-F", "-O", "^has_journal", "-m", "0", "-d", root];
+        self.mkfs(&words, &path);
         path
     }
 
@@ -284,6 +305,13 @@ impl<'a> Outer<'a> {
             disk.display()
         ))
         .args(["-device", "virtio-blk-pci,drive=d0"]);
+        for (serial, image) in &self.drives {
+            let image = image.display();
+            qemu.arg("-drive")
+                .arg(format!("file={image},format=raw,if=none,id={serial}"))
+                .arg("-device")
+                .arg(format!("nvme,drive={serial},serial={serial}"));
+        }
         Said::of(qemu)
     }
 }
