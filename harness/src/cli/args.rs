@@ -310,6 +310,18 @@ pub enum AccelChoice {
     Tcg,
 }
 
+impl AccelChoice {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            AccelChoice::Auto => "auto",
+            AccelChoice::Kvm => "kvm",
+            AccelChoice::Tcg => "tcg",
+        }
+    }
+}
+
 /// Which QEMU runs the guests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QemuChoice {

@@ -1,13 +1,13 @@
 //! The command that gives a run's digits again, for its record and its report.
 
-use super::args::{InputArgs, QemuChoice, SelectArgs};
-use crate::scenario::{KernelRef, KernelSource, is_path};
+use super::args::{AccelChoice, InputArgs, QemuChoice, SelectArgs};
+use crate::scenario::{KernelRef, KernelSource, Lane, is_path};
 use std::path::{self, Path};
 
-/// The command line that measures the same cells with the same inputs again and compares, for a
-/// shell in the repository's top directory, `root`. Choices that change no digit (jobs,
+/// The command line that measures the same cells with the same inputs again, and compares where there are
+/// digits, for a shell in the repository's top directory, `root`. Choices that change no digit (jobs,
 /// checkpoints, places) are left out.
-pub fn command(select: &SelectArgs, inputs: &InputArgs, root: &Path) -> String {
+pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path) -> String {
     let place = |path: &Path| place(path, root);
     let mut words = vec!["cargo".into(), "xtask".into(), "repro".into()];
     words.push(match is_path(&select.scenario) {
@@ -30,6 +30,7 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, root: &Path) -> String {
             add(option, value.clone());
         }
     }
+    // Never --erase: whoever runs it again says so again.
     if let Some(device) = &select.device {
         add("--device", device.to_string());
     }
@@ -44,7 +45,11 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, root: &Path) -> String {
         QemuChoice::System => add("--qemu", "system".into()),
         QemuChoice::Path(path) => add("--qemu", place(path)),
     }
-    words.push("--verify".into());
+    if lane.is_exact() {
+        words.push("--verify".into());
+    } else if inputs.accel != AccelChoice::Auto {
+        words.extend(["--accel".to_owned(), inputs.accel.name().to_owned()]);
+    }
     let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
     quoted.join(" ")
 }
@@ -95,7 +100,10 @@ fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Cli, Verb};
+    use crate::{
+        cli::args::{Cli, Verb},
+        scenario::{Clock, DeviceKind},
+    };
     use clap::Parser as _;
 
     fn replay(line: &[&str]) -> String {
@@ -104,9 +112,17 @@ mod tests {
 
     fn replay_in(line: &[&str], root: &Path) -> String {
         let cli = Cli::try_parse_from(["diorama"].iter().chain(line)).unwrap();
+        let on_a_drive = line.contains(&"--device");
+        let lane = match on_a_drive {
+            true => Lane {
+                device: DeviceKind::Nvme,
+                clock: Clock::Wall,
+            },
+            false => Lane::EXACT,
+        };
         match cli.verb {
-            Verb::Repro(args) => command(&args.select, &args.measure.inputs, root),
-            Verb::Run(args) => command(&args.select, &args.measure.inputs, root),
+            Verb::Repro(args) => command(&args.select, &args.measure.inputs, lane, root),
+            Verb::Run(args) => command(&args.select, &args.measure.inputs, lane, root),
             other => panic!("{other:?}"),
         }
     }
@@ -146,6 +162,13 @@ mod tests {
         let said = replay(&["repro", "smoke", "--cmdline", "-x", "--only-kernel", "7.2"]);
         let words: Vec<&str> = said.split(' ').skip(2).collect();
         assert_eq!(replay(&words), said);
+    }
+
+    #[test]
+    fn where_there_are_no_digits_none_are_compared_and_no_drive_is_erased() {
+        let drive = ["--device", "/dev/disk/by-id/x", "--erase", "S1"];
+        let line = [&["repro", "smoke", "--accel", "tcg"][..], &drive].concat();
+        insta::assert_snapshot!(replay(&line), @"cargo xtask repro smoke --device /dev/disk/by-id/x --accel tcg");
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub fn repro(
     let runtime = runtime()?;
     let results_root = context.results();
     let dir = RunDir::create(&results_root, &plan.scenario.name, clock::now()?)?.describe(
-        replay::command(select, &measure.inputs, &context.root),
+        replay::command(select, &measure.inputs, plan.scenario.lane(), &context.root),
         formatting,
     );
     let mut notes: Vec<String> = notes;

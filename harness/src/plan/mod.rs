@@ -6,7 +6,7 @@ mod cautions;
 use crate::{
     digest::Sha256,
     record::{KernelRecord, Outcome, VmmRecord},
-    scenario::{CellKey, Scenario, features},
+    scenario::{CellKey, Clock, Scenario, features},
     vm::{Spec, Time},
     vocabulary::KernelVersion,
 };
@@ -187,7 +187,7 @@ impl Plan {
     pub fn slow(&self, deadline: Duration) -> Vec<String> {
         let workloads = self.scenario.workloads.iter();
         let slow = workloads.filter_map(|workload| {
-            let seconds = estimate_s(&workload.job);
+            let seconds = estimate_s(&workload.job, self.scenario.clock);
             (seconds > deadline.as_secs_f64()).then(|| {
                 format!(
                     "workload {}: a repetition may take {seconds:.0} s of this host's time, but \
@@ -228,11 +228,12 @@ const INSTRUCTIONS_PER_S: f64 = 4e8;
 /// Guest instructions of a small I/O, kernel and engine together, roughly.
 const INSTRUCTIONS_PER_IO: f64 = 15_000.0;
 
-/// Seconds of the host's time that a repetition takes at most, roughly: an instruction is a
-/// nanosecond of the guest's time, and idle time costs nothing.
-fn estimate_s(job: &Workload) -> f64 {
+/// Seconds of the host's time that a repetition takes at most, roughly. Under the instruction clock an
+/// instruction is a nanosecond of the guest's time, and idle time costs nothing.
+fn estimate_s(job: &Workload, clock: Clock) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     let instructions = match job.bound {
+        Bound::Runtime(ns) if clock == Clock::Wall => return ns as f64 / 1e9,
         Bound::Runtime(ns) => ns as f64,
         Bound::Ios(ios) => ios as f64 * f64::from(job.numjobs) * INSTRUCTIONS_PER_IO,
     };

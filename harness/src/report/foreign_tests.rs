@@ -15,13 +15,9 @@ use std::{
 fn numbers() -> Vec<Value> {
     vec![
         json!(0),
-        json!(1),
-        json!(-1),
         json!(u64::MAX),
-        json!(u32::MAX),
         json!(i64::MIN),
         json!(1e308),
-        json!(-1e308),
         json!(5e-324),
     ]
 }

@@ -15,11 +15,8 @@ use std::{
 /// When the directory's file system cannot hold it, or has no O_DIRECT, without which the host's page
 /// cache would be what is measured.
 pub fn image(of: &EmulatedDrive, directory: &Path) -> Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let making = |e| Error::io("making a drive's image in", directory, e);
-    let file: File = open(directory, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|e| making(e.into()))?
-        .into();
+    let file = tempfile::tempfile_in(directory).map_err(making)?;
     file.set_len(of.size).map_err(making)?;
     takes_direct(file.as_raw_fd()).map_err(|e| {
         Error::host(format!(
