@@ -92,16 +92,15 @@ impl<'a> Outer<'a> {
         outer
     }
 
-    /// Gives it an NVMe controller, blank or with ext4 on it; returns what holds its data.
-    pub fn drive(&mut self, serial: &'static str, formatted: bool) -> PathBuf {
+    /// Gives it an NVMe controller, blank or with ext4 on it.
+    pub fn drive(&mut self, serial: &'static str, formatted: bool) {
         let path = self.lab.results().join(format!("{serial}.img"));
         let image = File::create(&path).expect("a drive");
         image.set_len(DRIVE).expect("its size");
         if formatted {
             self.mkfs(&["-q", "-F"], &path);
         }
-        self.drives.push((serial, path.clone()));
-        path
+        self.drives.push((serial, path));
     }
 
     fn mkfs(&self, words: &[&str], image: &Path) {
