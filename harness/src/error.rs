@@ -100,6 +100,18 @@ impl Error {
         Error::new(exit, text)
     }
 
+    /// Whether all of several went well.
+    ///
+    /// # Errors
+    /// The one that did not; several as [`Error::listing`], below what `what` makes of their number.
+    pub fn unless_none(mut errors: Vec<Error>, what: impl FnOnce(usize) -> String) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            n => Err(Error::listing(what(n), &errors)),
+        }
+    }
+
     /// A failed system call on a file: `doing` names the verb ("writing"), `path` the file.
     /// A full disk is the host's fault and says so.
     #[must_use]

@@ -12,7 +12,7 @@ use crate::{
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{Part, PreparedKernel},
     record::KernelRecord,
-    scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario},
+    scenario::{self, Clock, KernelRef, KernelSource, Scenario},
     store::{
         FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
@@ -22,7 +22,7 @@ use crate::{
     vocabulary::Accel,
     vocabulary::KernelVersion,
 };
-use diorama_wire::{FsKind, StopBy};
+use diorama_wire::{Device, FsKind, StopBy};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -258,14 +258,8 @@ impl Provision<'_> {
                 Err(error) => refused.push(error),
             }
         }
-        match refused.len() {
-            0 => Ok(ready),
-            1 => Err(refused.remove(0)),
-            n => Err(Error::listing(
-                format!("{n} kernels cannot be used"),
-                &refused,
-            )),
-        }
+        Error::unless_none(refused, |n| format!("{n} kernels cannot be used"))?;
+        Ok(ready)
     }
 
     /// A local kernel, unpacked: its key and its directory.
@@ -396,21 +390,14 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
             // Until somebody has tried what the host has.
             Clock::Wall => Time::Wall(Accel::Tcg),
         },
-        drive: match &scenario.device {
+        drive: match scenario.device.in_guest() {
             Device::Model(_) => None,
-            Device::Nvme(nvme) => Some(EmulatedDrive {
-                serial: nvme.serial.clone(),
-                size: u64::from(nvme.size_mib) << 20,
-                block_size: nvme.block_size,
-                queues: nvme.queues,
-                backing: Backing::Image,
-            }),
-            Device::Disk(disk) => Some(EmulatedDrive {
-                serial: disk.serial.clone(),
-                size: disk.size,
-                block_size: disk.block_size,
-                queues: disk.queues,
-                // Until somebody says where.
+            Device::Nvme(drive) => Some(EmulatedDrive {
+                serial: drive.serial,
+                size: drive.size,
+                block_size: drive.block_size,
+                queues: scenario.device.queues(),
+                // A disk's, until somebody says where it is.
                 backing: Backing::Image,
             }),
         },

@@ -67,14 +67,21 @@ fn words_to(text: &str, most: usize) -> String {
     words.join(" ")
 }
 
-/// One word of a shell (sh(1)) that is the text and nothing else, for commands that are shown to be typed.
+/// One word as a POSIX shell (sh(1)) takes it, whatever is in it.
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&b);
+    match !word.is_empty() && word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// [`quoted`], for commands that are shown to be typed: of foreign text, one line that gives no terminal a
+/// command.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&b);
-    if !text.is_empty() && text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", line(text).replace('\'', r"'\''"))
+    quoted(&line(text))
 }
 
 /// One line of Markdown that shows the text and nothing else: no HTML, no link, no emphasis.

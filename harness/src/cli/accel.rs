@@ -1,6 +1,6 @@
 //! What executes guests that run by the wall clock: KVM by trial, never by looking at its device file.
 
-use super::args::AccelChoice;
+use super::choices::AccelChoice;
 use crate::{
     error::{Error, Result},
     host::probe::kvm,
@@ -24,9 +24,8 @@ pub fn decide(
     kernels: &mut [PreparedKernel],
     tell: &dyn Fn(&str),
 ) -> Result<Option<String>> {
-    let specs = kernels.iter_mut().filter_map(|k| k.machine.as_mut().ok());
+    let specs = kernels.iter_mut().filter_map(PreparedKernel::spec_mut);
     let mut specs: Vec<_> = specs
-        .map(|(spec, _)| spec)
         .filter(|spec| spec.time != Time::Instructions)
         .collect();
     let Some(first) = specs.first() else {
@@ -41,7 +40,7 @@ pub fn decide(
         spec.time = Time::Wall(accel);
     }
     Ok((accel == Accel::Tcg).then(|| {
-        let why = trial.map_or("as asked".to_owned(), |t| t.to_string());
+        let why = trial.map_or("as asked".to_owned(), |t| format!("KVM: {t}"));
         format!(
             "guests run under TCG, an emulator ({why}): figures by the wall clock are the \
              emulator's, not a machine's"

@@ -1,7 +1,7 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
+use super::choices::{AccelChoice, DeviceWord, QemuChoice};
 use crate::{
-    devices::HostDevice,
     error::{Error, Result},
     report::Format,
     scenario::{ChosenDevice, KernelRef, Overrides, parse_kernel},
@@ -9,12 +9,9 @@ use crate::{
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::{
-    convert::Infallible,
     ffi::OsString,
-    fmt,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
-    str::FromStr,
 };
 
 const AFTER_LONG_HELP: &str = include_str!("after_help.txt");
@@ -299,52 +296,6 @@ pub struct MeasureArgs {
     pub inputs: InputArgs,
 }
 
-/// What executes guests that run by the wall clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum AccelChoice {
-    /// KVM where it really runs guests, else TCG.
-    Auto,
-    /// KVM or nothing.
-    Kvm,
-    /// QEMU's translator.
-    Tcg,
-}
-
-impl AccelChoice {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            AccelChoice::Auto => "auto",
-            AccelChoice::Kvm => "kvm",
-            AccelChoice::Tcg => "tcg",
-        }
-    }
-}
-
-/// Which QEMU runs the guests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QemuChoice {
-    /// The one in images/lock.toml.
-    Lock,
-    /// `qemu-system-x86_64` on PATH.
-    System,
-    /// An executable.
-    Path(PathBuf),
-}
-
-impl FromStr for QemuChoice {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> std::result::Result<QemuChoice, Infallible> {
-        Ok(match text {
-            "lock" => QemuChoice::Lock,
-            "system" => QemuChoice::System,
-            path => QemuChoice::Path(PathBuf::from(path)),
-        })
-    }
-}
-
 /// `diorama repro`
 #[derive(Debug, Args)]
 pub struct ReproArgs {
@@ -593,39 +544,3 @@ pub struct CompletionsArgs {
 #[cfg(test)]
 #[path = "args_tests.rs"]
 mod tests;
-
-/// A device as the command line names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceWord {
-    /// The scenario's `[model]`.
-    Model,
-    /// The scenario's `[nvme]`.
-    Nvme,
-    /// One of the host's.
-    Host(HostDevice),
-}
-
-impl FromStr for DeviceWord {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<DeviceWord, String> {
-        match text {
-            "model" => Ok(DeviceWord::Model),
-            "nvme" => Ok(DeviceWord::Nvme),
-            other => other.parse().map(DeviceWord::Host).map_err(|error: Error| {
-                let next = error.next_step().unwrap_or("see `diorama devices`");
-                format!("{error}; {next}, or use model or nvme")
-            }),
-        }
-    }
-}
-
-impl fmt::Display for DeviceWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DeviceWord::Model => f.write_str("model"),
-            DeviceWord::Nvme => f.write_str("nvme"),
-            DeviceWord::Host(device) => device.fmt(f),
-        }
-    }
-}

@@ -50,14 +50,8 @@ fn restored(all: Vec<Recovered>, mut say: impl FnMut(&str) -> Result<()>) -> Res
         };
         say(&format!("{device}: {words}\n"))?;
     }
-    match failed.len() {
-        0 => Ok(Exit::Ok),
-        1 => Err(failed.remove(0)),
-        n => Err(Error::listing(
-            format!("{n} devices were not restored"),
-            &failed,
-        )),
-    }
+    Error::unless_none(failed, |n| format!("{n} devices were not restored"))?;
+    Ok(Exit::Ok)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use super::{
     accel::KVM_SILENCE,
-    args::{DoctorArgs, Places, QemuChoice},
+    args::{DoctorArgs, Places},
+    choices::QemuChoice,
     context::Context,
     print_json, print_text,
 };

@@ -1,11 +1,11 @@
 //! A drive of the host's that cells run on: checked, leased, and told before anything is lost.
 
-use super::args::{DeviceWord, SelectArgs};
+use super::{args::SelectArgs, choices::DeviceWord};
 use crate::{
     devices::{self, Confirm, Host, HostDevice, Ready, Target},
     error::{Error, Result},
     plan::PreparedKernel,
-    scenario::{ChosenDevice, DiskFacts},
+    scenario::{ChosenDevice, DiskFacts, safe_serial},
     vm::Backing,
 };
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ pub fn take(select: &SelectArgs, tell: &dyn Fn(&str)) -> Result<Option<Drive>> {
         tell(&format!("{device}: {lost} will be overwritten"));
     }
     let facts = DiskFacts {
-        serial: in_guest(ready.serial().number()),
+        serial: safe_serial(ready.serial().number()),
         size: geometry.size,
         block_size: geometry.block_size,
     };
@@ -71,8 +71,8 @@ impl Drive {
 
     /// Puts it behind the guests' controller.
     pub fn attach(&self, kernels: &mut [PreparedKernel]) {
-        let machines = kernels.iter_mut().filter_map(|k| k.machine.as_mut().ok());
-        for drive in machines.filter_map(|(spec, _)| spec.drive.as_mut()) {
+        let specs = kernels.iter_mut().filter_map(PreparedKernel::spec_mut);
+        for drive in specs.filter_map(|spec| spec.drive.as_mut()) {
             drive.backing = Backing::Disk(self.node.clone());
         }
     }
@@ -81,30 +81,5 @@ impl Drive {
     #[must_use]
     pub fn into_lease(self) -> Ready {
         self.ready
-    }
-}
-
-/// A serial number as the guest's controller has it: 20 characters of those that are safe in QEMU's words.
-fn in_guest(serial: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let plain: String = serial.chars().filter(|c| plain(*c)).take(20).collect();
-    match plain.is_empty() {
-        true => "diorama".to_owned(),
-        false => plain,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_serial_in_the_guest_is_safe_in_qemus_words() {
-        assert_eq!(in_guest("S5GXNX0T"), "S5GXNX0T");
-        assert_eq!(
-            in_guest("a,b c/0123456789012345678"),
-            "abc01234567890123456"
-        );
-        assert_eq!(in_guest(" ,"), "diorama");
     }
 }

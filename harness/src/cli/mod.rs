@@ -7,6 +7,7 @@ mod agree;
 mod agreement;
 pub mod args;
 mod cache;
+mod choices;
 mod context;
 mod crash;
 mod devices;

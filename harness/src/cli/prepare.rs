@@ -2,7 +2,8 @@
 
 use super::{
     accel, agent,
-    args::{InputArgs, QemuChoice, SelectArgs},
+    args::{InputArgs, SelectArgs},
+    choices::QemuChoice,
     context::Context,
     drive::{self, Drive},
     ui::Ui,

@@ -1,7 +1,13 @@
 //! The command that gives a run's digits again, for its record and its report.
 
-use super::args::{AccelChoice, InputArgs, QemuChoice, SelectArgs};
-use crate::scenario::{KernelRef, KernelSource, Lane, is_path};
+use super::{
+    args::{InputArgs, SelectArgs},
+    choices::{AccelChoice, QemuChoice},
+};
+use crate::{
+    scenario::{KernelRef, KernelSource, Lane, is_path},
+    text,
+};
 use std::path::{self, Path};
 
 /// The command line that measures the same cells with the same inputs again, and compares where there are
@@ -50,7 +56,7 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path)
     } else if inputs.accel != AccelChoice::Auto {
         words.extend(["--accel".to_owned(), inputs.accel.name().to_owned()]);
     }
-    let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    let quoted: Vec<String> = words.iter().map(|word| text::quoted(word)).collect();
     quoted.join(" ")
 }
 
@@ -85,16 +91,6 @@ fn plain(path: path::PathBuf) -> path::PathBuf {
         return path;
     }
     std::fs::canonicalize(&path).unwrap_or(path)
-}
-
-/// A word as a POSIX shell takes it.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./,:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

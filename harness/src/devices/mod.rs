@@ -50,7 +50,7 @@ pub use kernel::{Kernel, Node, Open};
 pub use listing::{Listed, list, render};
 pub use preflight::preflight;
 pub use recover::{Outcome, Recovered, recover};
-pub use usage::Use;
+pub use usage::{Use, is_swap, mounts};
 pub use word::{HostDevice, PciAddress};
 
 #[cfg(test)]

@@ -212,29 +212,22 @@ fn vsock(node: &DeviceNode) -> Check {
 }
 
 fn kvm(trial: &KvmTrial) -> Check {
-    let missing = |found: String| check("kvm", false, Status::Missing, found);
-    match trial {
-        KvmTrial::Works { after_s } => {
-            let found = format!("a guest ran, after {after_s:.1} s");
-            check("kvm", false, Status::Good, found)
+    let found = |status| check("kvm", false, status, trial.to_string());
+    let advice = match trial {
+        KvmTrial::Works { .. } => return found(Status::Good),
+        KvmTrial::NotTried { .. } => return found(Status::Limited),
+        KvmTrial::NoDevice(DeviceNode::Denied) => {
+            "not used by the exact lane; for other lanes join the group kvm"
         }
-        KvmTrial::NoDevice(DeviceNode::Denied) => missing("permission denied".to_owned())
-            .advise("not used by the exact lane; for other lanes join the group kvm"),
-        KvmTrial::NoDevice(DeviceNode::Failed(why)) => {
-            missing(format!("/dev/kvm: {why}")).advise("not used by the exact lane")
+        KvmTrial::NoDevice(DeviceNode::Failed(_)) => "not used by the exact lane",
+        KvmTrial::NoDevice(_) => {
+            "not used by the exact lane; for other lanes enable it in the firmware"
         }
-        KvmTrial::NoDevice(_) => missing("no /dev/kvm".to_owned())
-            .advise("not used by the exact lane; for other lanes enable it in the firmware"),
-        KvmTrial::Failed { why } => missing(format!("/dev/kvm opens, but a guest failed: {why}"))
-            .advise("not used by the exact lane; nested virtualisation is a common cause"),
-        KvmTrial::TimedOut { after_s } => missing(format!(
-            "/dev/kvm opens, but a guest hung for {after_s:.0} s"
-        ))
-        .advise("not used by the exact lane; nested virtualisation is a common cause"),
-        KvmTrial::NotTried { why } => {
-            check("kvm", false, Status::Limited, format!("not tried: {why}"))
+        KvmTrial::Failed { .. } | KvmTrial::TimedOut { .. } => {
+            "not used by the exact lane; nested virtualisation is a common cause"
         }
-    }
+    };
+    found(Status::Missing).advise(advice)
 }
 
 fn vfio(probes: &Probes) -> Check {

@@ -3,6 +3,7 @@
 pub use crate::vocabulary::{DeviceNode, KvmTrial};
 
 use super::facts::HostFacts;
+use crate::devices;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, OpenOptions},
@@ -163,15 +164,9 @@ fn nvme(sys_block: &Path, mountinfo: &str, swaps: &str) -> Vec<NvmeDisk> {
 /// By number and by name: a file system of several devices (btrfs) has a number of its own.
 fn block_in_use(name: &str, dir: &Path, mountinfo: &str, swaps: &str) -> bool {
     let number = text(dir.join("dev"));
-    let node = format!("/dev/{name}");
-    let mounted = mountinfo
-        .lines()
-        .any(|line| line.split(' ').any(|word| word == number || word == node));
-    let swap = swaps
-        .lines()
-        .any(|line| line.split_whitespace().next() == Some(&node));
+    let mounted = devices::mounts(mountinfo, &number, name).next().is_some();
     let held = fs::read_dir(dir.join("holders")).is_ok_and(|mut held| held.next().is_some());
-    mounted || swap || held
+    mounted || devices::is_swap(swaps, name) || held
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! CONFIG_ options are missing. Pure.
 
 use super::{
-    drive,
+    device,
     needs::{Driver, Missing, Needs},
 };
 use crate::{
@@ -114,9 +114,9 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Loading {
         .into_iter()
         .filter(|(kind, _)| needs.filesystems.contains(kind))
         .map(|(_, driver)| driver);
-    let device = needs.device.as_ref();
-    let device = device.map_or_else(|| drive::MODEL.to_vec(), drive::drivers);
-    let early: Vec<Driver> = device.into_iter().chain(filesystems).collect();
+    let own = needs.device.as_ref();
+    let own = own.map_or_else(|| device::MODEL.to_vec(), device::drivers);
+    let early: Vec<Driver> = own.into_iter().chain(filesystems).collect();
     let set = &kernel.module_set;
     let (loaded, lost) = choose(&early, set, config, &[]);
     plan.missing.extend(lost);
@@ -126,7 +126,7 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Loading {
     if let Some(config) = config {
         plan.missing.extend(missing_options(config, needs, &plan));
     }
-    plan.missing.extend(drive::missing(needs, kernel));
+    plan.missing.extend(device::missing(needs, kernel));
     plan
 }
 
@@ -408,10 +408,10 @@ pub(super) mod tests {
             let config = Config::parse(&std::fs::read_to_string(&path).expect("a configuration"));
             // The least that the exact lane takes has no real drive's driver.
             let real: &[Driver] = match file {
-                "local.config" => &drive::NVME,
+                "local.config" => &device::NVME,
                 _ => &[],
             };
-            let all = (drive::MODEL.iter())
+            let all = (device::MODEL.iter())
                 .chain(real)
                 .chain(&VSOCK)
                 .chain([&EXT4, &XFS])
@@ -448,12 +448,12 @@ pub(super) mod tests {
     fn without_a_configuration_the_doubt_is_said() {
         let plan = plan(&Needs::default(), &kernel(&[], None));
         assert!(plan.missing.iter().all(|m| !m.certain));
-        assert_eq!(plan.missing.len(), drive::MODEL.len() + VSOCK.len());
+        assert_eq!(plan.missing.len(), device::MODEL.len() + VSOCK.len());
     }
 
     #[test]
     fn every_driver_is_kept_when_a_kernel_is_prepared() {
-        for (name, ..) in drive::ALL.iter().chain(&VSOCK).chain([&EXT4, &XFS]) {
+        for (name, ..) in device::ALL.iter().chain(&VSOCK).chain([&EXT4, &XFS]) {
             assert!(modules::CANDIDATES.contains(name), "{name}");
         }
     }

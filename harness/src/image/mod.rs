@@ -3,7 +3,7 @@
 
 pub mod build;
 pub mod cpio; // pure
-mod drive; // pure
+mod device; // pure
 pub mod fio;
 pub mod loading; // pure
 mod needs; // pure
@@ -12,7 +12,7 @@ pub mod strip; // pure
 pub mod sysroot;
 pub mod tools;
 
-pub use drive::modules as device_modules;
+pub use device::modules as device_modules;
 pub use needs::{Missing, Needs};
 
 use crate::{

@@ -140,6 +140,11 @@ pub enum Part {
 }
 
 impl PreparedKernel {
+    /// Its machine, to be finished; none if the kernel cannot be used.
+    pub fn spec_mut(&mut self) -> Option<&mut Spec> {
+        self.machine.as_mut().ok().map(|(spec, _)| spec)
+    }
+
     /// Why a cell of these parts cannot run: for the kernel's own sake first.
     fn settled(&self, parts: &[Part]) -> Option<Outcome> {
         let mut unsupported = self.unsupported.iter();

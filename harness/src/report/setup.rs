@@ -112,27 +112,20 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
             ),
         );
     }
-    if let Device::Nvme(n) = &scenario.device {
+    if let diorama_wire::Device::Nvme(drive) = scenario.device.in_guest() {
+        let data = match scenario.device {
+            Device::Disk(_) => "a disk of the host's",
+            _ => "an image file",
+        };
         add(
             "device",
             format!(
-                "QEMU's emulated NVMe controller over an image file, {} MiB, {} B blocks, {} I/O \
-                 queue(s), serial {}, scheduler {}",
-                n.size_mib, n.block_size, n.queues, n.serial, n.scheduler
-            ),
-        );
-    }
-    if let Device::Disk(d) = &scenario.device {
-        add(
-            "device",
-            format!(
-                "a disk of the host's behind QEMU's emulated NVMe controller, serial {}, {} MiB, {} B \
-                 blocks, {} I/O queue(s), scheduler {}",
-                d.serial,
-                d.size >> 20,
-                d.block_size,
-                d.queues,
-                d.scheduler
+                "QEMU's emulated NVMe controller over {data}, {} MiB, {} B blocks, {} I/O queue(s),                  serial {}, scheduler {}",
+                drive.size >> 20,
+                drive.block_size,
+                scenario.device.queues(),
+                drive.serial,
+                drive.scheduler
             ),
         );
     }

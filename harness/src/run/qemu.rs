@@ -18,8 +18,8 @@ use crate::{
     record::{HostSide, Measured, MemoryDigests, Outcome},
     store::{Derived, Store, staging::move_files},
     vm::{
-        Backing, Checkpoint, Contents, Deadlines, Handover, Machine, Profiling, Spec, Start, Time,
-        Vmm, Watcher, blocking, drive, memory::GuestRam, vsock::Vsock,
+        Checkpoint, Contents, Deadlines, Handover, Machine, Profiling, Spec, Start, Time, Vmm,
+        Watcher, blocking, drive, memory::GuestRam, vsock::Vsock,
     },
 };
 use diorama_wire::{Phase, StopBy};
@@ -260,14 +260,8 @@ impl Qemu {
     async fn boot(&self, vmm: &Vmm, spec: &Spec, job: &[u8], cpu: usize) -> Attempt<Machine> {
         let start = async {
             let ram = GuestRam::create(u64::from(spec.memory_mib) << 20)?;
-            let drive = spec.drive.as_ref();
-            let drive = drive.filter(|of| of.backing == Backing::Image);
-            let drive = drive.map(|of| drive::image(of, self.store.root()));
-            let contents = Contents {
-                ram,
-                job,
-                drive: drive.transpose()?,
-            };
+            let drive = drive::contents(spec.drive.as_ref(), self.store.root())?;
+            let contents = Contents { ram, job, drive };
             Machine::start(vmm, spec, Start::Boot, contents, cpu).await
         };
         start.await.map_err(|e| failed("starting the guest", &e))

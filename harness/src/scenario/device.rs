@@ -72,6 +72,16 @@ impl Device {
         !matches!(self, Device::Disk(_))
     }
 
+    /// How many queues it offers the guest.
+    #[must_use]
+    pub fn queues(&self) -> u32 {
+        match self {
+            Device::Model(model) => model.submit_queues,
+            Device::Nvme(nvme) => nvme.queues,
+            Device::Disk(disk) => disk.queues,
+        }
+    }
+
     /// As the guest finds it.
     #[must_use]
     pub fn in_guest(&self) -> diorama_wire::Device {

@@ -26,6 +26,7 @@ pub use device::{Device, EmulatedNvme, HostDisk};
 pub use expect::METRICS;
 pub use fio::words::jobs as in_fios_words;
 pub use load::{available, is_path, load, locate, look_for};
+pub use nvme::safe_serial;
 pub use overrides::{ChosenDevice, DiskFacts, Overrides, parse_kernel};
 pub use resolve::resolve;
 

@@ -3,9 +3,9 @@
 use super::machine::MAX_SMP;
 use super::parse::RawModel;
 use super::problems::{At, Problems};
-use super::rules::{bounded, check_latency, place, quantity, scheduler};
+use super::rules::{block_size, bounded, capacity, check_latency, place, quantity, scheduler};
 use super::{defaults, write_cache};
-use crate::units::{parse_bandwidth, parse_bytes, parse_nanos, show_bytes};
+use crate::units::{parse_bandwidth, parse_nanos, show_bytes};
 use diorama_wire::ModelDevice;
 
 const MIB: u64 = 1 << 20;
@@ -19,41 +19,12 @@ pub(super) fn model(
     smp: Option<u32>,
     problems: &mut Problems,
 ) -> Option<ModelDevice> {
-    let size = quantity(
-        raw.size.as_ref(),
-        defaults::MODEL_SIZE,
-        parse_bytes,
-        problems,
-    )
-    .and_then(|size| {
-        let fits = size.is_multiple_of(MIB) && (64..=1 << 20).contains(&(size / MIB));
-        let mib = u32::try_from(size / MIB).ok().filter(|_| fits);
-        if mib.is_none() {
-            let at = place(raw.size.as_ref(), "model.size");
-            let what = format!(
-                "{} is not a valid size for the model device",
-                show_bytes(size)
-            );
-            problems.add(&at, what, "use whole MiB, from 64MiB to 1024GiB");
-        }
-        mib
-    });
-    let block = quantity(
-        raw.block_size.as_ref(),
-        defaults::MODEL_BLOCK_SIZE,
-        parse_bytes,
-        problems,
-    )
-    .and_then(|block| {
-        let found = [512, 1024, 2048, 4096]
-            .into_iter()
-            .find(|b| u64::from(*b) == block);
-        if found.is_none() {
-            let at = place(raw.block_size.as_ref(), "model.block_size");
-            problems.add(&at, format!("is {block}"), "use 512, 1024, 2048 or 4096");
-        }
-        found
-    });
+    let size = ("model.size", defaults::MODEL_SIZE);
+    let most = ("1024GiB", "the model device");
+    let size = capacity(raw.size.as_ref(), size, most, problems);
+    let block = ("model.block_size", defaults::MODEL_BLOCK_SIZE);
+    let known = [512, 1024, 2048, 4096];
+    let block = block_size(raw.block_size.as_ref(), block, &known, problems);
     let latency = quantity(
         raw.latency.as_ref(),
         defaults::MODEL_LATENCY,

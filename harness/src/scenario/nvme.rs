@@ -3,11 +3,9 @@
 use super::machine::MAX_SMP;
 use super::parse::RawNvme;
 use super::problems::{At, Problems};
-use super::rules::{bounded, place, quantity, scheduler};
+use super::rules::{block_size, bounded, capacity, scheduler};
 use super::{EmulatedNvme, defaults};
-use crate::units::{parse_bytes, show_bytes};
 
-const MIB: u64 = 1 << 20;
 /// Longest serial number (SN in Identify Controller, NVM Express Base Specification).
 const SERIAL: usize = 20;
 
@@ -17,8 +15,10 @@ pub(super) fn nvme(
     smp: Option<u32>,
     problems: &mut Problems,
 ) -> Option<EmulatedNvme> {
-    let size = size(raw.size.as_ref(), problems);
-    let block = block_size(raw.block_size.as_ref(), problems);
+    let size = ("nvme.size", defaults::NVME_SIZE);
+    let size = capacity(raw.size.as_ref(), size, ("16TiB", "a drive"), problems);
+    let block = ("nvme.block_size", defaults::NVME_BLOCK_SIZE);
+    let block = block_size(raw.block_size.as_ref(), block, &[512, 4096], problems);
     let queues = raw.queues.as_ref();
     let queues = bounded(queues, smp.unwrap_or(MAX_SMP), (1, 64), problems);
     let serial = serial(raw.serial.as_ref(), problems);
@@ -32,40 +32,50 @@ pub(super) fn nvme(
     })
 }
 
-fn size(raw: Option<&At<String>>, problems: &mut Problems) -> Option<u32> {
-    let size = quantity(raw, defaults::NVME_SIZE, parse_bytes, problems)?;
-    let fits = size.is_multiple_of(MIB) && (64..=16 << 20).contains(&(size / MIB));
-    let mib = u32::try_from(size / MIB).ok().filter(|_| fits);
-    if mib.is_none() {
-        let what = format!("{} is not a valid size for a drive", show_bytes(size));
-        let next = "use whole MiB, from 64MiB to 16TiB";
-        problems.add(&place(raw, "nvme.size"), what, next);
-    }
-    mib
-}
-
-fn block_size(raw: Option<&At<String>>, problems: &mut Problems) -> Option<u32> {
-    let block = quantity(raw, defaults::NVME_BLOCK_SIZE, parse_bytes, problems)?;
-    let found = [512, 4096].into_iter().find(|b| u64::from(*b) == block);
-    if found.is_none() {
-        let at = place(raw, "nvme.block_size");
-        problems.add(&at, format!("is {block}"), "use 512 or 4096");
-    }
-    found
-}
-
-/// It goes into QEMU's words, where a comma would end it.
 fn serial(raw: Option<&At<String>>, problems: &mut Problems) -> Option<String> {
     let Some(raw) = raw else {
         return Some(defaults::NVME_SERIAL.to_owned());
     };
     let text = &raw.value;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if (1..=SERIAL).contains(&text.len()) && text.chars().all(plain) {
+    if (1..=SERIAL).contains(&text.len()) && text.chars().all(is_safe) {
         return Some(text.clone());
     }
     let next = format!("use 1 to {SERIAL} letters, digits, `-`, `_` or `.`");
     let what = format!("`{text}` is not a serial number");
     problems.add(&raw.at, what, next);
     None
+}
+
+/// Whether a character may stand in a serial number among QEMU's words, where a comma would end it.
+fn is_safe(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+/// Some drive's serial number as an emulated controller may have it: what of it is safe, as far as there is room.
+#[must_use]
+pub fn safe_serial(serial: &str) -> String {
+    let safe: String = serial
+        .chars()
+        .filter(|c| is_safe(*c))
+        .take(SERIAL)
+        .collect();
+    match safe.is_empty() {
+        true => defaults::NVME_SERIAL.to_owned(),
+        false => safe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_in_the_guest_is_safe_in_qemus_words() {
+        assert_eq!(safe_serial("S5GXNX0T"), "S5GXNX0T");
+        assert_eq!(
+            safe_serial("a,b c/0123456789012345678"),
+            "abc01234567890123456"
+        );
+        assert_eq!(safe_serial(" ,"), "diorama");
+    }
 }

@@ -3,6 +3,9 @@
 
 use super::problems::{At, Place, Problems};
 use crate::suggest::next_step;
+use crate::units::{parse_bytes, show_bytes};
+
+const MIB: u64 = 1 << 20;
 
 /// What every scenario has, with an example for those that have not.
 pub(super) fn required<'a, T>(
@@ -96,6 +99,45 @@ pub(super) fn quantity(
             None
         }
     }
+}
+
+/// A device's capacity in MiB, from 64 MiB to `most`, or its default; `of` is the device.
+pub(super) fn capacity(
+    raw: Option<&At<String>>,
+    (key, default): (&str, &str),
+    (most, of): (&str, &str),
+    problems: &mut Problems,
+) -> Option<u32> {
+    let bytes = quantity(raw, default, parse_bytes, problems)?;
+    let most_bytes = parse_bytes(most).unwrap_or(u64::MAX);
+    let fits = bytes.is_multiple_of(MIB) && (64 * MIB..=most_bytes).contains(&bytes);
+    let mib = u32::try_from(bytes / MIB).ok().filter(|_| fits);
+    if mib.is_none() {
+        let what = format!("{} is not a valid size for {of}", show_bytes(bytes));
+        let next = format!("use whole MiB, from 64MiB to {most}");
+        problems.add(&place(raw, key), what, next);
+    }
+    mib
+}
+
+/// A device's logical block size in bytes, one of a few, or its default.
+pub(super) fn block_size(
+    raw: Option<&At<String>>,
+    (key, default): (&str, &str),
+    known: &[u32],
+    problems: &mut Problems,
+) -> Option<u32> {
+    let bytes = quantity(raw, default, parse_bytes, problems)?;
+    let found = known.iter().copied().find(|b| u64::from(*b) == bytes);
+    if found.is_none() {
+        let words: Vec<String> = known.iter().map(u32::to_string).collect();
+        let next = match words.split_last() {
+            Some((last, others)) => format!("use {} or {last}", others.join(", ")),
+            None => String::new(),
+        };
+        problems.add(&place(raw, key), format!("is {bytes}"), next);
+    }
+    found
 }
 
 /// A number within bounds, or its default.

@@ -1,6 +1,6 @@
 //! The contents of an emulated drive: a file without a name, gone with whoever has it open.
 
-use super::spec::{EmulatedDrive, own_path};
+use super::spec::{Backing, EmulatedDrive, own_path};
 use crate::error::{Error, Result};
 use rustix::fs::{Mode, OFlags, open};
 use std::{
@@ -9,15 +9,22 @@ use std::{
     path::Path,
 };
 
-/// An empty drive of this size in a directory, sparse.
+/// What a machine's drive holds when it starts, if that is a file of its own: nothing, sparse, in a directory.
 ///
 /// # Errors
 /// When the directory's file system cannot hold it, or has no O_DIRECT, without which the host's page
 /// cache would be what is measured.
-pub fn image(of: &EmulatedDrive, directory: &Path) -> Result<File> {
+pub fn contents(drive: Option<&EmulatedDrive>, directory: &Path) -> Result<Option<File>> {
+    match drive {
+        Some(drive) if drive.backing == Backing::Image => image(drive.size, directory).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn image(size: u64, directory: &Path) -> Result<File> {
     let making = |e| Error::io("making a drive's image in", directory, e);
     let file = tempfile::tempfile_in(directory).map_err(making)?;
-    file.set_len(of.size).map_err(making)?;
+    file.set_len(size).map_err(making)?;
     takes_direct(file.as_raw_fd()).map_err(|e| {
         Error::host(format!(
             "opening a drive's image in {} with O_DIRECT",
@@ -38,33 +45,18 @@ fn takes_direct(image: RawFd) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::Backing;
 
     #[test]
     fn an_image_has_its_size_and_no_name() {
         let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let drive = EmulatedDrive {
-            serial: "S1".into(),
-            size: 64 << 20,
-            block_size: 512,
-            queues: 1,
-            backing: Backing::Image,
-        };
-        let image = image(&drive, directory.path()).unwrap();
+        let image = image(64 << 20, directory.path()).unwrap();
         assert_eq!(image.metadata().unwrap().len(), 64 << 20);
         assert_eq!(directory.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]
     fn a_directory_that_is_not_there_is_named() {
-        let drive = EmulatedDrive {
-            serial: "S1".into(),
-            size: 64 << 20,
-            block_size: 512,
-            queues: 1,
-            backing: Backing::Image,
-        };
-        let error = image(&drive, Path::new("/nowhere")).unwrap_err();
+        let error = image(64 << 20, Path::new("/nowhere")).unwrap_err();
         assert!(error.to_string().contains("/nowhere"), "{error}");
     }
 }

@@ -58,7 +58,7 @@ pub struct Contents<'a> {
     pub ram: GuestRam,
     /// The job, which travels in a fw_cfg item; empty where there is none yet.
     pub job: &'a [u8],
-    /// What its drive holds, if it has one ([`super::drive::image`]).
+    /// What its drive holds, if it has one ([`super::drive::contents`]).
     pub drive: Option<File>,
 }
 

@@ -90,7 +90,7 @@ pub struct EmulatedDrive {
 /// What is behind an emulated drive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
-    /// A file of this machine's own, empty when it starts ([`super::drive::image`]).
+    /// A file of this machine's own, empty when it starts ([`super::drive::contents`]).
     Image,
     /// A block device of the host's.
     Disk(PathBuf),

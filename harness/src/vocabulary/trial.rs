@@ -32,18 +32,19 @@ pub enum KvmTrial {
     },
 }
 
+/// What was found, in words.
 impl fmt::Display for KvmTrial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KvmTrial::Works { after_s } => write!(f, "a guest ran under KVM, after {after_s:.0} s"),
-            KvmTrial::NoDevice(DeviceNode::Denied) => write!(f, "/dev/kvm: permission denied"),
+            KvmTrial::Works { after_s } => write!(f, "a guest ran, after {after_s:.1} s"),
+            KvmTrial::NoDevice(DeviceNode::Denied) => write!(f, "permission denied"),
             KvmTrial::NoDevice(DeviceNode::Failed(why)) => write!(f, "/dev/kvm: {why}"),
             KvmTrial::NoDevice(_) => write!(f, "no /dev/kvm"),
             KvmTrial::Failed { why } => write!(f, "/dev/kvm opens, but a guest failed: {why}"),
             KvmTrial::TimedOut { after_s } => {
                 write!(f, "/dev/kvm opens, but a guest hung for {after_s:.0} s")
             }
-            KvmTrial::NotTried { why } => write!(f, "KVM was not tried: {why}"),
+            KvmTrial::NotTried { why } => write!(f, "not tried: {why}"),
         }
     }
 }

@@ -1,0 +1,87 @@
+//! Words of the command line that choose something: which QEMU, accelerator or device.
+
+use crate::{devices::HostDevice, error::Error};
+use clap::ValueEnum;
+use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
+
+/// What executes guests that run by the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AccelChoice {
+    /// KVM where it really runs guests, else TCG.
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+}
+
+impl AccelChoice {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            AccelChoice::Auto => "auto",
+            AccelChoice::Kvm => "kvm",
+            AccelChoice::Tcg => "tcg",
+        }
+    }
+}
+
+/// Which QEMU runs the guests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QemuChoice {
+    /// The one in images/lock.toml.
+    Lock,
+    /// `qemu-system-x86_64` on PATH.
+    System,
+    /// An executable.
+    Path(PathBuf),
+}
+
+impl FromStr for QemuChoice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<QemuChoice, Infallible> {
+        Ok(match text {
+            "lock" => QemuChoice::Lock,
+            "system" => QemuChoice::System,
+            path => QemuChoice::Path(PathBuf::from(path)),
+        })
+    }
+}
+
+/// A device as the command line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceWord {
+    /// The scenario's `[model]`.
+    Model,
+    /// The scenario's `[nvme]`.
+    Nvme,
+    /// One of the host's.
+    Host(HostDevice),
+}
+
+impl FromStr for DeviceWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeviceWord, String> {
+        match text {
+            "model" => Ok(DeviceWord::Model),
+            "nvme" => Ok(DeviceWord::Nvme),
+            other => other.parse().map(DeviceWord::Host).map_err(|error: Error| {
+                let next = error.next_step().unwrap_or("see `diorama devices`");
+                format!("{error}; {next}, or use model or nvme")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for DeviceWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceWord::Model => f.write_str("model"),
+            DeviceWord::Nvme => f.write_str("nvme"),
+            DeviceWord::Host(device) => device.fmt(f),
+        }
+    }
+}
