@@ -77,6 +77,20 @@ impl Lab {
         self.results.path()
     }
 
+    /// Writes a file beside this lab's results, a scenario for one; returns its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.results.path().join(name);
+        std::fs::write(&path, text).expect("a file of the test's own, written");
+        path.to_str().expect("UTF-8").to_owned()
+    }
+
+    /// The text of one of the project's scenarios.
+    #[must_use]
+    pub fn scenario(&self, name: &str) -> String {
+        let path = self.root.join("scenarios").join(format!("{name}.toml"));
+        std::fs::read_to_string(path).expect("a scenario of the project's")
+    }
+
     /// The program, with this lab's places and nothing of the caller's terminal.
     #[must_use]
     pub fn diorama(&self) -> Command {

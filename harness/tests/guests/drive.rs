@@ -20,9 +20,8 @@ fn measure(lab: &Lab, name: &str, kernels: &str, model: &str, workloads: &[&str]
              size = \"4MiB\"\nnumber_ios = 100\n{keys}\n"
         ));
     }
-    let path = lab.results().join(format!("{name}.toml"));
-    std::fs::write(&path, text).expect("the scenario, written");
-    lab.measure(&[path.to_str().expect("UTF-8"), "--fresh"], 0)
+    let path = lab.write(&format!("{name}.toml"), &text);
+    lab.measure(&[&path, "--fresh"], 0)
 }
 
 fn report(results: &Value, kernel: &str, workload: &str) -> CellReport {

@@ -155,14 +155,12 @@ fn equal_inputs_give_equal_digits_and_equal_memory() {
 fn a_guest_that_idles_keeps_its_digits_beside_neighbours_that_wake_up() {
     let test = "a_guest_that_idles_keeps_its_digits_beside_neighbours_that_wake_up";
     let Some(lab) = Lab::open(test) else { return };
-    let path = lab.results().join("idle.toml");
-    std::fs::write(&path, IDLE).expect("the scenario, written");
-    let path = path.to_str().expect("UTF-8");
-    let alone = digits(&lab.measure(&[path, "--fresh"], 0));
+    let path = lab.write("idle.toml", IDLE);
+    let alone = digits(&lab.measure(&[&path, "--fresh"], 0));
     assert_eq!(alone.len(), 2);
     let crowded = {
         let _load = Load::waking();
-        digits(&lab.measure(&[path, "--fresh", "--jobs", "2"], 0))
+        digits(&lab.measure(&[&path, "--fresh", "--jobs", "2"], 0))
     };
     assert_eq!(alone, crowded, "digits changed with the host's neighbours");
 }
@@ -174,14 +172,12 @@ fn a_guest_that_idles_keeps_its_digits_beside_neighbours_that_wake_up() {
 fn a_guest_keeps_its_digits_on_a_host_that_stops_it_again_and_again() {
     let test = "a_guest_keeps_its_digits_on_a_host_that_stops_it_again_and_again";
     let Some(lab) = Lab::open(test) else { return };
-    let path = lab.results().join("processes.toml");
-    std::fs::write(&path, PROCESSES).expect("the scenario, written");
-    std::fs::write(lab.results().join("processes.fio"), PROCESSES_FIO).expect("its job file");
-    let path = path.to_str().expect("UTF-8");
-    let alone = digits(&lab.measure(&[path, "--fresh"], 0));
+    let path = lab.write("processes.toml", PROCESSES);
+    lab.write("processes.fio", PROCESSES_FIO);
+    let alone = digits(&lab.measure(&[&path, "--fresh"], 0));
     assert_eq!(alone.len(), 1);
     let stops = Load::stopping_guests(&lab);
-    let stopped = digits(&lab.measure(&[path, "--verify"], 0));
+    let stopped = digits(&lab.measure(&[&path, "--verify"], 0));
     let stops = stops.end();
     assert!(stops > 10, "stopped {stops} times");
     assert_eq!(alone, stopped, "digits changed with the host's speed");
@@ -247,19 +243,17 @@ fn a_cell_does_not_depend_on_others_or_on_how_it_was_started() {
         alone.extend(smoke(&["--fresh", "--workload", workload]));
     }
     assert_eq!(all, alone, "a cell measured alone has other digits");
-    let reversed = std::fs::read_to_string(lab.root().join("scenarios/smoke.toml"))
-        .expect("the smoke scenario")
+    let reversed = lab
+        .scenario("smoke")
         .replace("[workloads.write-4k]", "[workloads.x]")
         .replace("[workloads.read-4k]", "[workloads.write-4k]")
         .replace("[workloads.x]", "[workloads.read-4k]")
         .replace("rw = \"write\"", "rw = \"X\"")
         .replace("rw = \"read\"", "rw = \"write\"")
         .replace("rw = \"X\"", "rw = \"read\"");
-    let path = lab.results().join("reversed.toml");
-    std::fs::write(&path, reversed).expect("the scenario, written");
-    let path = path.to_str().expect("UTF-8");
+    let path = lab.write("reversed.toml", &reversed);
     // From the checkpoints that are there now.
-    let reversed = digits(&lab.measure(&[path, "--only-kernel", "7.2", "--verify"], 0));
+    let reversed = digits(&lab.measure(&[&path, "--only-kernel", "7.2", "--verify"], 0));
     assert_eq!(all, reversed, "the order of cells changed digits");
 }
 

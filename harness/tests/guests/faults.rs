@@ -163,16 +163,15 @@ fn a_failed_mkfs_gives_its_own_words_and_costs_no_other_cell() {
     let Some(lab) = Lab::open("a_failed_mkfs_gives_its_own_words") else {
         return;
     };
-    let scenario = fs::read_to_string(lab.root().join("scenarios/smoke.toml"))
-        .expect("the smoke scenario")
-        .replace(
+    let scenario = lab.scenario("smoke").replace(
             "[filesystems.ext4]",
             "[filesystems.ext4]\n[filesystems.bad]\nkind = \"ext4\"\nmkfs = [\"-O\", \"no_such_feature\"]",
         );
-    let path = lab.results().join("mkfs.toml");
-    fs::write(&path, scenario).expect("the scenario, written");
-    let path = path.to_str().expect("UTF-8");
-    let results = lab.measure(&[path, "--only-kernel", "7.2", "--workload", "write-4k"], 5);
+    let path = lab.write("mkfs.toml", &scenario);
+    let results = lab.measure(
+        &[&path, "--only-kernel", "7.2", "--workload", "write-4k"],
+        5,
+    );
     assert_eq!(outcomes(&results), ["measured", "guest-fault"]);
     let why = results["cells"][1]["outcome"]["why"].to_string();
     assert!(why.contains("Invalid filesystem option set"), "{why}");
@@ -238,8 +237,7 @@ fn bad_input_and_an_unwritable_place_have_their_own_exit_codes() {
     let Some(lab) = Lab::open("bad_input_and_an_unwritable_place") else {
         return;
     };
-    let smoke = fs::read_to_string(lab.root().join("scenarios/smoke.toml")).expect("smoke");
-    let path = lab.results().join("bad.toml");
+    let smoke = lab.scenario("smoke");
     for (from, to, message) in [
         ("baseline =", "basline =", "did you mean `baseline`?"),
         (
@@ -258,8 +256,8 @@ fn bad_input_and_an_unwritable_place_have_their_own_exit_codes() {
             "is not a multiple of the device's block size",
         ),
     ] {
-        fs::write(&path, smoke.replacen(from, to, 1)).expect("written");
-        let output = lab.run(&["plan", path.to_str().expect("UTF-8")]);
+        let path = lab.write("bad.toml", &smoke.replacen(from, to, 1));
+        let output = lab.run(&["plan", &path]);
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output).contains(message), "{}", text(&output));
     }

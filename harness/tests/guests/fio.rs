@@ -57,14 +57,14 @@ fn two_jobs_of_a_users_file_run_and_are_exact() {
 fn a_job_that_cannot_work_here_is_refused_before_any_boot() {
     let test = "a_job_that_cannot_work_here_is_refused_before_any_boot";
     let Some(lab) = Lab::open(test) else { return };
-    let scenario = std::fs::read_to_string(lab.root().join("scenarios/fio-example.toml"))
-        .expect("the scenario")
-        .replace("jobs/example.fio", "mine.fio");
-    let path = lab.results().join("mine.toml");
-    std::fs::write(&path, scenario).expect("the scenario, written");
+    let scenario = lab.scenario("fio-example");
+    let path = lab.write(
+        "mine.toml",
+        &scenario.replace("jobs/example.fio", "mine.fio"),
+    );
     let jobs = "[global]\ndirect=1\nsize=16m\n[ceph]\nioengine=rbd\n[raw]\nfilename=/dev/nvme0n1\n";
-    std::fs::write(lab.results().join("mine.fio"), jobs).expect("the job file, written");
-    let output = lab.run(&["run", path.to_str().expect("UTF-8"), "--plain"]);
+    lab.write("mine.fio", jobs);
+    let output = lab.run(&["run", &path, "--plain"]);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(
@@ -82,7 +82,7 @@ fn a_job_that_cannot_work_here_is_refused_before_any_boot() {
     assert!(!said.contains("boot"), "{said}");
 
     std::fs::remove_file(lab.results().join("mine.fio")).expect("the job file, removed");
-    let said = text(&lab.run(&["run", path.to_str().expect("UTF-8"), "--plain"]));
+    let said = text(&lab.run(&["run", &path, "--plain"]));
     assert!(said.contains("`mine.fio` cannot be read"), "{said}");
 }
 
@@ -94,12 +94,10 @@ fn scenario(lab: &Lab, name: &str, kernels: &str, jobs: &[(&str, &str)]) -> Stri
     );
     for (workload, job) in jobs {
         let file = format!("{name}-{workload}.fio");
-        std::fs::write(lab.results().join(&file), job).expect("the job file, written");
+        lab.write(&file, job);
         text.push_str(&format!("[workloads.{workload}]\nfio = \"{file}\"\n"));
     }
-    let path = lab.results().join(format!("{name}.toml"));
-    std::fs::write(&path, text).expect("the scenario, written");
-    path.to_str().expect("UTF-8").to_owned()
+    lab.write(&format!("{name}.toml"), &text)
 }
 
 /// fio's default is a process for each job; offsets and filesize decide how long a file must be;

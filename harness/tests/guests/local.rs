@@ -91,15 +91,11 @@ fn a_module_that_is_missing_is_named_with_its_option_and_nothing_boots() {
     let test = "a_module_that_is_missing_is_named_with_its_option_and_nothing_boots";
     let Some(lab) = Lab::open(test) else { return };
     let (image, modules) = stock(&lab, "6.12");
-    let scenario = fs::read_to_string(lab.root().join("scenarios/smoke.toml"))
-        .expect("the smoke scenario")
-        .replace(
-            "[filesystems.ext4]",
-            "[filesystems.ext4]\n\n[filesystems.xfs]",
-        );
-    let path = lab.results().join("both.toml");
-    fs::write(&path, scenario).expect("the scenario, written");
-    let path = path.to_str().expect("UTF-8");
+    let scenario = lab.scenario("smoke").replace(
+        "[filesystems.ext4]",
+        "[filesystems.ext4]\n\n[filesystems.xfs]",
+    );
+    let path = lab.write("both.toml", &scenario);
     for (module, filesystem, option) in [
         ("null_blk", "ext4", "CONFIG_BLK_DEV_NULL_BLK"),
         ("xfs", "xfs", "CONFIG_XFS_FS"),
@@ -109,7 +105,7 @@ fn a_module_that_is_missing_is_named_with_its_option_and_nothing_boots() {
         let kernel = argument("mine", &image, &dir);
         let results = lab.measure(
             &[
-                path,
+                &path,
                 "--kernel",
                 &kernel,
                 "--baseline",

@@ -11,9 +11,8 @@ const SCENARIO: &str = "name = \"nvme\"\ntitle = \"An emulated drive\"\nbaseline
 fn a_drive_is_found_by_its_serial_and_its_figures_are_one_moments() {
     let test = "a_drive_is_found_by_its_serial_and_its_figures_are_one_moments";
     let Some(lab) = Lab::open(test) else { return };
-    let path = lab.results().join("nvme.toml");
-    std::fs::write(&path, SCENARIO).expect("the scenario, written");
-    let words = [path.to_str().expect("UTF-8"), "--accel", "tcg"];
+    let path = lab.write("nvme.toml", SCENARIO);
+    let words = [path.as_str(), "--accel", "tcg"];
     for _ in 0..2 {
         let results = lab.measure(&words, 0);
         let cells = results["cells"].as_array().expect("cells");

@@ -144,10 +144,9 @@ fn polled_completion_is_measured_or_unsupported_with_words() {
                 kernels = [\"5.10\", \"7.2\"]\n[measure]\nrepetitions = 2\n[filesystems.ext4]\n\
                 [workloads.polled]\nioengine = \"io_uring\"\nhipri = true\nrw = \"write\"\n\
                 bs = \"4k\"\nsize = \"4MiB\"\nnumber_ios = 500\n";
-    let path = lab.results().join("polled.toml");
-    std::fs::write(&path, text).expect("the scenario, written");
+    let path = lab.write("polled.toml", text);
     let exit = diorama::error::Exit::Incomplete as i32;
-    let results = lab.measure(&[path.to_str().expect("UTF-8"), "--fresh"], exit);
+    let results = lab.measure(&[&path, "--fresh"], exit);
     let outcome = |kernel: &str| {
         let cells = results["cells"].as_array().expect("cells");
         let cell = cells.iter().find(|c| c["key"]["kernel"] == kernel);

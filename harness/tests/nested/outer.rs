@@ -46,6 +46,17 @@ pub struct Case {
     pub command: String,
 }
 
+impl Case {
+    /// One that root does.
+    pub fn root(name: &'static str, command: impl Into<String>) -> Case {
+        Case {
+            name,
+            user: "root",
+            command: command.into(),
+        }
+    }
+}
+
 /// What came of a case.
 #[derive(Debug)]
 pub struct Came {
