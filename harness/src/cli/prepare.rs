@@ -15,7 +15,7 @@ use crate::{
     lock::WhenGone,
     plan::{self, Plan},
     provision::{Provision, Provisioned},
-    scenario::{self, Scenario, features::features_note},
+    scenario::{self, Clock, Scenario, features::features_note},
     vm::{Spec, Vmm},
 };
 use std::path::PathBuf;
@@ -102,10 +102,13 @@ pub fn prepare_scenario(
         drive.attach(&mut kernels);
     }
     notes.extend(accel::decide(inputs.accel, &vmm, &mut kernels, &tell)?);
-    let plugin = match vmm.counts_with(&plugin) {
-        // What it costs is nothing to the instruction clock alone.
-        _ if scenario.clock == scenario::Clock::Wall => None,
-        Ok(()) => Some(plugin),
+    let counts = match scenario.clock {
+        Clock::Instructions => vmm.counts_with(&plugin).map(|()| Some(plugin)),
+        // What counting costs is nothing to the instruction clock alone.
+        Clock::Wall => Ok(None),
+    };
+    let plugin = match counts {
+        Ok(plugin) => plugin,
         Err(why) => {
             notes.push(format!(
                 "instructions are not counted, so the drive's share and the path length are \

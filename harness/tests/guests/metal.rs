@@ -38,6 +38,7 @@ fn a_drive_is_found_by_its_serial_and_its_figures_are_one_moments() {
                 assert_eq!(repetition["ios"], 500, "{cell}");
             }
         }
+        assert!(results["vmm"]["plugin"].is_null(), "nothing counts here");
         let notes = results["notes"].to_string();
         assert!(
             notes.contains("guests run under TCG, an emulator"),
