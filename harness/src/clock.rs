@@ -12,6 +12,13 @@ pub fn now() -> Result<Timestamp> {
     time_of(SystemTime::now())
 }
 
+/// The same as records write it: RFC 3339, UTC, whole seconds; `None` where it cannot be written.
+#[must_use]
+pub fn stamp() -> Option<String> {
+    let now = now().ok()?;
+    Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 fn time_of(clock: SystemTime) -> Result<Timestamp> {
     Timestamp::try_from(clock).map_err(|e| {
         Error::host("reading this machine's clock")

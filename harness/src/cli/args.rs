@@ -204,6 +204,13 @@ pub struct SelectArgs {
     /// Number of repetitions per cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
+    /// Number of blocks of a session, in each of which every kernel is booted once and the baseline twice
+    /// (metal lane)
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    pub blocks: Option<u32>,
+    /// What decides the order of boots within blocks (metal lane) [default: one of the run's own]
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    pub seed: Option<u64>,
     /// Words for the guests.
     #[command(flatten)]
     pub words: GuestWords,
@@ -226,6 +233,8 @@ impl SelectArgs {
                 Some(DeviceWord::Host(_)) | None => None,
             },
             repetitions: self.repetitions,
+            blocks: self.blocks,
+            seed: self.seed,
             cmdline: self.words.cmdline.clone(),
         }
     }

@@ -86,7 +86,7 @@ fn the_help_explains_itself() {
 
 #[test]
 fn the_help_of_repro() {
-    insta::assert_snapshot!(printed(&["repro", "-h"]), @r#"
+    insta::assert_snapshot!(printed(&["repro", "-h"]), @"
     Measure a scenario, compare, report, and say whether it was reproduced
 
     Usage: diorama repro [OPTIONS] [SCENARIO]
@@ -116,6 +116,11 @@ fn the_help_of_repro() {
               The serial number of the drive that --device names: all data on it will be lost
           --repetitions <N>
               Number of repetitions per cell
+          --blocks <N>
+              Number of blocks of a session, in each of which every kernel is booted once and the
+              baseline twice (metal lane)
+          --seed <N>
+              What decides the order of boots within blocks (metal lane) [default: one of the run's own]
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
@@ -147,7 +152,7 @@ fn the_help_of_repro() {
           --cache <DIR>    Downloads, checkpoints and measured cells [default: the user's cache
                            directory] [env: DIORAMA_CACHE]
           --results <DIR>  Where runs are recorded [default: results/ in the project's directory]
-    "#);
+    ");
 }
 
 #[test]
@@ -175,7 +180,7 @@ fn the_help_of_the_other_verbs() {
             .to_owned()
     };
     let all: Vec<_> = verbs.iter().map(short).collect();
-    insta::assert_snapshot!(all.join("\n\n====\n\n"), @r#"
+    insta::assert_snapshot!(all.join("\n\n====\n\n"), @"
     Show where a cell's instructions went, and what differs from another kernel
 
     Usage: diorama explain [OPTIONS] <CELL|RUN>
@@ -315,6 +320,11 @@ fn the_help_of_the_other_verbs() {
               The serial number of the drive that --device names: all data on it will be lost
           --repetitions <N>
               Number of repetitions per cell
+          --blocks <N>
+              Number of blocks of a session, in each of which every kernel is booted once and the
+              baseline twice (metal lane)
+          --seed <N>
+              What decides the order of boots within blocks (metal lane) [default: one of the run's own]
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
@@ -416,7 +426,7 @@ fn the_help_of_the_other_verbs() {
     Options:
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
-    "#);
+    ");
 }
 
 #[test]

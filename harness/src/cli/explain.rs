@@ -185,6 +185,8 @@ fn one_cell(
         device: None,
         erase: None,
         repetitions: args.repetitions,
+        blocks: None,
+        seed: None,
         words: args.words.clone(),
     };
     let prepared = prepare(

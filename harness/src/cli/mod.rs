@@ -22,6 +22,7 @@ mod plan;
 mod prepare;
 mod replay;
 mod repro;
+mod session;
 mod signals;
 mod ui;
 

@@ -43,6 +43,12 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path)
     if let Some(repetitions) = select.repetitions {
         add("--repetitions", repetitions.to_string());
     }
+    if let Some(blocks) = select.blocks {
+        add("--blocks", blocks.to_string());
+    }
+    if let Some(seed) = select.seed {
+        add("--seed", seed.to_string());
+    }
     for word in &select.words.cmdline {
         add("--cmdline", word.clone());
     }

@@ -8,7 +8,7 @@ use super::{
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, needs_digits, prepare},
-    print, print_json, replay, runtime, signals,
+    print, print_json, replay, runtime, session, signals,
     ui::{Drawing, Ui},
     width,
 };
@@ -137,7 +137,15 @@ pub fn repro(
         consoles: Some(Consoles::in_run(dir.path())),
     });
     drop(entered);
-    let order = Recording { dir, known, notes };
+    let begun = session::begin(&plan, &results_root, dir.run_id(), measure.fresh);
+    let (session, said) = begun.unzip();
+    notes.extend(said);
+    let order = Recording {
+        dir,
+        known,
+        session,
+        notes,
+    };
     let local = tokio::task::LocalSet::new();
     let (finished, after) = local.block_on(
         &runtime,
@@ -236,13 +244,13 @@ async fn execute(
     let stopper = session.stop.clone();
     let mut listen = |event: &Event| {
         ui.event(event);
-        if let Event::CellFinished { result } = event
-            && fail_fast
-            && !matches!(
-                result.outcome,
-                Outcome::Measured(_) | Outcome::NotRun { .. }
-            )
-        {
+        let outcome = match event {
+            Event::CellFinished { result } => Some(&result.outcome),
+            Event::SampleFinished { sample } => Some(&sample.outcome),
+            _ => None,
+        };
+        let failed = |o: &Outcome| !matches!(o, Outcome::Measured(_) | Outcome::NotRun { .. });
+        if fail_fast && outcome.is_some_and(failed) {
             Stop::Soon(StopReason::FailFast).raise(&stopper);
         }
     };

@@ -60,7 +60,9 @@ pub struct Ui {
     /// How long each guest took, in seconds, for the next run's expectations.
     pub took_s: BTreeMap<String, f64>,
     finished: usize,
+    /// Cells of a run, or boots of a session.
     cells: usize,
+    in_session: bool,
 }
 
 impl Ui {
@@ -75,6 +77,7 @@ impl Ui {
             took_s: BTreeMap::new(),
             finished: 0,
             cells: 0,
+            in_session: false,
         }
     }
 
@@ -116,11 +119,22 @@ impl Ui {
                 cached,
                 settled,
                 jobs,
+                samples,
             } => {
-                self.cells = *cells;
-                self.finished = cached + settled;
-                let todo = cells - cached - settled;
-                let mut text = format!("{run_id}: {cells} cells ({lane}); {cached} in the cache");
+                let mut text = format!("{run_id}: {cells} cells ({lane})");
+                match samples {
+                    None => text.push_str(&format!("; {cached} in the cache")),
+                    Some([boots, known]) => {
+                        text.push_str(&format!("; {known} of {boots} boots measured before"));
+                    }
+                }
+                let (all, finished, what) = match samples {
+                    None => (*cells, cached + settled, "cells"),
+                    Some([boots, known]) => (*boots, *known, "boots"),
+                };
+                self.cells = all;
+                self.finished = finished;
+                let todo = all - finished;
                 if *settled > 0 {
                     text.push_str(&format!(", {settled} cannot run"));
                 }
@@ -128,11 +142,12 @@ impl Ui {
                     text.push_str(&format!(", {todo} to measure, {jobs} at once"));
                 }
                 self.line(&text);
+                self.in_session = samples.is_some();
                 if self.drawing == Drawing::Live && todo > 0 {
-                    let style = ProgressStyle::with_template(
-                        "{bar:30} {pos}/{len} cells, {elapsed} elapsed",
-                    );
-                    let bar = ProgressBar::new(*cells as u64)
+                    let style = ProgressStyle::with_template(&format!(
+                        "{{bar:30}} {{pos}}/{{len}} {what}, {{elapsed}} elapsed"
+                    ));
+                    let bar = ProgressBar::new(all as u64)
                         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                     let bar = self.bars.add(bar);
                     bar.set_position(self.finished as u64);
@@ -199,17 +214,12 @@ impl Ui {
             }
             Event::CellFinished { result } => {
                 let ran = !matches!(result.outcome, Outcome::NotRun { .. });
-                self.end(
-                    &Guest::Cell {
-                        cell: result.key.to_string(),
-                    },
-                    ran,
-                );
-                self.finished += 1;
-                if let Some(bar) = &self.overall {
-                    bar.set_position(self.finished as u64);
+                if self.in_session {
+                    // Its boots have been told of.
+                    return;
                 }
-                let count = format!("[{}/{}]", self.finished, self.cells);
+                self.end(&Guest::cell(&result.key, None), ran);
+                let count = self.count();
                 match &result.outcome {
                     Outcome::Measured(m) if self.drawing == Drawing::Plain => self.line(&format!(
                         "{count} {}: measured in {:.1} s ({:.1} CPU-s)",
@@ -224,6 +234,18 @@ impl Ui {
                             other.why()
                         ));
                     }
+                }
+            }
+            Event::SampleFinished { sample } => {
+                let ran = !matches!(sample.outcome, Outcome::NotRun { .. });
+                self.end(&Guest::cell(&sample.key, Some(sample.at)), ran);
+                let count = self.count();
+                // A failure's note follows.
+                if let (Outcome::Measured(m), Drawing::Plain) = (&sample.outcome, self.drawing) {
+                    self.line(&format!(
+                        "{count} {}, {}: measured in {:.1} s ({:.1} CPU-s)",
+                        sample.key, sample.at, m.host.wall_s, m.host.cpu_s
+                    ));
                 }
             }
             Event::CellVerified {
@@ -247,6 +269,15 @@ impl Ui {
                 self.line(&format!("{measured} of {cells} cells measured"));
             }
         }
+    }
+
+    /// One more is finished: how many of how many.
+    fn count(&mut self) -> String {
+        self.finished += 1;
+        if let Some(bar) = &self.overall {
+            bar.set_position(self.finished as u64);
+        }
+        format!("[{}/{}]", self.finished, self.cells)
     }
 
     fn start(&mut self, guest: &Guest, expected_s: Option<f64>) {

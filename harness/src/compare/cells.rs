@@ -3,10 +3,12 @@
 use super::{
     Alarm, Figure, METRICS, Ratio, Unmeasured, Verdict, alarms, failure, figure,
     resolution::resolution,
-    verdict::{judge, judge_failures},
+    session::{Judgement, SessionFacts},
+    verdict::{NOISE, judge, judge_failures},
 };
 use crate::{
     digest::Sha256,
+    metal::Cause,
     record::{CellResult, Origin, Outcome, Results},
     scenario::{CellKey, KernelSource, Lane, Metric},
 };
@@ -41,6 +43,9 @@ pub struct Run {
     pub run_id: String,
     /// Device and clock.
     pub lane: Lane,
+    /// What is to be known of it as a session of the metal lane, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionFacts>,
 }
 
 /// A kernel of a run.
@@ -114,6 +119,9 @@ pub struct Cell {
     pub figures: BTreeMap<Metric, Figure>,
     /// Against the baseline on the same file system and workload; empty for the baseline itself.
     pub against: BTreeMap<Metric, Against>,
+    /// Why no claim may rest on its figures; absent where one may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
 }
 
 /// A figure against the baseline's.
@@ -123,6 +131,9 @@ pub struct Against {
     pub ratio: Option<Ratio>,
     /// What may be concluded.
     pub verdict: Verdict,
+    /// What it costs that moved with the verdict: then it is explained. Of a session's rates alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
 }
 
 impl Comparison {
@@ -176,6 +187,7 @@ pub fn compare(runs: &[&Results]) -> Comparison {
         notes: notes(runs),
         alarms: alarms(runs),
     };
+    let sessions: Vec<Option<Judgement>> = runs.iter().map(|run| Judgement::of(run)).collect();
     for (index, run) in runs.iter().enumerate() {
         let letter = if several {
             letter(index)
@@ -199,9 +211,14 @@ pub fn compare(runs: &[&Results]) -> Comparison {
             letter,
             run_id: run.run_id.clone(),
             lane: run.scenario.lane(),
+            session: sessions[index]
+                .as_ref()
+                .map(|session| session.facts.clone()),
         });
     }
     for (index, run) in runs.iter().enumerate() {
+        // Blocks pair a session's kernels with its own baseline, which is everybody's for the first run.
+        let session = sessions[index].as_ref().filter(|_| index == 0);
         for cell in &run.cells {
             let of = |s: &Subject| s.run == index && s.kernel == cell.key.kernel;
             // A cell of a kernel that its own scenario does not name cannot be labelled.
@@ -209,7 +226,7 @@ pub fn compare(runs: &[&Results]) -> Comparison {
                 let is_baseline = comparison.subjects[subject].baseline;
                 comparison
                     .cells
-                    .push(beside(runs, run, cell, subject, is_baseline));
+                    .push(beside(runs, (run, session), cell, subject, is_baseline));
             }
         }
     }
@@ -265,7 +282,7 @@ fn notes(runs: &[&Results]) -> Vec<String> {
 
 fn beside(
     runs: &[&Results],
-    run: &Results,
+    (run, session): (&Results, Option<&Judgement>),
     cell: &CellResult,
     subject: usize,
     is_baseline: bool,
@@ -283,7 +300,19 @@ fn beside(
             });
             base.map(|base| (*first, base))
         });
-        all_against(run, cell, failed.as_ref(), &figures, baseline)
+        let against = all_against(run, cell, failed.as_ref(), &figures, baseline);
+        match session.and_then(|session| session.against(&cell.key)) {
+            // Both were measured: what the blocks say, and the ratio of medians where they say nothing.
+            Some(judged) if against.values().any(|against| against.ratio.is_some()) => {
+                let with_ratio = |(metric, judged): (&Metric, &Against)| {
+                    let ratio = judged.ratio.or(against.get(metric).and_then(|a| a.ratio));
+                    let judged = judged.clone();
+                    (*metric, Against { ratio, ..judged })
+                };
+                judged.iter().map(with_ratio).collect()
+            }
+            _ => against,
+        }
     };
     Cell {
         subject,
@@ -293,6 +322,11 @@ fn beside(
         failure: failed,
         figures,
         against,
+        doubt: match session {
+            _ if cell.key.lane.is_exact() => None,
+            Some(session) => session.facts.gate.forbids(),
+            None => Some(NOISE.to_owned()),
+        },
     }
 }
 
@@ -335,6 +369,7 @@ fn all_against(
             Against {
                 ratio: Ratio::of(figure, base, bound),
                 verdict: judge(metric, cell.key.lane, bound, figure, base),
+                causes: Vec::new(),
             }
         }
         (mine, _) => Against {
@@ -349,6 +384,7 @@ fn all_against(
                     }
                 ),
             },
+            causes: Vec::new(),
         },
     };
     METRICS.iter().map(|m| (*m, one(*m))).collect()
@@ -358,6 +394,7 @@ fn without_ratio(verdict: Verdict) -> BTreeMap<Metric, Against> {
     let same = Against {
         ratio: None,
         verdict,
+        causes: Vec::new(),
     };
     METRICS.iter().map(|m| (*m, same.clone())).collect()
 }

@@ -1,6 +1,10 @@
 //! Made-up results for tests: the medians are those of the facts' table (raw libaio loop, queue
 //! depth 64, 10 us and 440 MiB/s), the spread and the counters are invented but plausible.
 
+mod session;
+
+pub use session::session;
+
 use crate::{
     digest::Sha256,
     record::{
@@ -266,6 +270,7 @@ fn scenario() -> Scenario {
             warmup_ios: 0,
             phase_step_ns: 731_000,
         },
+        session: None,
         left_out: Vec::new(),
         expect: vec![
             expect(
@@ -338,6 +343,7 @@ pub(crate) fn results() -> Results {
             plugin: Some(Sha256::of(b"plugin")),
         },
         cells,
+        session: None,
         notes: vec!["file systems are formatted with the features that 5.10 knows".into()],
         replay: None,
         formatting: Vec::new(),

@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod metric;
 mod outcome;
 mod resolution;
+mod session;
 mod verdict;
 
 pub use alarm::{Alarm, Sighting, alarms, differences, memory_compared};
@@ -19,6 +20,7 @@ pub use expect::{Claim, Held, Reproduction, Tested, claims, reproduction};
 pub use figure::{Figure, figure};
 pub use metric::{METRICS, MetricFacts};
 pub use outcome::{Blame, Unmeasured, failure};
+pub use session::SessionFacts;
 pub use verdict::{RESOLUTION, Ratio};
 
 pub use crate::vocabulary::{Better, Verdict};

@@ -16,6 +16,18 @@ pub enum Cause {
     CpuTime,
 }
 
+impl Cause {
+    /// As reports name it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Cause::ContextSwitches => "context switches",
+            Cause::QueuedWork => "queued work",
+            Cause::CpuTime => "CPU time",
+        }
+    }
+}
+
 /// What an I/O costs in one metric, in its unit: means over the blocks in which all three arms have it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {

@@ -1,14 +1,11 @@
 //! Blocks, arms, and the order in which a block boots them.
 
-use serde::{Deserialize, Serialize};
-
 /// Blocks of a session, unless the user asks for another number. The number is fixed before the first
 /// boot: a session that goes on until something is significant always ends with something significant.
 pub const BLOCKS: u32 = 8;
 
 /// One boot of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "arm")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arm {
     /// The baseline, for the first time.
     A,

@@ -2,6 +2,9 @@
 //! input digests (pure).
 
 mod cautions;
+mod turns;
+
+pub use turns::Task;
 
 use crate::{
     digest::Sha256,

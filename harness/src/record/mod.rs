@@ -2,11 +2,13 @@
 //! the consoles' logs. This file holds the types; they are the documented, versioned schema.
 
 mod dir;
+mod session;
 
 pub use crate::vocabulary::{
     DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome, VmmRecord,
 };
 pub use dir::{RunDir, open};
+pub use session::{Sample, Session, Turn};
 
 use crate::{
     digest::Sha256,
@@ -36,6 +38,9 @@ pub struct Results {
     pub vmm: VmmRecord,
     /// One per cell of the matrix, in plan order (kernel, file system, workload). Never fewer.
     pub cells: Vec<CellResult>,
+    /// Every boot by itself, in the metal lane; its cells are what those come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
     /// What a reader must know besides the figures ("6.12: not the locked kernel: ...").
     pub notes: Vec<String>,
     /// The command that gives these digits again, the run's own choices included; absent in records
@@ -108,8 +113,10 @@ mod tests {
     fn the_documented_fields_are_those_of_a_record() {
         let results = serde_json::to_value(fixture::results()).unwrap();
         let failures = serde_json::to_value(fixture::with_failures()).unwrap();
+        let session = serde_json::to_value(fixture::session(1, 1.0)).unwrap();
         let mut found = BTreeSet::new();
         keys(&results, &mut found);
+        keys(&session, &mut found);
         keys(&failures, &mut found);
         let documented = |key: &str| {
             [format!("`{key}`"), format!("`{key}[]`")]

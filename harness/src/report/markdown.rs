@@ -38,6 +38,10 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     if !report.why.is_empty() {
         out.push(list(&why::checked(&report.why)));
     }
+    if !report.session.is_empty() {
+        out.push("## Session".into());
+        out.push(list(&report.session));
+    }
     out.extend(failures(report));
     out.push("## What was measured".into());
     let setup = report.setup.iter();
@@ -55,7 +59,13 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     out.push(escape(&report.method.join(" ")));
     out.push("## Replay".into());
     out.push(
-        "This measures every cell again and compares it with the record, digit by digit:".into(),
+        match report.lane.is_exact() {
+            true => {
+                "This measures every cell again and compares it with the record, digit by digit:"
+            }
+            false => "This measures every cell again:",
+        }
+        .into(),
     );
     out.push(format!("    {}", text::line(&report.replay)));
     out.join("\n\n") + "\n"

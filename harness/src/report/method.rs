@@ -17,6 +17,9 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
         }
         false => "",
     };
+    if !lane.is_exact() {
+        return metal(results);
+    }
     let common = [
         format!(
             "After an uncounted warm-up every cell is measured {repetitions} times, each \
@@ -39,25 +42,52 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
              one thread, and equal inputs give equal digits as long as the host leaves QEMU's threads alone.",
             PATH_LENGTH,
         )
-    } else if lane.is_exact() {
+    } else {
         (
             "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
              with a memory-backed block device inside it, so that nothing outside can reach a \
              measurement and equal inputs give equal digits.",
             PATH_LENGTH,
         )
-    } else {
-        (
-            "The guest runs on the host's clock, so figures contain the noise of the host and of \
-             the device.",
-            "Ranges of repetitions within one boot do not bound that noise, so no verdict is drawn \
-             from them here.",
-        )
     };
     let mut all = vec![first.to_owned()];
     all.extend(common);
     all.push(last.to_owned());
     all
+}
+
+/// The same in the metal lane.
+fn metal(results: &Results) -> Vec<String> {
+    let repetitions = results.scenario.measure.repetitions;
+    let each = match repetitions {
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
+    };
+    let mut sentences = vec![
+        "The guest runs on the host's clock, so figures contain the noise of the host and of the \
+         device."
+            .to_owned(),
+        format!(
+            "Each boot formats anew, prepares the file, and after an uncounted warm-up measures {each}; its \
+             figure is the median."
+        ),
+        "Rates count the I/Os reaped in a repetition's window; costs per I/O are counters of the whole \
+         guest until the last of the window's I/Os was reaped."
+            .to_owned(),
+    ];
+    let last = match &results.session {
+        Some(_) => {
+            "In each block every kernel is booted once and the baseline twice, in random order; a ratio is \
+             the mean log-ratio over blocks with Student's 95% interval, and a verdict needs both \
+             significance after correction for the number of cells and the minimum effect."
+        }
+        None => {
+            "Ranges of repetitions within one boot do not bound that noise, so no verdict is drawn from \
+             them here."
+        }
+    };
+    sentences.push(last.to_owned());
+    sentences
 }
 
 #[cfg(test)]

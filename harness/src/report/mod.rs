@@ -15,6 +15,7 @@ mod method;
 mod model;
 mod org;
 mod png;
+mod session;
 mod setup;
 mod svg;
 mod table;

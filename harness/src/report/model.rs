@@ -1,8 +1,8 @@
 //! The value that every format renders.
 
-use super::{Why, axis::Axis, method, setup};
+use super::{Why, axis::Axis, method, session, setup};
 use crate::{
-    compare::{self, Alarm, Claim, Comparison, Locked, Reproduction, Unmeasured},
+    compare::{self, Alarm, Claim, Comparison, Locked, Reproduction, SessionFacts, Unmeasured},
     record::{KernelRecord, Origin, Results},
     scenario::{CellKey, Lane},
 };
@@ -42,6 +42,13 @@ pub struct Report {
     pub cached: usize,
     /// What a reader must know besides the figures.
     pub notes: Vec<String>,
+    /// What the first run's session rests on and what it leaves open, one sentence each; empty in the
+    /// exact lane.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub session: Vec<String>,
+    /// That an emulator executed guests that ran by the wall clock, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emulated: Option<String>,
     /// How the figures came about, in five sentences.
     pub method: Vec<String>,
     /// The command that measures again and compares digit by digit.
@@ -127,6 +134,8 @@ impl Report {
                 .filter(|c| c.origin == Origin::Cached)
                 .count(),
             notes,
+            session: session::sentences(&comparison),
+            emulated: session::emulated(&runs),
             method: method::sentences(first),
             replay: first
                 .replay
@@ -142,6 +151,11 @@ impl Report {
         baseline.map_or("the baseline", |s| s.label.as_str())
     }
 
+    /// The first run's session, in the metal lane.
+    pub(super) fn session(&self) -> Option<&SessionFacts> {
+        self.comparison.runs.first()?.session.as_ref()
+    }
+
     /// What must not be overlooked: digits that differ under equal inputs, kernels that are not the
     /// locked ones, and cells that failed.
     pub(super) fn alarms(&self) -> Vec<String> {
@@ -151,6 +165,8 @@ impl Report {
         });
         let differ = self.comparison.alarms.iter().map(Alarm::words);
         let mut alarms: Vec<String> = differ.chain(replaced).collect();
+        alarms.extend(self.emulated.clone());
+        alarms.extend(self.session().and_then(session::invalid));
         if !self.failures.is_empty() {
             alarms.push(format!(
                 "{} of {} cells WERE NOT MEASURED",

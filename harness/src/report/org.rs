@@ -32,6 +32,10 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         out.push(self::table(&table));
         out.push(list(&table.footnotes));
     }
+    if !report.session.is_empty() {
+        out.push("* Session".into());
+        out.push(list(&report.session));
+    }
     if !report.failures.is_empty() {
         out.push("* Cells that were not measured".into());
         let failures = report.failures.iter().map(|f| {

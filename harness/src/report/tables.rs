@@ -11,6 +11,10 @@ use crate::{
 
 /// What stands where a kernel has no such counter.
 const NOT_PROVIDED: &str = "n/a";
+/// Marks a ratio that is no difference.
+const SAME: char = '~';
+/// Marks a ratio that allows no conclusion.
+const UNDECIDED: char = '?';
 
 /// Every table, in a document's order: the ratios, then what explains them.
 pub(super) fn all(report: &Report) -> Vec<Table> {
@@ -29,7 +33,46 @@ pub(super) fn ratios(report: &Report) -> Vec<Table> {
     if cells.any(|c| c.figures.contains_key(&Metric::PathLength)) {
         tables.push(relative(report, Metric::PathLength));
     }
+    tables.extend(verdicts(report));
     tables
+}
+
+/// What a session concludes about each of its rates, and what explains it; for a session alone.
+fn verdicts(report: &Report) -> Option<Table> {
+    report.session()?;
+    let groups = groups(report, &report.comparison.workloads, |subject, cell, _| {
+        measured(cell, |cell| {
+            if subject.baseline {
+                return Some(Entry::plain("baseline").toned(Tone::Quiet));
+            }
+            let against = cell.against.get(&Metric::Iops)?;
+            let (word, tone) = match against.verdict {
+                Verdict::Regressed => ("regressed", Tone::Worse),
+                Verdict::Improved => ("improved", Tone::Better),
+                _ => (against.verdict.word(), Tone::Quiet),
+            };
+            let causes: Vec<&str> = against.causes.iter().map(|cause| cause.words()).collect();
+            let explained = match causes.as_slice() {
+                [] => String::new(),
+                some => format!(": {}", some.join(", ")),
+            };
+            let mut entry = Entry::plain(format!("{word}{explained}")).toned(tone);
+            entry.short = (!causes.is_empty()).then(|| format!("{word}, explained"));
+            Some(entry)
+        })
+    });
+    Some(Table {
+        title: format!("Verdicts on IOPS against {}", report.baseline()),
+        caption: report.lane.to_string(),
+        corner: "kernel".into(),
+        columns: report.comparison.workloads.clone(),
+        groups,
+        footnotes: vec![
+            "A verdict with a cost behind it is explained: that cost per I/O moved with it; one without \
+             is not."
+                .to_owned(),
+        ],
+    })
 }
 
 /// Absolute figures, and the cost per I/O.
@@ -50,12 +93,27 @@ pub(super) fn relative(report: &Report, metric: Metric) -> Table {
         ratio(subject, cell, metric)
     });
     let mut footnotes = Vec::new();
-    if any(&groups, |e| e.mark.is_some()) {
+    let marked = |mark| any(&groups, |e| e.mark == Some(mark));
+    if report.lane.is_exact() && marked(SAME) {
         footnotes.push(format!(
             "~ no difference: the two ranges overlap, or the medians are within {}%{}.",
             100.0 * RESOLUTION,
             wider(report, metric)
         ));
+    }
+    if let Some(session) = report.session() {
+        if any(&groups, |e| e.short.is_some()) {
+            footnotes.push(format!(
+                "[low, high]: 95% interval of the mean ratio over {} blocks.",
+                session.blocks
+            ));
+        }
+        if marked(SAME) {
+            footnotes.push("~ the same: the interval is within the minimum effect.".to_owned());
+        }
+        if marked(UNDECIDED) {
+            footnotes.push("? inconclusive: the session, below, says why.".to_owned());
+        }
     }
     footnotes.extend(kernel_footnotes(report));
     if metric == Metric::Iops {
@@ -277,10 +335,28 @@ fn ratio(subject: &Subject, cell: Option<&Cell>, metric: Metric) -> Entry {
             Verdict::Improved => Tone::Better,
             _ => Tone::Quiet,
         };
-        let mut entry = Entry::plain(format!("{:.3}", ratio.value)).toned(tone);
-        // Where no verdict is drawn from ranges, none is hinted at.
-        let judged = cell.key.lane.is_exact();
-        entry.mark = (judged && ratio.is_no_difference()).then_some('~');
+        let value = format!("{:.3}", ratio.value);
+        if cell.key.lane.is_exact() {
+            let mut entry = Entry::plain(value).toned(tone);
+            entry.mark = ratio.is_no_difference().then_some(SAME);
+            return Some(entry);
+        }
+        // Too few boots by the wall clock have a ratio, and no interval; an invalid session's means
+        // nothing.
+        if cell.doubt.is_some() {
+            let mut entry = Entry::plain(value).toned(tone);
+            entry.mark =
+                matches!(against.verdict, Verdict::Inconclusive { .. }).then_some(UNDECIDED);
+            return Some(entry);
+        }
+        let interval = format!("{value} [{:.3}, {:.3}]", ratio.low, ratio.high);
+        let mut entry = Entry::plain(interval).toned(tone);
+        entry.short = Some(value);
+        entry.mark = match against.verdict {
+            Verdict::Same => Some(SAME),
+            Verdict::Inconclusive { .. } => Some(UNDECIDED),
+            _ => None,
+        };
         Some(entry)
     })
 }

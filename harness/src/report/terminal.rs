@@ -35,6 +35,7 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         }
     }
     failures(&mut out, report);
+    section(&mut out, "Session", &report.session);
     section(&mut out, "Notes", &report.notes);
     verdict(&mut out, report);
     for alarm in report.alarms() {

@@ -416,3 +416,69 @@ fn other_digits_under_equal_inputs_are_loud_in_every_format() {
         assert!(found, "{format:?}: {text}");
     }
 }
+
+#[test]
+fn a_session_shows_intervals_verdicts_with_what_explains_them_and_what_it_rests_on() {
+    let report = Report::new(&fixture::session(8, 1.0));
+    let text = text(&report, Format::Terminal, &Style::default());
+    let from = text.find("IOPS relative to").unwrap();
+    insta::assert_snapshot!(&text[from..], @"
+    IOPS relative to 7.2 on the same file system
+    metal lane: nvme device, wall clock
+    kernel               read-4k                write-4k
+    ext4
+      6.12  0.994 [0.990, 0.997] ~  0.680 [0.678, 0.682]
+      7.2                      1                       1
+    [low, high]: 95% interval of the mean ratio over 8 blocks.
+    ~ the same: the interval is within the minimum effect.
+
+    TOTAL_IO relative to 7.2 on the same file system
+    metal lane: nvme device, wall clock
+    kernel               read-4k                write-4k
+    ext4
+      6.12  0.994 [0.990, 0.997] ~  0.680 [0.678, 0.682]
+      7.2                      1                       1
+    [low, high]: 95% interval of the mean ratio over 8 blocks.
+    ~ the same: the interval is within the minimum effect.
+
+    Verdicts on IOPS against 7.2
+    metal lane: nvme device, wall clock
+    kernel   read-4k                                            write-4k
+    ext4
+      6.12      same  regressed: context switches, queued work, CPU time
+      7.2   baseline                                            baseline
+    A verdict with a cost behind it is explained: that cost per I/O moved with it; one without is not.
+
+    Session
+      - 8 blocks of fresh boots, every kernel once and the baseline twice in each; 48 of 48 boots measured; their order is that of seed 7
+      - A/A gate passed: the baseline does not differ from itself in any of 2 comparisons
+      - 2 cells were tested: 1 that the scenario's claims are about (Holm, 1%) and 1 others (Benjamini-Hochberg, 1%); a difference must be at least 2%, and at least the baseline's own spread
+
+    Claims (metal lane: nvme device, wall clock)
+      held: write-4k of 6.12 on every file system: IOPS relative to 7.2 between 0.6 and 0.85
+    REPRODUCED
+    ");
+}
+
+#[test]
+fn an_invalid_session_and_an_emulators_figures_are_loud_in_every_format() {
+    let mut results = fixture::session(8, 1.05);
+    for cell in &mut results.cells {
+        if let crate::record::Outcome::Measured(measured) = &mut cell.outcome {
+            measured.host.accel = crate::vocabulary::Accel::Tcg;
+        }
+    }
+    let report = Report::new(&results);
+    insta::assert_snapshot!(report.alarms().join("\n"), @"
+    THESE ARE NOT A DRIVE'S FIGURES: TCG, an emulator, executed the guests, so figures by the wall clock are the emulator's
+    THE SESSION IS INVALID: the baseline differs from itself in ext4/read-4k, ext4/write-4k: something besides the kernel decides the figures
+    ");
+    for format in [Format::Terminal, Format::Markdown, Format::Org] {
+        let text = plain(&report, format);
+        for word in ["SESSION IS INVALID", "NOT A DRIVE'S FIGURES"] {
+            assert!(text.contains(word), "{format:?}: {text}");
+        }
+    }
+    let json = plain(&report, Format::Json);
+    assert!(json.contains("\"is\": \"invalid\"") && json.contains("\"emulated\""));
+}

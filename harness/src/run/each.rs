@@ -5,7 +5,7 @@ use super::{
     executor::{Booted, Watch},
 };
 use crate::{
-    plan::{CellPlan, KernelPlan},
+    plan::{CellPlan, KernelPlan, Task},
     record::Outcome,
     scenario::CellKey,
     vm::Checkpoint,
@@ -77,7 +77,8 @@ impl Session<Qemu> {
             }
             listen(&event);
         };
-        session.measure(cells, sink).await;
+        let tasks = cells.into_iter().map(|(k, c)| Task::once(k, c)).collect();
+        session.measure(tasks, sink).await;
         failed
     }
 }

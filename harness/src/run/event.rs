@@ -1,7 +1,10 @@
 //! The typed event stream: the record and the terminal are fed by the same values.
 
 use super::stop::{Running, StopReason};
-use crate::record::{CellResult, MemoryDigests};
+use crate::{
+    record::{CellResult, MemoryDigests, Sample, Turn},
+    scenario::CellKey,
+};
 use diorama_wire::Phase;
 use serde::{Serialize, Serializer};
 
@@ -23,6 +26,10 @@ pub enum Event {
         settled: usize,
         /// Guests at once.
         jobs: usize,
+        /// Boots of the session, and how many of them were measured before it was interrupted; absent
+        /// in the exact lane.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        samples: Option<[usize; 2]>,
     },
     /// Something a reader must know.
     Note {
@@ -80,6 +87,11 @@ pub enum Event {
     CellFinished {
         /// The result.
         result: Box<CellResult>,
+    },
+    /// One boot of a session came to its end. When the last of a cell's has, the cell follows.
+    SampleFinished {
+        /// What came of it.
+        sample: Box<Sample>,
     },
     /// A cell that was measured again was compared with what was known (`--verify`, `--fresh`).
     CellVerified {
@@ -172,14 +184,29 @@ pub enum Guest {
     Cell {
         /// Its key as text.
         cell: String,
+        /// Which of its turns in a session.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        turn: Option<Turn>,
     },
+}
+
+impl Guest {
+    /// A cell, or one of its turns.
+    #[must_use]
+    pub fn cell(key: &CellKey, turn: Option<Turn>) -> Guest {
+        Guest::Cell {
+            cell: key.to_string(),
+            turn,
+        }
+    }
 }
 
 impl std::fmt::Display for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Guest::Boot { kernel } => write!(f, "boot {kernel}"),
-            Guest::Cell { cell } => f.write_str(cell),
+            // Every turn takes as long.
+            Guest::Cell { cell, .. } => f.write_str(cell),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Puts boots and cells on the host's cores.
 //!
-//! Cells are independent of each other, so order is free: boots come first, because they are what
-//! other work waits for; cells follow in plan order. Every guest is pinned to one core of its own.
+//! Cells of the exact lane are independent of each other, so order is free: boots come first, because
+//! they are what other work waits for; cells follow in the order given, which in the metal lane is a
+//! session's. Every guest is pinned to one core of its own.
 
 use super::{
     event::{Event, Guest},
@@ -9,8 +10,9 @@ use super::{
     stop::{Running, Stop, StopReason},
 };
 use crate::{
-    plan::{MachinePlan, Plan},
-    record::{CellResult, Origin, Outcome},
+    clock,
+    plan::{MachinePlan, Plan, Task},
+    record::{CellResult, Origin, Outcome, Sample},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,10 +34,10 @@ pub struct Options {
     pub expected_s: BTreeMap<String, f64>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Task {
+#[derive(Clone, Copy)]
+enum Work {
     Boot { kernel: usize },
-    Cell { kernel: usize, cell: usize },
+    Cell(Task),
 }
 
 enum Done<C> {
@@ -43,11 +45,7 @@ enum Done<C> {
         kernel: usize,
         result: Result<Booted<C>, Outcome>,
     },
-    Cell {
-        kernel: usize,
-        cell: usize,
-        outcome: Outcome,
-    },
+    Cell(Task, Outcome),
 }
 
 enum State<C> {
@@ -58,11 +56,11 @@ enum State<C> {
     There(C),
 }
 
-/// Runs the cells of `todo` (pairs of kernel and cell indices into the plan) and tells `sink` of
-/// everything as it happens. Every cell of `todo` gets exactly one [`Event::CellFinished`].
+/// Does the tasks of `todo` and tells `sink` of everything as it happens. Each of them gets exactly one
+/// [`Event::CellFinished`], or [`Event::SampleFinished`] if it is one turn of several.
 pub async fn run<E: Executor>(
     plan: Rc<Plan>,
-    todo: Vec<(usize, usize)>,
+    todo: Vec<Task>,
     executor: Rc<E>,
     options: &Options,
     mut stop: watch::Receiver<Stop>,
@@ -78,7 +76,7 @@ pub async fn run<E: Executor>(
                 .machine
                 .as_ref()
                 .is_some_and(MachinePlan::can_checkpoint);
-            let needed = waiting.iter().any(|(kernel, _)| *kernel == k);
+            let needed = waiting.iter().any(|task| task.kernel == k);
             if can && needed && options.checkpoints {
                 State::Wanted
             } else {
@@ -97,21 +95,19 @@ pub async fn run<E: Executor>(
     while !matches!(told, Stop::Now(_)) {
         while told == Stop::No
             && let Some(cpu) = free.last().copied()
-            && let Some(task) = next(&states, &waiting, &started)
+            && let Some(work) = next(&states, &waiting, &started)
         {
             free.pop();
-            let guest = match task {
-                Task::Boot { kernel } => {
+            let (kernel, guest) = match work {
+                Work::Boot { kernel } => {
                     states[kernel] = State::Running;
-                    Guest::Boot {
-                        kernel: plan.kernels[kernel].record.name.clone(),
-                    }
+                    let name = plan.kernels[kernel].record.name.clone();
+                    (kernel, Guest::Boot { kernel: name })
                 }
-                Task::Cell { kernel, cell } => {
-                    started.insert((kernel, cell));
-                    Guest::Cell {
-                        cell: plan.kernels[kernel].cells[cell].key.to_string(),
-                    }
+                Work::Cell(task) => {
+                    started.insert(task);
+                    let key = &plan.kernels[task.kernel].cells[task.cell].key;
+                    (task.kernel, Guest::cell(key, task.turn))
                 }
             };
             let expected_s = options.expected_s.get(&guest.to_string()).copied();
@@ -123,12 +119,15 @@ pub async fn run<E: Executor>(
             .await;
             let watch = watcher(guest, progress.clone());
             let (plan, executor) = (plan.clone(), executor.clone());
-            let from = match (&task, &states[kernel_of(task)]) {
-                (Task::Cell { .. }, State::There(checkpoint)) => Some(checkpoint.clone()),
+            let from = match (work, &states[kernel]) {
+                (Work::Cell(_), State::There(checkpoint)) => Some(checkpoint.clone()),
                 _ => None,
             };
             running.spawn_local(async move {
-                (cpu, work(&plan, &*executor, task, from, cpu, watch).await)
+                (
+                    cpu,
+                    perform(&plan, &*executor, work, from, cpu, watch).await,
+                )
             });
         }
         if running.is_empty() {
@@ -165,8 +164,8 @@ pub async fn run<E: Executor>(
         Stop::Soon(why) | Stop::Now(why) => why.to_string(),
     };
     let finished = Outcome::NotRun { why };
-    for (kernel, cell) in waiting {
-        finish(&plan, kernel, cell, finished.clone(), &mut sink).await;
+    for task in waiting {
+        finish(&plan, task, finished.clone(), &mut sink).await;
     }
 }
 
@@ -179,29 +178,16 @@ async fn announce(told: Stop, sink: &mut impl AsyncFnMut(Event)) {
     sink(Event::Stopping { why, guests }).await;
 }
 
-fn kernel_of(task: Task) -> usize {
-    match task {
-        Task::Boot { kernel } | Task::Cell { kernel, .. } => kernel,
-    }
-}
-
-fn next<C>(
-    states: &[State<C>],
-    waiting: &[(usize, usize)],
-    started: &BTreeSet<(usize, usize)>,
-) -> Option<Task> {
+fn next<C>(states: &[State<C>], waiting: &[Task], started: &BTreeSet<Task>) -> Option<Work> {
     let boot = states.iter().position(|s| matches!(s, State::Wanted));
     if let Some(kernel) = boot {
-        return Some(Task::Boot { kernel });
+        return Some(Work::Boot { kernel });
     }
     waiting
         .iter()
-        .filter(|cell| !started.contains(cell))
-        .find(|(k, _)| matches!(states[*k], State::There(_) | State::NotNeeded))
-        .map(|(kernel, cell)| Task::Cell {
-            kernel: *kernel,
-            cell: *cell,
-        })
+        .filter(|task| !started.contains(task))
+        .find(|task| matches!(states[task.kernel], State::There(_) | State::NotNeeded))
+        .map(|task| Work::Cell(*task))
 }
 
 fn watcher(guest: Guest, to: mpsc::UnboundedSender<Event>) -> Watch {
@@ -216,29 +202,25 @@ fn watcher(guest: Guest, to: mpsc::UnboundedSender<Event>) -> Watch {
 }
 
 /// One boot or one cell.
-async fn work<E: Executor>(
+async fn perform<E: Executor>(
     plan: &Plan,
     executor: &E,
-    task: Task,
+    work: Work,
     from: Option<E::Checkpoint>,
     cpu: usize,
     watch: Watch,
 ) -> Done<E::Checkpoint> {
-    match task {
-        Task::Boot { kernel } => {
+    match work {
+        Work::Boot { kernel } => {
             let result = executor.checkpoint(&plan.kernels[kernel], cpu, watch).await;
             Done::Boot { kernel, result }
         }
-        Task::Cell { kernel, cell } => {
-            let of = &plan.kernels[kernel];
+        Work::Cell(task) => {
+            let of = &plan.kernels[task.kernel];
             let outcome = executor
-                .cell(of, &of.cells[cell], from.as_ref(), cpu, watch)
+                .cell(of, &of.cells[task.cell], from.as_ref(), cpu, watch)
                 .await;
-            Done::Cell {
-                kernel,
-                cell,
-                outcome,
-            }
+            Done::Cell(task, outcome)
         }
     }
 }
@@ -247,7 +229,7 @@ async fn settle<C>(
     plan: &Plan,
     done: Done<C>,
     states: &mut [State<C>],
-    waiting: &mut Vec<(usize, usize)>,
+    waiting: &mut Vec<Task>,
     sink: &mut impl AsyncFnMut(Event),
 ) {
     match done {
@@ -287,40 +269,47 @@ async fn settle<C>(
             })
             .await;
             states[kernel] = State::NotNeeded;
-            let (gone, left) = waiting.iter().partition(|(k, _)| *k == kernel);
-            *waiting = left;
-            let gone: Vec<(usize, usize)> = gone;
-            for (kernel, cell) in gone {
-                finish(plan, kernel, cell, outcome.clone(), sink).await;
+            for task in waiting.extract_if(.., |task| task.kernel == kernel) {
+                finish(plan, task, outcome.clone(), sink).await;
             }
         }
-        Done::Cell {
-            kernel,
-            cell,
-            outcome,
-        } => {
-            waiting.retain(|w| *w != (kernel, cell));
-            finish(plan, kernel, cell, outcome, sink).await;
+        Done::Cell(task, outcome) => {
+            waiting.retain(|other| *other != task);
+            // What a kernel lacks once, it lacks in every block.
+            let lacks = matches!(outcome, Outcome::Unsupported { .. });
+            let why = outcome.why();
+            finish(plan, task, outcome, sink).await;
+            if lacks {
+                let same = |other: &mut Task| other.cell() == task.cell();
+                for other in waiting.extract_if(.., same) {
+                    let why = why.clone();
+                    finish(plan, other, Outcome::NotRun { why }, sink).await;
+                }
+            }
         }
     }
 }
 
-async fn finish(
-    plan: &Plan,
-    kernel: usize,
-    cell: usize,
-    outcome: Outcome,
-    sink: &mut impl AsyncFnMut(Event),
-) {
-    let cell = &plan.kernels[kernel].cells[cell];
-    let result = CellResult {
-        key: cell.key.clone(),
-        inputs: cell.inputs,
-        origin: Origin::Measured,
-        outcome,
+async fn finish(plan: &Plan, task: Task, outcome: Outcome, sink: &mut impl AsyncFnMut(Event)) {
+    let cell = &plan.kernels[task.kernel].cells[task.cell];
+    let key = cell.key.clone();
+    let event = match task.turn {
+        None => Event::CellFinished {
+            result: Box::new(CellResult {
+                key,
+                inputs: cell.inputs,
+                origin: Origin::Measured,
+                outcome,
+            }),
+        },
+        Some(at) => Event::SampleFinished {
+            sample: Box::new(Sample {
+                at,
+                key,
+                ended: clock::stamp().unwrap_or_default(),
+                outcome,
+            }),
+        },
     };
-    sink(Event::CellFinished {
-        result: Box::new(result),
-    })
-    .await;
+    sink(event).await;
 }

@@ -1,18 +1,24 @@
 //! The run loop with a scripted executor: no machine, no clock.
 
+mod session;
+
 use super::*;
 use crate::{
     compare::fixture,
     digest::Sha256,
+    error::Error,
     kernel::BootBy,
     plan::{CellPlan, KernelPlan, PreparedKernel},
+    record::{CellResult, Outcome},
+    scenario::Scenario,
     store::Store,
     vm::{Spec, Time},
-    vocabulary::Lane,
+    vocabulary::{Accel, Lane},
 };
 use diorama_wire::{Clock, StopBy};
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     path::Path,
 };
 
@@ -101,7 +107,7 @@ impl Executor for Scripted {
         );
         assert_eq!(
             from,
-            saved.then_some(name),
+            (saved && cell.key.lane.is_exact()).then_some(name),
             "from its kernel's checkpoint, if there is one"
         );
         match self.act(cell.key.to_string(), &watch).await {
@@ -120,8 +126,9 @@ impl Executor for Scripted {
 struct Stage {
     dir: tempfile::TempDir,
     plan: Rc<Plan>,
-    cache: CellCache,
+    cache: Option<CellCache>,
     script: Rc<Scripted>,
+    session: Option<record::Session>,
 }
 
 struct Seen {
@@ -136,7 +143,8 @@ impl Stage {
         let store = Store::open(dir.path().join("cache")).expect("a store");
         Stage {
             plan: Rc::new(plan()),
-            cache: CellCache::of(Lane::EXACT, store).expect("the exact lane's"),
+            cache: CellCache::of(Lane::EXACT, store),
+            session: None,
             script: script(dir.path(), &[]),
             dir,
         }
@@ -157,13 +165,14 @@ impl Stage {
         let session = Session {
             plan: self.plan.clone(),
             executor: self.script.clone(),
-            cache: Some(self.cache.clone()),
+            cache: self.cache.clone(),
             options,
             stop: self.script.stop.clone(),
         };
         let order = Recording {
             dir,
             known,
+            session: self.session.clone(),
             notes: Vec::new(),
         };
         let mut events = Vec::new();
@@ -197,8 +206,15 @@ fn script(dir: &Path, acts: &[(&str, Act)]) -> Rc<Scripted> {
 }
 
 fn plan() -> Plan {
+    plan_of(fixture::results().scenario)
+}
+
+fn plan_of(mut scenario: Scenario) -> Plan {
     let results = fixture::results();
-    let mut scenario = results.scenario;
+    let time = match scenario.clock {
+        Clock::Instructions => Time::Instructions,
+        Clock::Wall => Time::Wall(Accel::Tcg),
+    };
     scenario
         .kernels
         .retain(|k| ["6.12", "7.2"].contains(&k.name.as_str()));
@@ -221,7 +237,7 @@ fn plan() -> Plan {
                     cmdline: Spec::cmdline(Clock::Instructions, 1, &[]),
                     memory_mib: 1024,
                     smp: 1,
-                    time: Time::Instructions,
+                    time,
                     drive: None,
                 },
                 StopBy::Pvpanic,
@@ -247,7 +263,7 @@ fn words(results: &Results) -> String {
 /// results.json as a reader finds it.
 fn on_disk(finished: &Finished) -> Results {
     let path = finished.dir.to_str().expect("UTF-8");
-    crate::record::open(Path::new("/nowhere"), path)
+    record::open(Path::new("/nowhere"), path)
         .expect("a record")
         .1
 }
@@ -264,6 +280,14 @@ fn tell(events: &[Event]) -> String {
     let line = |event: &Event| match event {
         Event::CellFinished { result } => {
             format!("cell-finished {} {}", result.key, result.outcome.word())
+        }
+        Event::SampleFinished { sample } => {
+            format!(
+                "sample-finished {}, {} {}",
+                sample.key,
+                sample.at,
+                sample.outcome.word()
+            )
         }
         Event::GuestStarted { guest, cpu, .. } => format!("guest-started {guest} on {cpu}"),
         Event::CheckpointReady { kernel, .. } => format!("checkpoint-ready {kernel}"),
@@ -426,7 +450,7 @@ fn a_stop_before_the_first_guest_is_not_missed() {
         &runtime,
         scheduler::run(
             stage.plan.clone(),
-            vec![(0, 0)],
+            vec![Task::once(0, 0)],
             stage.script.clone(),
             &options,
             stage.script.stop.subscribe(),
@@ -542,7 +566,12 @@ fn a_cached_cell_that_another_kernel_measured_is_no_figure() {
     let first = stage.run(&[], Known::Use).finished.unwrap().results;
     let inputs = |kernel: usize| stage.plan.kernels[kernel].cells[0].inputs.unwrap();
     let of_6_12 = first.cells[0].outcome.measured().unwrap();
-    stage.cache.put(&inputs(1), of_6_12).unwrap();
+    stage
+        .cache
+        .as_ref()
+        .unwrap()
+        .put(&inputs(1), of_6_12)
+        .unwrap();
 
     let seen = stage.run(&[], Known::Use);
     assert_eq!(seen.started, ["boot 7.2", "7.2/ext4/read-4k"]);

@@ -19,6 +19,7 @@ mod problems;
 mod resolve;
 mod rules;
 mod section;
+mod session;
 mod workload;
 mod write_cache;
 
@@ -29,6 +30,7 @@ pub use load::{available, is_path, load, locate, look_for};
 pub use nvme::safe_serial;
 pub use overrides::{ChosenDevice, DiskFacts, Overrides, parse_kernel};
 pub use resolve::resolve;
+pub use session::{MOST_BLOCKS, SessionSpec};
 
 pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric};
 
@@ -65,6 +67,9 @@ pub struct Scenario {
     pub cmdline: Vec<String>,
     /// Repetitions and phases.
     pub measure: diorama_wire::Measure,
+    /// How often every kernel is booted and measured; none in the exact lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionSpec>,
     /// What a reproduction must show; empty when the scenario only measures.
     pub expect: Vec<Expect>,
     /// Claims of the scenario that the command line's choices took the ground from: this run does

@@ -22,6 +22,10 @@ pub struct Overrides {
     pub device: Option<ChosenDevice>,
     /// Another number of repetitions.
     pub repetitions: Option<u32>,
+    /// Another number of blocks (`--blocks`), in the metal lane.
+    pub blocks: Option<u32>,
+    /// What decides the order of boots there (`--seed`).
+    pub seed: Option<u64>,
     /// Words appended to the guest's kernel command line (`--cmdline`).
     pub cmdline: Vec<String>,
 }

@@ -29,6 +29,7 @@ pub(super) struct RawScenario {
     pub(super) smp: Option<At<u64>>,
     pub(super) cmdline: Vec<At<String>>,
     pub(super) measure: RawMeasure,
+    pub(super) session: RawSession,
     pub(super) filesystems: Vec<RawFilesystem>,
     pub(super) workloads: Vec<RawWorkload>,
     pub(super) expect: Vec<RawExpect>,
@@ -74,6 +75,13 @@ pub(super) struct RawMeasure {
     pub(super) repetitions: Option<At<u64>>,
     pub(super) warmup_ios: Option<At<u64>>,
     pub(super) phase_step: Option<At<String>>,
+}
+
+/// `[session]`
+#[derive(Debug, Default)]
+pub(super) struct RawSession {
+    pub(super) blocks: Option<At<u64>>,
+    pub(super) seed: Option<At<u64>>,
 }
 
 /// `[filesystems.NAME]`
@@ -137,6 +145,7 @@ const TOP_KEYS: &[&str] = &[
     "nvme",
     "guest",
     "measure",
+    "session",
     "filesystems",
     "workloads",
     "expect",
@@ -160,6 +169,7 @@ fn scenario(top: &Section<'_, '_>) -> RawScenario {
             .map(|guest| guest.texts("cmdline"))
             .unwrap_or_default(),
         measure: measure(top),
+        session: session(top),
         filesystems: filesystems(top),
         workloads: workload::workloads(top),
         expect: expect(top),
@@ -254,6 +264,16 @@ fn measure(top: &Section<'_, '_>) -> RawMeasure {
         repetitions: measure.whole("repetitions"),
         warmup_ios: measure.whole("warmup_ios"),
         phase_step: measure.text("phase_step"),
+    }
+}
+
+fn session(top: &Section<'_, '_>) -> RawSession {
+    let Some(session) = top.section("session", &["blocks", "seed"]) else {
+        return RawSession::default();
+    };
+    RawSession {
+        blocks: session.whole("blocks"),
+        seed: session.whole("seed"),
     }
 }
 

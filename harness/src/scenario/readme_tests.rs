@@ -78,8 +78,10 @@ fn the_readme_has_every_key_of_the_parser() {
     let headings = [
         "",
         "[model]",
+        "[nvme]",
         "[guest]",
         "[measure]",
+        "[session]",
         "[filesystems.ext4]",
         "[workloads.w]",
         "[[expect]]",

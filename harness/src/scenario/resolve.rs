@@ -6,7 +6,7 @@ use super::{
     ChosenDevice, Clock, Device, DeviceKind, HostDisk, KernelRef, KernelSource, Lane, LeftOut,
     Overrides, Scenario, expect, filesystems, machine, model, nvme,
     parse::{self, RawKernel, RawScenario},
-    workload,
+    session, workload,
 };
 use crate::error::Result;
 use crate::suggest::next_step;
@@ -80,6 +80,7 @@ fn build(
     let filesystems = filesystems::filesystems(&raw.filesystems, problems);
     let workloads = workload::workloads(&raw.workloads, in_guest.as_ref(), problems);
     let measure = machine::measure(&raw.measure, overrides, &workloads, problems);
+    let session = session::session(&raw.session, overrides, lane, problems);
     let memory_mib = machine::memory(raw.memory.as_ref(), device.as_ref(), &workloads, problems);
     let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
     let written = written(raw, overrides);
@@ -100,6 +101,7 @@ fn build(
         smp: smp?,
         cmdline,
         measure: measure?,
+        session: session?,
         expect: claims,
         left_out: Vec::new(),
     };

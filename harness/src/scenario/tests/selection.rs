@@ -61,13 +61,16 @@ fn a_wrong_command_line_is_named_as_such() {
         only_workloads: strings(&["write4k"]),
         device: None,
         repetitions: Some(0),
+        blocks: Some(4),
+        seed: None,
         cmdline: strings(&["a b"]),
     };
-    insta::assert_snapshot!(refusal(SMOKE, &overrides), @r"
-    error: the scenario s.toml has 7 problems:
+    insta::assert_snapshot!(refusal(SMOKE, &overrides), @"
+    error: the scenario s.toml has 8 problems:
       command line: --kernel: there is already a kernel `7.2`; remove it or give it another name
       command line: --baseline: baseline `7.1` is not one of the kernels; did you mean `7.2`? (known kernels: 6.12, 7.2)
       command line: --repetitions: is 0; use a number from 1 to 1000
+      command line: --blocks: is for the metal lane; this is the exact lane, where one boot gives every digit; omit it, or add --device
       command line: --cmdline: `a b` is not a single word of a kernel command line; use one word per element, without spaces or quotes
       command line: --only-kernel: `6.13` is not in this scenario; did you mean `6.12`? (known names: 6.12, 7.2)
       command line: --filesystem: `xfs` is not in this scenario; known names: ext4

@@ -1,0 +1,55 @@
+//! A session of the metal lane: a new one, or one that was interrupted.
+
+use crate::{digest::Sha256, plan::Plan, record::Session, run};
+use std::path::Path;
+
+/// The session that a run of `plan` is, in the metal lane, and what to say of it. Unless `fresh`, it is
+/// the one that was interrupted, if the newest run of the same cells below `results` was.
+pub fn begin(plan: &Plan, results: &Path, run_id: &str, fresh: bool) -> Option<(Session, String)> {
+    let wanted = plan.scenario.session?;
+    let interrupted = match fresh {
+        true => None,
+        false => run::interrupted(results, plan),
+    };
+    if let Some((of, session)) = interrupted {
+        let all = plan.session(session.blocks, session.seed).len();
+        let note = format!(
+            "goes on with the session of {of}, which was interrupted: {} of {all} boots are from \
+             there (--fresh begins anew)",
+            session.samples.len()
+        );
+        return Some((session, note));
+    }
+    let seed = wanted.seed.unwrap_or_else(|| seed_of(run_id));
+    let session = Session {
+        blocks: wanted.blocks,
+        seed,
+        samples: Vec::new(),
+    };
+    let boots = plan.session(session.blocks, seed).len();
+    let note = format!(
+        "a session of {boots} boots: {} blocks, the baseline twice in each; their order is that of \
+         seed {seed}",
+        session.blocks
+    );
+    Some((session, note))
+}
+
+/// A run's own seed, for one that asks for none: anybody can see from the record that no order was
+/// picked by hand. Small enough for a number in any JSON reader (2⁵³).
+fn seed_of(run_id: &str) -> u64 {
+    let digest = Sha256::of(run_id.as_bytes()).to_string();
+    u64::from_str_radix(&digest[..13], 16).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runs_own_seed_is_another_for_another_run_and_fits_a_json_number() {
+        let (a, b) = (seed_of("smoke-1"), seed_of("smoke-2"));
+        assert_ne!(a, b);
+        assert!(a < 1 << 53 && b < 1 << 53);
+    }
+}
