@@ -1,7 +1,9 @@
 //! Every cell of one or several runs beside its baseline.
 
 use super::{
-    Alarm, Figure, METRICS, Ratio, Unmeasured, Verdict, alarms, failure, figure,
+    Alarm, BothLanes, Figure, METRICS, Ratio, Unmeasured, Verdict, alarms, both_lanes, failure,
+    figure,
+    others::besides_the_kernel,
     resolution::resolution,
     session::{Judgement, SessionFacts},
     verdict::{NOISE, judge, judge_failures},
@@ -32,6 +34,9 @@ pub struct Comparison {
     pub notes: Vec<String>,
     /// Cells with equal inputs and different digits.
     pub alarms: Vec<Alarm>,
+    /// What path length says beside what the drive says, where runs of both lanes have cells in common.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub both_lanes: Option<BothLanes>,
 }
 
 /// A run that is compared.
@@ -154,10 +159,11 @@ impl Comparison {
     /// Whether a comparison of several runs compares anything across them.
     #[must_use]
     pub fn answers(&self) -> bool {
-        self.cells.iter().any(|cell| {
-            let mut figures = cell.against.values();
-            self.subjects[cell.subject].run > 0 && figures.any(|a| a.ratio.is_some())
-        })
+        self.both_lanes.as_ref().is_some_and(BothLanes::answers)
+            || self.cells.iter().any(|cell| {
+                let mut figures = cell.against.values();
+                self.subjects[cell.subject].run > 0 && figures.any(|a| a.ratio.is_some())
+            })
     }
 
     /// Lanes of the runs, each once, in order of first appearance.
@@ -186,6 +192,7 @@ pub fn compare(runs: &[&Results]) -> Comparison {
         cells: Vec::new(),
         notes: notes(runs),
         alarms: alarms(runs),
+        both_lanes: several.then(|| both_lanes(runs)).flatten(),
     };
     let sessions: Vec<Option<Judgement>> = runs.iter().map(|run| Judgement::of(run)).collect();
     for (index, run) in runs.iter().enumerate() {
@@ -269,12 +276,8 @@ fn notes(runs: &[&Results]) -> Vec<String> {
                 first.scenario.lane(),
                 run.scenario.lane()
             ));
-        } else if run.vmm.digest != first.vmm.digest {
-            notes.push(format!(
-                "{a} and {b} ran under different VMMs ({} and {}): digits may differ for that \
-                 reason alone",
-                first.vmm.version, run.vmm.version
-            ));
+        } else {
+            notes.extend(besides_the_kernel(first, run, [&a, &b]));
         }
     }
     notes

@@ -8,7 +8,9 @@ mod expect;
 mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod lanes;
 mod metric;
+mod others;
 mod outcome;
 mod resolution;
 mod session;
@@ -18,6 +20,7 @@ pub use alarm::{Alarm, Sighting, alarms, differences, memory_compared};
 pub use cells::{Against, Cell, Comparison, Locked, Run, Subject, compare};
 pub use expect::{Claim, Held, Reproduction, Tested, claims, reproduction};
 pub use figure::{Figure, figure};
+pub use lanes::{BothLanes, InBoth, Side, Together, both_lanes};
 pub use metric::{METRICS, MetricFacts};
 pub use outcome::{Blame, Unmeasured, failure};
 pub use session::SessionFacts;

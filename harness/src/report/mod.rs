@@ -10,6 +10,7 @@ mod explain;
 mod foreign_tests;
 mod json;
 mod junit;
+mod lanes;
 mod markdown;
 mod method;
 mod model;

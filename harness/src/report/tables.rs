@@ -1,6 +1,7 @@
 //! Which tables a report has: the mail's two, the absolute figures, and the cost per I/O.
 
 use super::{
+    lanes,
     model::Report,
     table::{Entry, Group, Row, Table, Tone, number, thousands},
 };
@@ -34,6 +35,7 @@ pub(super) fn ratios(report: &Report) -> Vec<Table> {
         tables.push(relative(report, Metric::PathLength));
     }
     tables.extend(verdicts(report));
+    tables.extend(lanes::tables(report));
     tables
 }
 

@@ -482,3 +482,38 @@ fn an_invalid_session_and_an_emulators_figures_are_loud_in_every_format() {
     let json = plain(&report, Format::Json);
     assert!(json.contains("\"is\": \"invalid\"") && json.contains("\"emulated\""));
 }
+
+#[test]
+fn runs_of_both_lanes_are_put_side_by_side_in_every_text() {
+    let (exact, metal) = (fixture::results(), fixture::session(8, 1.0));
+    let report = Report::of_runs(&exact, &[&metal]);
+    let text = text(&report, Format::Terminal, &Style::default());
+    let from = text.find("read-4k in both lanes").unwrap();
+    insta::assert_snapshot!(&text[from..], @"
+    read-4k in both lanes, relative to 7.2
+    A: exact lane: model device, instructions clock; B: metal lane: nvme device, wall clock
+    kernel  path length says  the drive says  together  ctx sw, exact  ctx sw, drive
+    ext4
+      6.12    0.987 improved      0.994 same     agree           0.00           0.00
+
+    write-4k in both lanes, relative to 7.2
+    A: exact lane: model device, instructions clock; B: metal lane: nvme device, wall clock
+    kernel  path length says   the drive says  together  ctx sw, exact  ctx sw, drive
+    ext4
+      6.12   1.539 regressed  0.680 regressed     agree           2.00           2.00
+    path length: instructions per I/O in the exact lane, more is worse; the drive: IOPS in the metal lane, more is better.
+    of 2 cells in both lanes 2 have a verdict in each: 2 agree in direction, 0 contradict, 0 differ in path length and not on the drive, 0 on the drive and not in path length.
+
+    Notes
+      - A and B are from different lanes (exact lane: model device, instructions clock and metal lane: nvme device, wall clock): ratios between them are meaningless
+      - A: file systems are formatted with the features that 5.10 knows
+    ");
+    for format in [Format::Markdown, Format::Org, Format::Json] {
+        let text = plain(&report, format);
+        assert!(
+            text.contains("in both lanes") || text.contains("both_lanes"),
+            "{format:?}"
+        );
+    }
+    assert!(report.comparison.answers());
+}
