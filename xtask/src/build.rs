@@ -93,11 +93,29 @@ fn executable(messages: &[u8]) -> Option<PathBuf> {
         .next_back()
 }
 
-/// cargo, in the workspace.
+/// cargo, in the workspace, as if nobody's `cargo run` had started it: what cargo sets for the program it
+/// runs is an input of some crates' build scripts, and one cargo would undo what the other has built.
 pub fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_of_a_program) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Whether cargo sets a variable for the programs it runs ("Environment variables", the Cargo Book), and
+/// not a user for cargo.
+fn is_of_a_program(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+        || matches!(
+            name,
+            "CARGO_CRATE_NAME" | "CARGO_PRIMARY_PACKAGE" | "OUT_DIR"
+        )
 }
 
 /// Runs a command that must succeed.
@@ -115,6 +133,21 @@ pub fn run(command: &mut Command) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_users_variables_reach_cargo_and_those_of_xtask_do_not() {
+        for name in [
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_PKG_NAME",
+            "OUT_DIR",
+        ] {
+            assert!(is_of_a_program(name), "{name}");
+        }
+        for name in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "PATH"] {
+            assert!(!is_of_a_program(name), "{name}");
+        }
+    }
 
     #[test]
     fn cargo_says_where_the_harness_is() {

@@ -97,17 +97,23 @@ fn survives(results: &Results, other: &Results, place: &str) {
     assert!(rendered.is_ok(), "{place}");
 }
 
-/// Two kernels on one file system are enough to go wrong.
+/// Two kernels and two workloads on one file system are enough to go wrong.
 fn small(mut results: Results) -> Results {
     let kernels = ["6.12", "7.2"];
     results.scenario.filesystems.truncate(1);
     let filesystem = results.scenario.filesystems[0].name.clone();
     (results.scenario.kernels).retain(|k| kernels.contains(&k.name.as_str()));
     results
+        .scenario
+        .workloads
+        .retain(|w| w.name.ends_with("-4k"));
+    results
         .kernels
         .retain(|k| kernels.contains(&k.name.as_str()));
     results.cells.retain(|cell| {
-        kernels.contains(&cell.key.kernel.as_str()) && cell.key.filesystem == filesystem
+        kernels.contains(&cell.key.kernel.as_str())
+            && cell.key.filesystem == filesystem
+            && cell.key.workload.ends_with("-4k")
     });
     results
 }
@@ -116,11 +122,12 @@ fn small(mut results: Results) -> Results {
 fn a_foreign_record_never_panics_and_gives_no_terminal_a_command() {
     let good = small(fixture::results());
     let (mut trials, mut seen) = (Vec::new(), BTreeSet::new());
-    for record in [good.clone(), small(fixture::with_failures())] {
+    let session = fixture::session(4, 1.0);
+    for record in [good.clone(), small(fixture::with_failures()), session] {
         let whole = serde_json::to_value(&record).expect("a record");
         let mut places = Vec::new();
         leaves(&whole, "", &mut places);
-        // Of the second, what the first has not.
+        // Of the others, what the first has not.
         places.retain(|place| seen.insert(place.clone()));
         for place in places {
             let Some(value) = whole.pointer(&place) else {
