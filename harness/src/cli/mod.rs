@@ -24,6 +24,7 @@ mod replay;
 mod repro;
 mod session;
 mod signals;
+mod timings;
 mod ui;
 
 use crate::{

@@ -4,7 +4,7 @@ use super::{
     args::{Cli, PlanArgs},
     context::Context,
     prepare::{Prepared, prepare},
-    print_json, print_text,
+    print_json, print_text, timings,
     ui::{Drawing, Ui},
 };
 use crate::{
@@ -70,8 +70,19 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
             kernel.record.name, kernel.record.origin
         ));
     }
+    let cost = plan.scenario.session.map(|session| {
+        // Every seed's order has as many boots of each cell.
+        let tasks = plan.session(session.blocks, session.seed.unwrap_or(0));
+        let took = timings::read(context.store.root());
+        format!(
+            "a session of {} blocks takes {}",
+            session.blocks,
+            plan.cost(&tasks, &took).words()
+        )
+    });
     for note in notes
         .into_iter()
+        .chain(cost)
         .chain(plan.cautions())
         .chain(plan.slow(Deadlines::default().phase))
     {

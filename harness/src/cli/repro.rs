@@ -8,7 +8,7 @@ use super::{
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, needs_digits, prepare},
-    print, print_json, replay, runtime, session, signals,
+    print, print_json, replay, runtime, session, signals, timings,
     ui::{Drawing, Ui},
     width,
 };
@@ -16,7 +16,7 @@ use crate::{
     clock,
     compare::{Reproduction, agreement::UserInstructions},
     error::{Error, Exit, Result},
-    files::{self, write_atomically},
+    files::write_atomically,
     plan::Plan,
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
@@ -27,7 +27,7 @@ use crate::{
     scenario::{Clock, Scenario},
     vm::{Deadlines, vsock::Vsock},
 };
-use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
+use std::{num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
 
 /// Whether a run ends with a comparison and a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,8 @@ pub fn repro(
         consoles: Some(Consoles::in_run(dir.path())),
     });
     drop(entered);
-    let begun = session::begin(&plan, &results_root, dir.run_id(), measure.fresh);
+    let took = timings::read(context.store.root());
+    let begun = session::begin(&plan, &results_root, dir.run_id(), measure.fresh, &took);
     let (session, said) = begun.unzip();
     notes.extend(said);
     let order = Recording {
@@ -228,7 +229,6 @@ async fn execute(
     then: Then,
     ui: &mut Ui,
 ) -> Result<(Finished, After)> {
-    let timings = context.store.root().join("timings.json");
     let session = Session {
         cache: CellCache::of(plan.scenario.lane(), context.store.clone()),
         plan,
@@ -236,7 +236,7 @@ async fn execute(
         options: Options {
             cpus,
             checkpoints: !measure.inputs.no_checkpoint,
-            expected_s: read_timings(&timings),
+            expected_s: timings::read(context.store.root()),
         },
         stop: signals::listen()?,
     };
@@ -257,7 +257,7 @@ async fn execute(
     let finished = session.record(order, &mut listen).await?;
     let mut took = session.options.expected_s.clone();
     took.append(&mut ui.took_s);
-    write_timings(&timings, &took);
+    timings::write(context.store.root(), &took);
     let mut after = After::default();
     if finished.stopped == Stop::No {
         match then {
@@ -384,19 +384,5 @@ fn exit(judge: Judge, verify: bool, report: &Report, finished: &Finished) -> Exi
     match (judge, &report.reproduction) {
         (Judge::No, _) | (_, None | Some(Reproduction::Reproduced)) => Exit::Ok,
         (_, Some(_)) => Exit::NotReproduced,
-    }
-}
-
-/// How long guests took last time; a hint for the progress display and nothing else.
-fn read_timings(path: &Path) -> BTreeMap<String, f64> {
-    files::read(path, files::LIST)
-        .ok()
-        .and_then(|t| serde_json::from_slice(&t).ok())
-        .unwrap_or_default()
-}
-
-fn write_timings(path: &Path, timings: &BTreeMap<String, f64>) {
-    if let Ok(json) = serde_json::to_vec(timings) {
-        let _ = write_atomically(path, &json);
     }
 }

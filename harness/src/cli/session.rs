@@ -1,22 +1,32 @@
 //! A session of the metal lane: a new one, or one that was interrupted.
 
 use crate::{digest::Sha256, plan::Plan, record::Session, run};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// The session that a run of `plan` is, in the metal lane, and what to say of it. Unless `fresh`, it is
-/// the one that was interrupted, if the newest run of the same cells below `results` was.
-pub fn begin(plan: &Plan, results: &Path, run_id: &str, fresh: bool) -> Option<(Session, String)> {
+/// the one that was interrupted, if the newest run of the same cells below `results` was. `took` is how long
+/// cells took last time, in seconds.
+pub fn begin(
+    plan: &Plan,
+    results: &Path,
+    run_id: &str,
+    fresh: bool,
+    took: &BTreeMap<String, f64>,
+) -> Option<(Session, String)> {
     let wanted = plan.scenario.session?;
     let interrupted = match fresh {
         true => None,
         false => run::interrupted(results, plan),
     };
     if let Some((of, session)) = interrupted {
-        let all = plan.session(session.blocks, session.seed).len();
+        let all = plan.session(session.blocks, session.seed);
+        let left = run::left(&session, plan);
         let note = format!(
-            "goes on with the session of {of}, which was interrupted: {} of {all} boots are from \
-             there (--fresh begins anew)",
-            session.samples.len()
+            "goes on with the session of {of}, which was interrupted: {} of {} boots are from there \
+             (--fresh begins anew); the others take {}",
+            session.samples.len(),
+            all.len(),
+            plan.cost(&left, took).words()
         );
         return Some((session, note));
     }
@@ -26,11 +36,15 @@ pub fn begin(plan: &Plan, results: &Path, run_id: &str, fresh: bool) -> Option<(
         seed,
         samples: Vec::new(),
     };
-    let boots = plan.session(session.blocks, seed).len();
+    let boots = plan.session(session.blocks, seed);
+    let blocks = match session.blocks {
+        1 => "1 block".to_owned(),
+        n => format!("{n} blocks"),
+    };
     let note = format!(
-        "a session of {boots} boots: {} blocks, the baseline twice in each; their order is that of \
-         seed {seed}",
-        session.blocks
+        "a session of {blocks}, the baseline twice in each; the order of boots is that of seed {seed}; it \
+         takes {}",
+        plan.cost(&boots, took).words()
     );
     Some((session, note))
 }

@@ -178,12 +178,10 @@ impl Ui {
                 cpu_s,
                 ..
             } => {
-                self.end(
-                    &Guest::Boot {
-                        kernel: kernel.clone(),
-                    },
-                    !cached,
-                );
+                let boot = Guest::Boot {
+                    kernel: kernel.clone(),
+                };
+                self.end(&boot, (!cached).then(|| boot.to_string()));
                 self.line(&if *cached {
                     format!("{kernel}: checkpoint found")
                 } else {
@@ -193,23 +191,21 @@ impl Ui {
                 });
             }
             // The note that follows says it.
-            Event::CheckpointNotSaved { kernel, .. } => self.end(
-                &Guest::Boot {
+            Event::CheckpointNotSaved { kernel, .. } => {
+                let boot = Guest::Boot {
                     kernel: kernel.clone(),
-                },
-                true,
-            ),
+                };
+                self.end(&boot, Some(boot.to_string()));
+            }
             Event::CheckpointFailed {
                 kernel,
                 outcome,
                 why,
             } => {
-                self.end(
-                    &Guest::Boot {
-                        kernel: kernel.clone(),
-                    },
-                    false,
-                );
+                let boot = Guest::Boot {
+                    kernel: kernel.clone(),
+                };
+                self.end(&boot, None);
                 self.line(&format!("{kernel}: {outcome}: {why}"));
             }
             Event::CellFinished { result } => {
@@ -218,7 +214,8 @@ impl Ui {
                     // Its boots have been told of.
                     return;
                 }
-                self.end(&Guest::cell(&result.key, None), ran);
+                let timed_as = ran.then(|| result.key.timed_as());
+                self.end(&Guest::cell(&result.key, None), timed_as);
                 let count = self.count();
                 match &result.outcome {
                     Outcome::Measured(m) if self.drawing == Drawing::Plain => self.line(&format!(
@@ -238,7 +235,8 @@ impl Ui {
             }
             Event::SampleFinished { sample } => {
                 let ran = !matches!(sample.outcome, Outcome::NotRun { .. });
-                self.end(&Guest::cell(&sample.key, Some(sample.at)), ran);
+                let timed_as = ran.then(|| sample.key.timed_as());
+                self.end(&Guest::cell(&sample.key, Some(sample.at)), timed_as);
                 let count = self.count();
                 // A failure's note follows.
                 if let (Outcome::Measured(m), Drawing::Plain) = (&sample.outcome, self.drawing) {
@@ -303,13 +301,12 @@ impl Ui {
         self.guests.insert(guest.clone(), (bar, Instant::now()));
     }
 
-    fn end(&mut self, guest: &Guest, remember: bool) {
+    /// `timed_as` is the name under which the time it took is kept, if it is.
+    fn end(&mut self, guest: &Guest, timed_as: Option<String>) {
         if let Some((bar, began)) = self.guests.remove(guest) {
             bar.finish_and_clear();
-            if remember {
-                self.took_s
-                    .insert(guest.to_string(), began.elapsed().as_secs_f64());
-            }
+            self.took_s
+                .extend(timed_as.map(|name| (name, began.elapsed().as_secs_f64())));
         }
     }
 }

@@ -2,8 +2,10 @@
 //! input digests (pure).
 
 mod cautions;
+mod cost;
 mod turns;
 
+pub use cost::SessionCost;
 pub use turns::Task;
 
 use crate::{

@@ -28,7 +28,7 @@ pub use executor::{Booted, Checkpointed, Executor, Watch};
 pub use explain::Profiled;
 pub use hosts::{Slots, slots};
 pub use qemu::{CHECKPOINTS, Qemu};
-pub use resume::interrupted;
+pub use resume::{interrupted, left};
 pub use scheduler::Options;
 pub use seen::Seen;
 pub use stop::{Running, Stop, StopReason};

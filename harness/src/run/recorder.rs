@@ -1,7 +1,7 @@
 //! Takes in what happens, and keeps the record up to date with it.
 
 use super::{
-    CellCache, Event, Finished, Known, Recording, Stop, StopReason, Verification, resume::was_done,
+    CellCache, Event, Finished, Known, Recording, Stop, StopReason, Verification, resume::left,
 };
 use crate::{
     clock,
@@ -89,8 +89,7 @@ impl<'a> Recorder<'a> {
         let Some(session) = &self.session else {
             return cells;
         };
-        let mut tasks = self.plan.session(session.blocks, session.seed);
-        tasks.retain(|task| !was_done(session, self.plan, task));
+        let tasks = left(session, self.plan);
         for task in &tasks {
             let at = self.index(task.kernel, task.cell);
             *self.awaited.entry(at).or_default() += 1;

@@ -69,8 +69,16 @@ fn goes_on_with<'a>(record: &'a Results, plan: &Plan) -> Option<&'a Session> {
     same.then_some(session)
 }
 
+/// What of a session is still to be measured, in its order.
+#[must_use]
+pub fn left(session: &Session, plan: &Plan) -> Vec<Task> {
+    let mut tasks = plan.session(session.blocks, session.seed);
+    tasks.retain(|task| !was_done(session, plan, task));
+    tasks
+}
+
 /// Whether a session has a task's sample.
-pub(super) fn was_done(session: &Session, plan: &Plan, task: &Task) -> bool {
+fn was_done(session: &Session, plan: &Plan, task: &Task) -> bool {
     let mut samples = session.samples.iter();
     samples.any(|sample| is_of(sample, plan, task))
 }

@@ -98,19 +98,21 @@ pub async fn run<E: Executor>(
             && let Some(work) = next(&states, &waiting, &started)
         {
             free.pop();
-            let (kernel, guest) = match work {
+            let (kernel, guest, timed_as) = match work {
                 Work::Boot { kernel } => {
                     states[kernel] = State::Running;
                     let name = plan.kernels[kernel].record.name.clone();
-                    (kernel, Guest::Boot { kernel: name })
+                    let guest = Guest::Boot { kernel: name };
+                    let timed_as = guest.to_string();
+                    (kernel, guest, timed_as)
                 }
                 Work::Cell(task) => {
                     started.insert(task);
                     let key = &plan.kernels[task.kernel].cells[task.cell].key;
-                    (task.kernel, Guest::cell(key, task.turn))
+                    (task.kernel, Guest::cell(key, task.turn), key.timed_as())
                 }
             };
-            let expected_s = options.expected_s.get(&guest.to_string()).copied();
+            let expected_s = options.expected_s.get(&timed_as).copied();
             sink(Event::GuestStarted {
                 guest: guest.clone(),
                 cpu,

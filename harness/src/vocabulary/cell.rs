@@ -17,6 +17,17 @@ pub struct CellKey {
     pub lane: Lane,
 }
 
+impl CellKey {
+    /// Under which name it is kept how long the cell took: on another device it takes another time.
+    #[must_use]
+    pub fn timed_as(&self) -> String {
+        match self.lane.is_exact() {
+            true => self.to_string(),
+            false => format!("{self} on {}", self.lane.device.name()),
+        }
+    }
+}
+
 impl fmt::Display for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.kernel, self.filesystem, self.workload)

@@ -4,77 +4,70 @@ use crate::common::Lab;
 
 const SCENARIO: &str = "name = \"nvme\"\ntitle = \"An emulated drive\"\nbaseline = \"7.2\"\n\
     kernels = [\"5.10\", \"7.2\"]\ndevice = \"nvme\"\n[nvme]\nsize = \"128MiB\"\nblock_size = 512\n\
-    queues = 3\nserial = \"NEST-1\"\n[measure]\nrepetitions = 2\n[filesystems.ext4]\n\
-    [workloads.write-4k]\nrw = \"write\"\nbs = \"4k\"\nsize = \"8MiB\"\nnumber_ios = 500\n";
+    queues = 3\nserial = \"NEST-1\"\n[session]\nblocks = 1\n[measure]\nrepetitions = 2\n[filesystems.ext4]\n\
+    [workloads.write-4k]\nrw = \"write\"\nbs = \"4k\"\nsize = \"8MiB\"\nnumber_ios = 500\n[[expect]]\n\
+    metric = \"iops\"\nratio_at_least = 0.1\nratio_at_most = 10.0\n";
 
 #[test]
-fn a_drive_is_found_by_its_serial_and_its_figures_are_one_moments() {
-    let test = "a_drive_is_found_by_its_serial_and_its_figures_are_one_moments";
+fn a_drive_is_found_by_its_serial_and_one_block_proves_nothing() {
+    let test = "a_drive_is_found_by_its_serial_and_one_block_proves_nothing";
     let Some(lab) = Lab::open(test) else { return };
     let path = lab.write("nvme.toml", SCENARIO);
-    let words = [path.as_str(), "--accel", "tcg"];
-    for _ in 0..2 {
-        let results = lab.measure(&words, 0);
-        let cells = results["cells"].as_array().expect("cells");
-        assert_eq!(cells.len(), 2);
-        for cell in cells {
-            // Never taken from a cache, and nothing in it that only the exact lane has.
-            assert_eq!(cell["origin"], "measured", "{cell}");
-            assert_eq!(cell["key"]["lane"]["clock"], "wall", "{cell}");
-            let outcome = &cell["outcome"];
-            assert_eq!(outcome["is"], "measured", "{cell}");
-            assert!(outcome["memory"]["end"].is_null(), "{cell}");
-            assert!(outcome["instructions"].is_null(), "{cell}");
-            assert_eq!(outcome["host"]["accel"], "tcg", "{cell}");
-            assert_eq!(outcome["host"]["checkpoint"], false, "{cell}");
-            let guest = &outcome["guest"];
-            assert!(guest["boot"]["quiet"].is_null(), "{cell}");
-            let device = &guest["device"];
-            assert_eq!(device["nvme"]["serial"], "NEST-1", "{cell}");
-            assert_eq!(device["logical_block_size"], 512, "{cell}");
-            assert_eq!(device["size"], 128 << 20, "{cell}");
-            assert!(guest["evidence"]["verified_blocks"].as_u64() > Some(0));
-            for repetition in guest["repetitions"].as_array().expect("repetitions") {
-                assert_eq!(repetition["ios"], 500, "{cell}");
-            }
-        }
-        assert!(results["vmm"]["plugin"].is_null(), "nothing counts here");
-        let notes = results["notes"].to_string();
-        assert!(
-            notes.contains("guests run under TCG, an emulator"),
-            "{notes}"
-        );
-    }
-}
-
-#[test]
-fn claims_about_digits_are_undecided_by_the_wall_clock() {
-    let Some(lab) = Lab::open("claims_about_digits_are_undecided_by_the_wall_clock") else {
-        return;
-    };
     let words = [
-        "repro",
-        "smoke",
-        "--plain",
-        "--device",
-        "nvme",
-        "--accel",
-        "tcg",
-        "--workload",
-        "write-4k",
-        "--repetitions",
-        "2",
+        "repro", &path, "--plain", "--device", "nvme", "--accel", "tcg",
     ];
-    let done = lab.run(&words);
-    let said = crate::common::text(&done);
-    assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("UNDECIDED") && !said.contains("REPRODUCED"),
-        "{said}"
-    );
-    assert!(said.contains("noise is real in this lane"), "{said}");
     for refused in [&["--verify"][..], &["--explain"], &["--jobs", "2"]] {
         let done = lab.run(&[&words[..], refused].concat());
         assert_eq!(done.status.code(), Some(2), "{refused:?}");
     }
+    let done = lab.run(&words);
+    let said = crate::common::text(&done);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("NOT A DRIVE'S FIGURES"), "{said}");
+    assert!(
+        said.contains("UNDECIDED") && !said.contains("REPRODUCED"),
+        "{said}"
+    );
+    assert!(
+        said.contains("the baseline was not measured twice in enough blocks"),
+        "{said}"
+    );
+
+    let record = std::fs::read(lab.results().join("latest/results.json")).expect("a record");
+    let results: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+    let samples = results["session"]["samples"].as_array().expect("samples");
+    let seconds = samples.iter().filter(|s| s["at"]["second"] == true);
+    assert_eq!((samples.len(), seconds.count()), (3, 1), "{samples:?}");
+    let cells = results["cells"].as_array().expect("cells");
+    assert_eq!(cells.len(), 2);
+    for cell in cells {
+        // Never taken from a cache, and nothing in it that only the exact lane has.
+        assert_eq!(cell["origin"], "measured", "{cell}");
+        assert_eq!(cell["key"]["lane"]["clock"], "wall", "{cell}");
+        let outcome = &cell["outcome"];
+        assert_eq!(outcome["is"], "measured", "{cell}");
+        assert!(outcome["memory"]["end"].is_null(), "{cell}");
+        assert!(outcome["instructions"].is_null(), "{cell}");
+        assert_eq!(outcome["host"]["accel"], "tcg", "{cell}");
+        assert_eq!(outcome["host"]["checkpoint"], false, "{cell}");
+        let guest = &outcome["guest"];
+        assert!(guest["boot"]["quiet"].is_null(), "{cell}");
+        let device = &guest["device"];
+        assert_eq!(device["nvme"]["serial"], "NEST-1", "{cell}");
+        assert_eq!(device["logical_block_size"], 512, "{cell}");
+        assert_eq!(device["size"], 128 << 20, "{cell}");
+        assert!(guest["evidence"]["verified_blocks"].as_u64() > Some(0));
+        // Each boot's two; the baseline has two boots.
+        let repetitions = guest["repetitions"].as_array().expect("repetitions");
+        let boots = if cell["key"]["kernel"] == "7.2" { 2 } else { 1 };
+        assert_eq!(repetitions.len(), 2 * boots, "{cell}");
+        assert!(repetitions.iter().all(|r| r["ios"] == 500), "{cell}");
+    }
+    assert!(results["vmm"]["plugin"].is_null(), "nothing counts here");
+    let notes = results["notes"].to_string();
+    assert!(
+        notes.contains("guests run under TCG, an emulator"),
+        "{notes}"
+    );
+    assert!(notes.contains("a session of 1 block"), "{notes}");
 }

@@ -154,3 +154,27 @@ fn what_a_kernel_lacks_is_not_looked_for_in_every_block() {
     7.2/ext4/write-4k: measured
     ");
 }
+
+#[test]
+fn what_a_session_takes_is_known_before_it_begins() {
+    let stage = stage();
+    let tasks = stage.plan.session(2, 7);
+    let estimate = stage.plan.cost(&tasks, &BTreeMap::new());
+    assert_eq!((estimate.boots, estimate.known), (12, 0));
+    // A hundred seconds a repetition instead of a fifth of one, five of them and a warm-up.
+    let mut longer = (*stage.plan).clone();
+    for cell in longer
+        .kernels
+        .iter_mut()
+        .flat_map(|kernel| &mut kernel.cells)
+    {
+        cell.job.workload.bound = diorama_wire::Bound::Runtime(100_000_000_000);
+    }
+    let longer = longer.cost(&tasks, &BTreeMap::new());
+    let difference = longer.seconds - estimate.seconds;
+    assert!((difference - 12.0 * 6.0 * 99.8).abs() < 1.0, "{difference}");
+    let took = BTreeMap::from([("7.2/ext4/read-4k on nvme".to_owned(), 1000.0)]);
+    let known = stage.plan.cost(&tasks, &took);
+    assert_eq!(known.known, 4);
+    assert!(known.seconds > 4000.0);
+}
