@@ -17,7 +17,7 @@ use crate::{
     pattern::{Drawn, Sequential},
     schedule::Sequence,
 };
-use diorama_wire::{Bound, Engine as Kind, Layout, Rw, Workload};
+use diorama_wire::{Bound, Clock, Engine as Kind, Layout, Rw, Workload};
 use runner::Runner;
 use std::sync::Arc;
 
@@ -83,6 +83,13 @@ pub trait Engine {
     /// A failed system call, a short or failed I/O, or a block that is not the one asked for.
     fn run(&mut self, bound: Bound, latency: &mut Latency) -> Result<Span>;
 
+    /// I/Os reaped in each second of the stretch that was run last, all threads; nothing unless it was set
+    /// up to count them.
+    ///
+    /// # Errors
+    /// When a thread has ended.
+    fn per_second(&mut self) -> Result<Vec<u64>>;
+
     /// Reads the files and checks every block against what was written last; returns their number.
     ///
     /// # Errors
@@ -99,6 +106,9 @@ impl Engine for Box<dyn Engine> {
     }
     fn run(&mut self, bound: Bound, latency: &mut Latency) -> Result<Span> {
         (**self).run(bound, latency)
+    }
+    fn per_second(&mut self) -> Result<Vec<u64>> {
+        (**self).per_second()
     }
     fn verify(&mut self) -> Result<u64> {
         (**self).verify()
@@ -161,28 +171,49 @@ enum Stop {
     Sync(i64),
 }
 
-/// Sets the workload's engine up over its files, one for each thread.
+/// Sets the workload's engine up over its files, one for each thread. By the wall clock it counts I/Os
+/// second by second.
 ///
 /// # Errors
 /// When the kernel lacks something or refuses it.
-pub fn set_up(workload: &Workload, files: &[Arc<PreparedFile>]) -> Result<Box<dyn Engine>> {
+pub fn set_up(
+    workload: &Workload,
+    files: &[Arc<PreparedFile>],
+    clock: Clock,
+) -> Result<Box<dyn Engine>> {
     match files {
         // No thread but this one: nothing is scheduled that was not before.
-        [file] => runner(workload, Arc::clone(file), 0),
-        files => Ok(Box::new(team::Team::new(workload, files)?)),
+        [file] => runner(workload, Arc::clone(file), 0, clock),
+        files => Ok(Box::new(team::Team::new(workload, files, clock)?)),
     }
 }
 
 /// One thread's engine, made in that thread.
-fn runner(workload: &Workload, file: Arc<PreparedFile>, thread: u32) -> Result<Box<dyn Engine>> {
-    match workload.engine {
-        Kind::Libaio => over::<libaio::Libaio>(workload, file, thread),
-        Kind::IoUring => over::<io_uring::Ring>(workload, file, thread),
-        Kind::Psync => over::<psync::Psync>(workload, file, thread),
+fn runner(
+    workload: &Workload,
+    file: Arc<PreparedFile>,
+    thread: u32,
+    clock: Clock,
+) -> Result<Box<dyn Engine>> {
+    match clock {
+        Clock::Instructions => counting::<false>(workload, file, thread),
+        Clock::Wall => counting::<true>(workload, file, thread),
     }
 }
 
-fn over<Q: Queue + 'static>(
+fn counting<const PER_SECOND: bool>(
+    workload: &Workload,
+    file: Arc<PreparedFile>,
+    thread: u32,
+) -> Result<Box<dyn Engine>> {
+    match workload.engine {
+        Kind::Libaio => over::<libaio::Libaio, PER_SECOND>(workload, file, thread),
+        Kind::IoUring => over::<io_uring::Ring, PER_SECOND>(workload, file, thread),
+        Kind::Psync => over::<psync::Psync, PER_SECOND>(workload, file, thread),
+    }
+}
+
+fn over<Q: Queue + 'static, const PER_SECOND: bool>(
     workload: &Workload,
     file: Arc<PreparedFile>,
     thread: u32,
@@ -190,15 +221,15 @@ fn over<Q: Queue + 'static>(
     Ok(match workload.rw {
         Rw::Read => {
             let pattern = Sequential::<false>::new(sequence(workload));
-            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _, PER_SECOND>::new(workload, file, pattern)?)
         }
         Rw::Write => {
             let pattern = Sequential::<true>::new(sequence(workload));
-            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _, PER_SECOND>::new(workload, file, pattern)?)
         }
         Rw::Randread | Rw::Randwrite | Rw::Rw | Rw::Randrw => {
             let pattern = Drawn::new(workload, thread);
-            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _, PER_SECOND>::new(workload, file, pattern)?)
         }
     })
 }

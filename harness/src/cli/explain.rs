@@ -85,6 +85,7 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
             symbols: SymbolTables::new(context.store.clone()),
             vsock: Vsock::open(None)?,
             deadlines: Deadlines::default(),
+            filled: std::cell::Cell::default(),
             fresh_checkpoints: false,
             consoles: None,
         })

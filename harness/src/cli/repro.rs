@@ -27,7 +27,9 @@ use crate::{
     scenario::{Clock, Scenario},
     vm::{Deadlines, vsock::Vsock},
 };
-use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
+use std::{
+    cell::Cell, collections::BTreeMap, num::NonZeroUsize, path::Path, rc::Rc, time::Duration,
+};
 
 /// Whether a run ends with a comparison and a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +99,10 @@ pub fn repro(
         // Until the last guest is over.
         lease: _lease,
     } = prepared;
-    let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
-        Deadlines::all(Duration::from_secs(s.get().into()))
-    });
+    let deadlines = match measure.deadline {
+        Some(seconds) => Deadlines::all(Duration::from_secs(seconds.get().into())),
+        None => plan.deadlines(Deadlines::default()),
+    };
     let slots = run::slots(jobs(measure, &plan.scenario), plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
@@ -135,6 +138,7 @@ pub fn repro(
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
         consoles: Some(Consoles::in_run(dir.path())),
+        filled: Cell::default(),
     });
     drop(entered);
     let order = Recording { dir, known, notes };

@@ -3,6 +3,7 @@
 //! The types here are what a scenario *means*, resolved and checked; they are stored whole in
 //! every record.
 
+mod conditioning;
 pub mod defaults;
 mod device;
 mod expect;
@@ -32,7 +33,7 @@ pub use resolve::resolve;
 
 pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric};
 
-use diorama_wire::{Fio, FsKind, Workload};
+use diorama_wire::{Conditioning, Fio, FsKind, Workload};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -57,6 +58,9 @@ pub struct Scenario {
     pub device: Device,
     /// What time is.
     pub clock: Clock,
+    /// How the drive is made ready for every cell.
+    #[serde(default, skip_serializing_if = "Conditioning::is_none")]
+    pub conditioning: Conditioning,
     /// Guest RAM in MiB.
     pub memory_mib: u32,
     /// The guest's CPUs.

@@ -4,7 +4,7 @@ use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, place, required};
 use super::{
     ChosenDevice, Clock, Device, DeviceKind, HostDisk, KernelRef, KernelSource, Lane, LeftOut,
-    Overrides, Scenario, expect, filesystems, machine, model, nvme,
+    Overrides, Scenario, conditioning, expect, filesystems, machine, model, nvme,
     parse::{self, RawKernel, RawScenario},
     workload,
 };
@@ -79,7 +79,16 @@ fn build(
     let in_guest = device.as_ref().map(Device::in_guest);
     let filesystems = filesystems::filesystems(&raw.filesystems, problems);
     let workloads = workload::workloads(&raw.workloads, in_guest.as_ref(), problems);
-    let measure = machine::measure(&raw.measure, overrides, &workloads, problems);
+    let written_kind = written_kind(raw).unwrap_or(kind);
+    let conditioning = conditioning::conditioning(&raw.conditioning, written_kind, kind, problems);
+    let written_for = (written_kind, kind);
+    let measure = machine::measure(
+        &raw.measure,
+        overrides,
+        (lane.map(|lane| lane.clock), written_for),
+        &workloads,
+        problems,
+    );
     let memory_mib = machine::memory(raw.memory.as_ref(), device.as_ref(), &workloads, problems);
     let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
     let written = written(raw, overrides);
@@ -96,6 +105,7 @@ fn build(
         workloads,
         device: device?,
         clock: lane?.clock,
+        conditioning: conditioning?,
         memory_mib: memory_mib?,
         smp: smp?,
         cmdline,
@@ -164,6 +174,16 @@ fn lane(raw: &RawScenario, chosen: Option<&ChosenDevice>, problems: &mut Problem
         return None;
     }
     Some(Lane { device, clock })
+}
+
+/// The scenario's own device, whatever the command line chooses.
+fn written_kind(raw: &RawScenario) -> Option<DeviceKind> {
+    match &raw.device {
+        Some(word) => DeviceKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == word.value),
+        None => Some(DeviceKind::Model),
+    }
 }
 
 /// The device itself. A scenario may describe several, and says which one is meant.

@@ -80,7 +80,7 @@ fn workload(rw: Rw, depth: u32, ios: u64) -> Workload {
     Workload::new(Kind::Libaio, rw, 512, depth, 16 * 512, Bound::Ios(ios))
 }
 
-fn runner<P: Pattern>(workload: &Workload, pattern: P) -> Runner<Memory, P> {
+fn runner<P: Pattern>(workload: &Workload, pattern: P) -> Runner<Memory, P, true> {
     let file = tempfile::tempfile().unwrap();
     let file = Arc::new(PreparedFile::as_it_is(file, workload));
     Runner::new(workload, file, pattern).unwrap()
@@ -90,7 +90,7 @@ fn writes() -> Sequential<true> {
     Sequential::new(Sequence::new(512, 16 * 512))
 }
 
-fn run<P: Pattern>(runner: &mut Runner<Memory, P>) -> Result<Span> {
+fn run<P: Pattern>(runner: &mut Runner<Memory, P, true>) -> Result<Span> {
     let bound = runner.workload.bound;
     runner.run(bound, &mut Latency::new())
 }
