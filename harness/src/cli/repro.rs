@@ -96,6 +96,8 @@ pub fn repro(
         plugin,
         notes,
         formatting,
+        // For the record.
+        hygiene: _hygiene,
         // Until the last guest is over.
         lease: _lease,
     } = prepared;

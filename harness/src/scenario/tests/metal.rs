@@ -38,15 +38,15 @@ fn a_drive_is_made_ready_as_the_scenario_says() {
         metal("ramp_time = \"10s\"", "").measure.ramp_time_ns,
         10_000_000_000
     );
-    insta::assert_snapshot!(said(&on_a_drive("", "precondition = \"random\"")), @"");
+    insta::assert_snapshot!(said(&on_a_drive("", "precondition = \"random\"")), @"s.toml:58:16: conditioning.precondition: `random` is not one of the kinds of preconditioning; known kinds of preconditioning: none, sequential-fill");
 }
 
 #[test]
 fn the_modelled_drive_takes_none_of_it() {
     let model = |keys: &str| said(&format!("{SMOKE}\n[conditioning]\n{keys}\n"));
-    insta::assert_snapshot!(model("discard = true"), @"");
-    insta::assert_snapshot!(model("format = \"erase\""), @"");
-    insta::assert_snapshot!(model("discard = false\nprecondition = \"sequential-fill\""), @"");
+    insta::assert_snapshot!(model("discard = true"), @r#"s.toml:56:11: conditioning.discard: the modelled drive is made anew for every cell, so there is nothing to format, discard or fill; leave it out, or use device = "nvme""#);
+    insta::assert_snapshot!(model("format = \"erase\""), @r#"s.toml:56:10: conditioning.format: the modelled drive is made anew for every cell, so there is nothing to format, discard or fill; leave it out, or use device = "nvme""#);
+    insta::assert_snapshot!(model("discard = false\nprecondition = \"sequential-fill\""), @r#"s.toml:57:16: conditioning.precondition: the modelled drive is made anew for every cell, so there is nothing to format, discard or fill; leave it out, or use device = "nvme""#);
     assert!(
         good(&format!("{SMOKE}\n[conditioning]\ndiscard = false\n"))
             .conditioning
@@ -66,12 +66,12 @@ fn the_modelled_drive_takes_none_of_it() {
 #[test]
 fn a_warm_up_by_time_is_refused_where_it_means_nothing() {
     let exact = changed("[measure]\n", "[measure]\nramp_time = \"1s\"\n");
-    insta::assert_snapshot!(said(&exact), @"");
-    insta::assert_snapshot!(said(&on_a_drive("ramp_time = \"11m\"", "")), @"");
-    insta::assert_snapshot!(said(&on_a_drive("ramp_time = \"1s\"\nwarmup_ios = 5", "")), @"");
+    insta::assert_snapshot!(said(&exact), @r#"s.toml:13:13: measure.ramp_time: is a time for a drive to settle, which the modelled drive does not need; use warmup_ios, or clock = "wall""#);
+    insta::assert_snapshot!(said(&on_a_drive("ramp_time = \"11m\"", "")), @"s.toml:14:13: measure.ramp_time: 660 s is not a valid warm-up; use up to 10m");
+    insta::assert_snapshot!(said(&on_a_drive("ramp_time = \"1s\"\nwarmup_ios = 5", "")), @"s.toml:14:13: measure.ramp_time: cannot be combined with warmup_ios; keep one of warmup_ios and ramp_time");
     let append = on_a_drive("ramp_time = \"1s\"", "")
         + "[workloads.append]\nrw = \"write\"\nbs = \"4k\"\nsize = \"8MiB\"\nfile_append = true\nnumber_ios = 10\n";
-    insta::assert_snapshot!(said(&append), @"");
+    insta::assert_snapshot!(said(&append), @"s.toml:14:13: measure.ramp_time: would use up the file of append, which changes with every write; use warmup_ios");
 }
 
 #[test]
