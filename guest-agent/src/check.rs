@@ -151,6 +151,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_drives_alone_is_refused_elsewhere() {
+        let said = |change: fn(&mut Job)| check(&job(change)).unwrap_err();
+        insta::assert_snapshot!(said(|job| job.conditioning.discard = true), @"a modelled drive is new, and is not formatted, discarded or filled");
+        insta::assert_snapshot!(said(|job| {
+            job.measure.ramp_time_ns = 1;
+            job.workload.layout = Layout::Append;
+        }), @"ramp_time with layout append, which changes with every write");
+    }
+
+    #[test]
     fn fios_files_stay_in_the_file_system_under_test() {
         let with = |name: &str| {
             check(&job(|job| {
