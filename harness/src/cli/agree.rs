@@ -21,6 +21,7 @@ pub fn agree(cli: &Cli, args: &AgreeArgs) -> Result<Exit> {
         device: None,
         erase: None,
         repetitions: None,
+        runtime: None,
         words: GuestWords::default(),
     };
     // Whether the scenario's claims hold is for the tables to say.

@@ -204,6 +204,9 @@ pub struct SelectArgs {
     /// Number of repetitions per cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
+    /// Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
+    #[arg(long, value_name = "TIME", help_heading = "Selection")]
+    pub runtime: Option<String>,
     /// Words for the guests.
     #[command(flatten)]
     pub words: GuestWords,
@@ -226,6 +229,7 @@ impl SelectArgs {
                 Some(DeviceWord::Host(_)) | None => None,
             },
             repetitions: self.repetitions,
+            runtime: self.runtime.clone(),
             cmdline: self.words.cmdline.clone(),
         }
     }

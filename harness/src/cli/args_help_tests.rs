@@ -116,6 +116,8 @@ fn the_help_of_repro() {
               The serial number of the drive that --device names: all data on it will be lost
           --repetitions <N>
               Number of repetitions per cell
+          --runtime <TIME>
+              Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
@@ -315,6 +317,8 @@ fn the_help_of_the_other_verbs() {
               The serial number of the drive that --device names: all data on it will be lost
           --repetitions <N>
               Number of repetitions per cell
+          --runtime <TIME>
+              Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 

@@ -186,6 +186,7 @@ fn one_cell(
         device: None,
         erase: None,
         repetitions: args.repetitions,
+        runtime: None,
         words: args.words.clone(),
     };
     let prepared = prepare(

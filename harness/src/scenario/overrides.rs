@@ -22,6 +22,8 @@ pub struct Overrides {
     pub device: Option<ChosenDevice>,
     /// Another number of repetitions.
     pub repetitions: Option<u32>,
+    /// Another `runtime` for workloads that have one, and so long a `ramp_time` at most (`--runtime`).
+    pub runtime: Option<String>,
     /// Words appended to the guest's kernel command line (`--cmdline`).
     pub cmdline: Vec<String>,
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::suggest::next_step;
+use crate::units::parse_nanos;
 use std::path::Path;
 
 /// Resolves a scenario's text. `origin` names the file in messages, `base_dir` is what relative
@@ -42,6 +43,9 @@ pub fn resolve_with(
 ) -> Result<Scenario> {
     let mut problems = Problems::default();
     let mut raw = parse::parse(text, &mut problems);
+    if let (Some(raw), Some(time)) = (&mut raw, &overrides.runtime) {
+        shorten(raw, time, &mut problems);
+    }
     let workloads = raw.iter_mut().flat_map(|raw| &mut raw.workloads);
     for file in workloads.filter_map(|w| w.fio.as_mut()) {
         file.text = read(&base_dir.join(&file.path.value));
@@ -50,6 +54,35 @@ pub fn resolve_with(
     match scenario {
         Some(scenario) if problems.is_empty() => Ok(scenario),
         _ => Err(problems.into_error(origin, text)),
+    }
+}
+
+/// Gives every workload that has a runtime another one, and a warm-up by time no longer one.
+fn shorten(raw: &mut RawScenario, time: &str, problems: &mut Problems) {
+    let given = At {
+        value: time.to_owned(),
+        at: Place::option("--runtime"),
+    };
+    let runtimes: Vec<_> = raw
+        .workloads
+        .iter_mut()
+        .filter_map(|w| w.runtime.as_mut())
+        .collect();
+    if runtimes.is_empty() {
+        let what = "no workload of this scenario has a runtime";
+        problems.add(
+            &given.at,
+            what,
+            "omit --runtime, or choose another scenario",
+        );
+    }
+    for runtime in runtimes {
+        *runtime = given.clone();
+    }
+    if let (Some(ramp), Ok(ns)) = (&mut raw.measure.ramp_time, parse_nanos(time))
+        && parse_nanos(&ramp.value).is_ok_and(|ramp| ramp > ns)
+    {
+        *ramp = given;
     }
 }
 

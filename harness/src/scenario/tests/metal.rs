@@ -75,6 +75,28 @@ fn a_warm_up_by_time_is_refused_where_it_means_nothing() {
 }
 
 #[test]
+fn the_command_line_makes_a_long_measurement_short() {
+    let shorter = |text: &str, time: &str| {
+        let overrides = Overrides {
+            runtime: Some(time.to_owned()),
+            ..Overrides::default()
+        };
+        read(text, &overrides)
+    };
+    let s = shorter(&on_a_drive("ramp_time = \"10s\"", ""), "2s").unwrap();
+    let two = Bound::Runtime(2_000_000_000);
+    assert!(s.workloads.iter().all(|w| w.job.bound == two));
+    assert_eq!(s.measure.ramp_time_ns, 2_000_000_000);
+    let s = shorter(&on_a_drive("ramp_time = \"1s\"", ""), "2s").unwrap();
+    assert_eq!(s.measure.ramp_time_ns, 1_000_000_000, "short enough");
+    let counted = changed("runtime = \"100ms\"", "number_ios = 9");
+    for (text, time) in [(counted.as_str(), "2s"), (SMOKE, "2x")] {
+        let said = shorter(text, time).unwrap_err().render();
+        assert!(said.contains("--runtime"), "{said}");
+    }
+}
+
+#[test]
 fn the_reports_scenarios_for_drives_have_its_parameters() {
     for text in [
         include_str!("../../../../scenarios/iomap-dio-nvme.toml"),

@@ -61,6 +61,7 @@ fn a_wrong_command_line_is_named_as_such() {
         only_workloads: strings(&["write4k"]),
         device: None,
         repetitions: Some(0),
+        runtime: None,
         cmdline: strings(&["a b"]),
     };
     insta::assert_snapshot!(refusal(SMOKE, &overrides), @r"
