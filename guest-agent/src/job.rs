@@ -9,7 +9,6 @@ use crate::{
     file::{self, PreparedFile},
     fio, format, fw_cfg,
     measure::Bench,
-    throttle,
 };
 use diorama_wire::{
     BootFacts, CellReport, Clock, EngineFacts, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH,
@@ -83,10 +82,13 @@ pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
         .collect();
     let cached_pages_before = refuse_doubt(&files, "before the warm-up")?;
 
-    let throttle_iops = throttle::apply(job.throttle_iops, &device)?;
+    let how = engine::How {
+        clock,
+        throttle_iops: job.throttle_iops,
+    };
     let mut bench = Bench {
         job,
-        engine: engine::set_up(&job.workload, &files, clock)?,
+        engine: engine::set_up(&job.workload, &files, how)?,
         counters: Counters::open(&device)?,
         cpus: facts.cpus,
         clock,
@@ -101,7 +103,7 @@ pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
         boot: facts,
         device: device.facts,
         conditioned,
-        throttle_iops,
+        throttle_iops: job.throttle_iops,
         filesystem: FilesystemFacts {
             extents: files.iter().map(|f| f.extents).sum(),
             ..made

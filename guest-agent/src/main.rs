@@ -33,7 +33,6 @@ mod spin;
 mod stop;
 mod symbols;
 mod sys;
-mod throttle;
 mod vsock;
 
 use diorama_wire::{BootFacts, Failure, Message, Phase, Progress};

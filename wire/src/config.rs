@@ -5,18 +5,12 @@ use crate::{Engine, FsKind};
 
 /// Linux AIO.
 pub const AIO: &str = "CONFIG_AIO";
-/// Control groups that bound I/O.
-pub const BLK_CGROUP: &str = "CONFIG_BLK_CGROUP";
 /// device-mapper.
 pub const BLK_DEV_DM: &str = "CONFIG_BLK_DEV_DM";
 /// The model device.
 pub const BLK_DEV_NULL_BLK: &str = "CONFIG_BLK_DEV_NULL_BLK";
 /// NVM Express block devices.
 pub const BLK_DEV_NVME: &str = "CONFIG_BLK_DEV_NVME";
-/// Bounds on a control group's I/O.
-pub const BLK_DEV_THROTTLING: &str = "CONFIG_BLK_DEV_THROTTLING";
-/// Control groups.
-pub const CGROUPS: &str = "CONFIG_CGROUPS";
 /// Through which the model device is set up.
 pub const CONFIGFS_FS: &str = "CONFIG_CONFIGFS_FS";
 /// Device nodes.

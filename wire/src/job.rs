@@ -68,9 +68,9 @@ pub struct Job {
     pub fio: Option<Fio>,
     /// How often, and at which phases.
     pub measure: Measure,
-    /// No more than so many I/Os a second in either direction from the warm-up on (`riops` and
-    /// `wiops` of cgroup v2's io.max; Documentation/admin-guide/cgroup-v2.rst): the slower arm of a
-    /// positive control. Absent, no control group is made.
+    /// No more than so many I/Os a second of all threads together, from the warm-up on: the slower arm
+    /// of a positive control. Where fio runs the workload it is fio's `rate_iops`, which bounds reads
+    /// and writes each. Absent, nothing is bounded, and nothing done for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttle_iops: Option<NonZeroU64>,
 }

@@ -18,7 +18,7 @@ pub struct CellReport {
     /// What was done to it first, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditioned: Option<Conditioned>,
-    /// The bound on its I/Os a second that was in force, where one was ([`crate::Job::throttle_iops`]).
+    /// [`crate::Job::throttle_iops`], which was in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttle_iops: Option<NonZeroU64>,
     /// The file system as made and mounted.

@@ -14,7 +14,7 @@ use crate::{
     seconds::Seconds,
 };
 use diorama_wire::{Bound, Workload};
-use std::{io, os::fd::AsRawFd, sync::Arc};
+use std::{io, num::NonZeroU64, os::fd::AsRawFd, sync::Arc};
 
 /// One I/O's place in the queue.
 #[derive(Clone, Copy)]
@@ -52,11 +52,16 @@ pub struct Runner<Q, P, const PER_SECOND: bool> {
 }
 
 impl<Q: Queue, P: Pattern, const PER_SECOND: bool> Runner<Q, P, PER_SECOND> {
-    /// Makes the buffers and opens the queue.
+    /// Makes the buffers and opens the queue, which may have a bound on its I/Os a second.
     ///
     /// # Errors
     /// When the kernel refuses the queue or the buffers do not fit.
-    pub fn new(workload: &Workload, file: Arc<PreparedFile>, pattern: P) -> Result<Self> {
+    pub fn new(
+        workload: &Workload,
+        file: Arc<PreparedFile>,
+        pattern: P,
+        throttle_iops: Option<NonZeroU64>,
+    ) -> Result<Self> {
         let depth = workload.iodepth as usize;
         let block = workload.block_size as usize;
         // Each block begins on a page of its own, whatever its length is: no I/O touches one page
@@ -74,6 +79,7 @@ impl<Q: Queue, P: Pattern, const PER_SECOND: bool> Runner<Q, P, PER_SECOND> {
             workload,
             file: &file.file,
             buffers: &blocks,
+            throttle_iops,
         })?;
         let slot = |header| Slot {
             submitted: 0,

@@ -2,7 +2,7 @@
 //! is pinned to a CPU, round-robin. A stretch begins for all of them at one moment, and ends for all
 //! at one; rates are sums.
 
-use super::{Engine, Span};
+use super::{Engine, How, Span};
 use crate::{
     clock,
     fail::{Fail, Result},
@@ -10,7 +10,7 @@ use crate::{
     latency::Latency,
     seconds, sys,
 };
-use diorama_wire::{Bound, Clock, Workload};
+use diorama_wire::{Bound, Workload};
 use std::{
     sync::{
         Arc,
@@ -85,7 +85,7 @@ impl Team {
     ///
     /// # Errors
     /// The first thread's that fails.
-    pub fn new(workload: &Workload, files: &[Arc<PreparedFile>], clock: Clock) -> Result<Team> {
+    pub fn new(workload: &Workload, files: &[Arc<PreparedFile>], how: How) -> Result<Team> {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let mut team = Team {
             members: Vec::new(),
@@ -101,7 +101,7 @@ impl Team {
             };
             let thread = thread::Builder::new()
                 .stack_size(STACK)
-                .spawn(move || work(&workload, file, &place, clock, &to_do, &done))
+                .spawn(move || work(&workload, file, &place, how, &to_do, &done))
                 .map_err(|e| Fail::os(format_args!("start thread {index}"), &e))?;
             team.members.push(Member {
                 orders: Some(orders),
@@ -130,12 +130,12 @@ fn work(
     workload: &Workload,
     file: Arc<PreparedFile>,
     place: &Place,
-    clock: Clock,
+    how: How,
     orders: &Receiver<Order>,
     answers: &Sender<Result<Answer>>,
 ) {
     clock::sleep_exactly();
-    let made = pin(place.cpu).and_then(|()| super::runner(workload, file, place.index, clock));
+    let made = pin(place.cpu).and_then(|()| super::runner(workload, file, place.index, how));
     let mut engine = match made {
         Ok(engine) => {
             let _ = answers.send(Ok(Answer::Ready(engine.features())));

@@ -17,6 +17,11 @@ pub fn with_runtime(jobs: &str, ns: u64) -> String {
     )
 }
 
+/// The job file with no more than so many I/Os a second of each job and direction.
+pub fn with_rate(jobs: &str, iops: u64) -> String {
+    ending(jobs, &format!("rate_iops={iops}\n"))
+}
+
 /// The job file with these lines at the end of each job's section.
 fn ending(jobs: &str, end: &str) -> String {
     let mut out = String::new();

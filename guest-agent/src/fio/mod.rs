@@ -18,7 +18,7 @@ use crate::{
     device::Device,
     fail::{Fail, Result},
     format::MOUNT_POINT,
-    mark, schedule, throttle,
+    mark, schedule,
 };
 use diorama_wire::{
     BANDWIDTH_PERIOD_NS, BootFacts, CellReport, EngineFacts, Evidence, FIO_DIR, FilesystemFacts,
@@ -56,7 +56,14 @@ pub fn cell(
 ) -> Result<CellReport> {
     let files = Files::lay_out(&fio.files)?;
     let cached_pages_before = files.refuse_cached("before the warm-up")?;
-    let throttle_iops = throttle::apply(job.throttle_iops, &device)?;
+    let throttled = job.throttle_iops.map(|iops| {
+        let each = (iops.get() / u64::from(job.workload.numjobs.max(1))).max(1);
+        Fio {
+            jobs: jobs::with_rate(&fio.jobs, each),
+            files: fio.files.clone(),
+        }
+    });
+    let fio = throttled.as_ref().unwrap_or(fio);
     let mut bench = Bench {
         job,
         fio,
@@ -91,7 +98,7 @@ pub fn cell(
         boot: facts,
         device: device.facts,
         conditioned: None,
-        throttle_iops,
+        throttle_iops: job.throttle_iops,
         filesystem: FilesystemFacts {
             extents: files.extents(),
             ..made

@@ -90,7 +90,7 @@ fn counting<P: Pattern, const PER_SECOND: bool>(
 ) -> Runner<Memory, P, PER_SECOND> {
     let file = tempfile::tempfile().unwrap();
     let file = Arc::new(PreparedFile::as_it_is(file, workload));
-    Runner::new(workload, file, pattern).unwrap()
+    Runner::new(workload, file, pattern, None).unwrap()
 }
 
 fn writes() -> Sequential<true> {
