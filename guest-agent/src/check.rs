@@ -1,13 +1,22 @@
 //! What of a job is refused before anything is made: what would not measure what it says. The
 //! harness has refused it before; this is for a harness that has not. Pure.
 
-use diorama_wire::{Fio, Job};
+use diorama_wire::{Device, Fio, Job, Layout};
 
 /// Refuses a job that would not measure what it says.
 ///
 /// # Errors
 /// Says why.
 pub fn check(job: &Job) -> Result<(), String> {
+    if matches!(job.device, Device::Model(_)) && !job.conditioning.is_none() {
+        return Err("a modelled drive is new, and is not formatted, discarded or filled".into());
+    }
+    if job.measure.ramp_time_ns > 0 && job.workload.layout != Layout::Written {
+        return Err(format!(
+            "ramp_time with layout {}, which changes with every write",
+            job.workload.layout.name()
+        ));
+    }
     if job.measure.repetitions == 0 {
         return Err("no repetitions".into());
     }
@@ -33,8 +42,8 @@ fn files(fio: &Fio) -> Result<(), String> {
 mod tests {
     use super::*;
     use diorama_wire::{
-        Bound, Device, Engine, Filesystem, FsKind, Layout, Measure, ModelDevice, PROTOCOL, Rw,
-        Sync, Workload,
+        Bound, Conditioning, Engine, Filesystem, FsKind, Measure, ModelDevice, PROTOCOL, Rw, Sync,
+        Workload,
     };
 
     fn job(change: impl FnOnce(&mut Job)) -> Job {
@@ -69,8 +78,11 @@ mod tests {
             measure: Measure {
                 repetitions: 5,
                 warmup_ios: 0,
+                ramp_time_ns: 0,
                 phase_step_ns: 1,
             },
+            conditioning: Conditioning::default(),
+            throttle_iops: None,
         };
         change(&mut job);
         job
@@ -136,6 +148,16 @@ mod tests {
         insta::assert_snapshot!(refused(|w| (w.layout, w.bound) = (Layout::Unwritten, Bound::Ios(257))), @"257 I/Os do not fit a file of 256 blocks, unwritten");
         insta::assert_snapshot!(refused(|w| (w.layout, w.bound) = (Layout::Append, Bound::Ios(100_000))), @"the files become larger than 3/4 of the device, 402653184 bytes");
         insta::assert_snapshot!(refused(|w| w.bound = Bound::Ios(0)), @"a bound of 0");
+    }
+
+    #[test]
+    fn what_is_for_drives_alone_is_refused_elsewhere() {
+        let said = |change: fn(&mut Job)| check(&job(change)).unwrap_err();
+        insta::assert_snapshot!(said(|job| job.conditioning.discard = true), @"a modelled drive is new, and is not formatted, discarded or filled");
+        insta::assert_snapshot!(said(|job| {
+            job.measure.ramp_time_ns = 1;
+            job.workload.layout = Layout::Append;
+        }), @"ramp_time with layout append, which changes with every write");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::{
     measure::Bench,
 };
 use diorama_wire::{
-    BootFacts, CellReport, EngineFacts, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH, Job,
-    PROTOCOL, Phase, StopBy,
+    BootFacts, CellReport, Clock, EngineFacts, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH,
+    Job, PROTOCOL, Phase, StopBy,
 };
 use std::{fs, sync::Arc};
 
@@ -48,10 +48,17 @@ fn parse(json: &[u8]) -> Result<Job> {
 ///
 /// # Errors
 /// The first step that fails.
-pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
+pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
     boot::check_filesystem(job.filesystem.kind)?;
     debugcon::enter(Phase::Device, "");
     let device = device::ready(&job.device, job.workload.io_uring.hipri)?;
+    let conditioned = match job.conditioning.is_none() {
+        true => None,
+        false => {
+            debugcon::enter(Phase::Condition, "");
+            Some(device::condition(&job.conditioning, &device)?)
+        }
+    };
     debugcon::enter(Phase::Format, job.filesystem.kind.name());
     let mkfs = format::mkfs(&job.filesystem, &device)?;
     let mount_options = format::mount(&job.filesystem, &device)?;
@@ -63,7 +70,11 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
     };
     debugcon::enter(Phase::Prepare, "");
     if let Some(jobs) = &job.fio {
-        return fio::cell(job, jobs, device, made, facts);
+        let report = fio::cell(job, jobs, device, made, facts)?;
+        return Ok(CellReport {
+            conditioned,
+            ..report
+        });
     }
     let files: Vec<Arc<PreparedFile>> = file::prepare(&job.workload)?
         .into_iter()
@@ -71,11 +82,16 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
         .collect();
     let cached_pages_before = refuse_doubt(&files, "before the warm-up")?;
 
+    let how = engine::How {
+        clock,
+        throttle_iops: job.throttle_iops,
+    };
     let mut bench = Bench {
         job,
-        engine: engine::set_up(&job.workload, &files)?,
+        engine: engine::set_up(&job.workload, &files, how)?,
         counters: Counters::open(&device)?,
         cpus: facts.cpus,
+        clock,
     };
     let repetitions = bench.run()?;
 
@@ -86,6 +102,8 @@ pub fn run(job: &Job, facts: BootFacts) -> Result<CellReport> {
         cell: job.cell.clone(),
         boot: facts,
         device: device.facts,
+        conditioned,
+        throttle_iops: job.throttle_iops,
         filesystem: FilesystemFacts {
             extents: files.iter().map(|f| f.extents).sum(),
             ..made

@@ -28,6 +28,7 @@ mod pattern;
 mod port;
 mod quiet;
 mod schedule;
+mod seconds;
 mod spin;
 mod stop;
 mod symbols;
@@ -88,7 +89,7 @@ fn main() -> ! {
 
 /// One cell, from its job to its report.
 fn cell(boot: &diorama_wire::Boot, facts: BootFacts) -> Result<diorama_wire::CellReport, Failure> {
-    in_phase(job::read(boot.stop_by).and_then(|job| job::run(&job, facts)))
+    in_phase(job::read(boot.stop_by).and_then(|job| job::run(&job, facts, boot.clock)))
 }
 
 /// Labels a failure with the phase in which it happened.

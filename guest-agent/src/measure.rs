@@ -7,9 +7,9 @@ use crate::{
     engine::{Engine, Span},
     fail::{Fail, Result},
     latency::Latency,
-    mark, schedule,
+    mark, schedule, seconds,
 };
-use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Job, Layout, Phase, Repetition};
+use diorama_wire::{BANDWIDTH_PERIOD_NS, Bound, Clock, Job, Layout, Phase, Repetition};
 
 /// Time for the cheap counters' reading and for a sleep's lateness, ns; about three times what
 /// they take.
@@ -32,6 +32,8 @@ pub struct Bench<'a, E: Engine> {
     pub counters: Counters,
     /// Online CPUs of the guest.
     pub cpus: u32,
+    /// What the guest's time is.
+    pub clock: Clock,
 }
 
 /// What the warm-up taught about the device.
@@ -71,8 +73,10 @@ impl<E: Engine> Bench<'_, E> {
         let workload = &self.job.workload;
         // A layout that a repetition uses up has room for just one repetition.
         let endless = workload.layout == Layout::Written;
-        let bound = match self.job.measure.warmup_ios {
-            n if n > 0 && endless => Bound::Ios(n),
+        let measure = &self.job.measure;
+        let bound = match (measure.ramp_time_ns, measure.warmup_ios) {
+            (ns, _) if ns > 0 && endless => Bound::Runtime(ns),
+            (_, n) if n > 0 && endless => Bound::Ios(n),
             _ => workload.bound,
         };
         self.engine.rewind()?;
@@ -119,7 +123,14 @@ impl<E: Engine> Bench<'_, E> {
             fast: self.counters.fast()?,
             slow: self.counters.slow(Edge::After)?,
         };
-        self.summary(phase_ns, &span, latency, &Reading { fast, slow }, &after)
+        let summary = self.summary(phase_ns, &span, latency, &Reading { fast, slow }, &after)?;
+        Ok(match self.clock {
+            Clock::Instructions => summary,
+            Clock::Wall => Repetition {
+                per_second: seconds::whole(self.engine.per_second()?, span.window_ns),
+                ..summary
+            },
+        })
     }
 
     /// A window that the device's bandwidth bounds lasts whole refills.
@@ -191,6 +202,7 @@ impl<E: Engine> Bench<'_, E> {
             device_ios: device.ios,
             device_sectors: device.sectors,
             device_flushes: after.fast.flushes_since(&before.fast),
+            per_second: Vec::new(),
         })
     }
 }

@@ -1,7 +1,8 @@
 //! What the host asks of the guest.
 
-use crate::{Clock, Device, Driver, Fio, Workload};
+use crate::{Clock, Conditioning, Device, Driver, Fio, Workload};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// What every cell of one kernel shares; read once, before the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ pub struct Job {
     pub cell: String,
     /// The block device.
     pub device: Device,
+    /// How it is made ready, before there is a file system on it.
+    #[serde(default, skip_serializing_if = "Conditioning::is_none")]
+    pub conditioning: Conditioning,
     /// The file system on it.
     pub filesystem: Filesystem,
     /// The I/O to run. Where fio runs it: what that amounts to, for those who need to know its
@@ -64,6 +68,11 @@ pub struct Job {
     pub fio: Option<Fio>,
     /// How often, and at which phases.
     pub measure: Measure,
+    /// No more than so many I/Os a second of all threads together, from the warm-up on: the slower arm
+    /// of a positive control. Where fio runs the workload it is fio's `rate_iops`, which bounds reads
+    /// and writes each. Absent, nothing is bounded, and nothing done for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle_iops: Option<NonZeroU64>,
 }
 
 /// A file-system family the agent can make.
@@ -111,7 +120,17 @@ pub struct Measure {
     pub repetitions: u32,
     /// I/Os of the uncounted warm-up. 0 means one whole repetition, uncounted.
     pub warmup_ios: u64,
+    /// Nanoseconds of the uncounted warm-up instead (fio's `ramp_time`, but once for all repetitions).
+    /// 0: `warmup_ios` bounds it. Only where the file's layout lasts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ramp_time_ns: u64,
     /// Repetition `i` begins `i * phase_step_ns` into the bandwidth period of 20 ms of guest time,
     /// modulo that period, so that each meets the guest's timer tick elsewhere.
     pub phase_step_ns: u64,
+}
+
+/// serde asks by reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }

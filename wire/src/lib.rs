@@ -11,6 +11,7 @@
 //! * [`Message`]s leave over vsock, only after the measurement.
 
 mod check;
+mod conditioning;
 pub mod config;
 mod device;
 mod fio;
@@ -21,6 +22,7 @@ mod progress;
 mod report;
 mod workload;
 
+pub use conditioning::{Conditioned, Conditioning, NvmeFormat, Precondition};
 pub use device::{Clock, Device, Driver, ModelDevice, NvmeDevice, WriteCache};
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
 pub use job::{Boot, Filesystem, FsKind, Job, Measure, Module, StopBy};

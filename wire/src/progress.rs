@@ -16,6 +16,8 @@ pub enum Phase {
     Job,
     /// Making the block device.
     Device,
+    /// Formatting, discarding and filling the drive.
+    Condition,
     /// mkfs and mount.
     Format,
     /// Writing and verifying the file.
@@ -31,12 +33,13 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [(Phase, &'static str); 11] = [
+    const ALL: [(Phase, &'static str); 12] = [
         (Phase::Start, "start"),
         (Phase::Modules, "modules"),
         (Phase::Quiet, "quiet"),
         (Phase::Job, "job"),
         (Phase::Device, "device"),
+        (Phase::Condition, "condition"),
         (Phase::Format, "format"),
         (Phase::Prepare, "prepare"),
         (Phase::Warmup, "warmup"),

@@ -1,8 +1,9 @@
 //! What the guest reports of a cell. Every number here is guest-side: under the instruction
 //! clock all of it must be equal, digit by digit, whenever the inputs are equal.
 
-use crate::FioReport;
+use crate::{Conditioned, FioReport};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// A measured cell, whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,12 @@ pub struct CellReport {
     pub boot: BootFacts,
     /// The block device as the kernel describes it.
     pub device: DeviceFacts,
+    /// What was done to it first, where anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditioned: Option<Conditioned>,
+    /// [`crate::Job::throttle_iops`], which was in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle_iops: Option<NonZeroU64>,
     /// The file system as made and mounted.
     pub filesystem: FilesystemFacts,
     /// The I/O engine as this kernel offers it.
@@ -101,6 +108,12 @@ pub struct NvmeFacts {
     pub firmware: String,
     /// I/O queues that the driver uses (blk-mq hardware contexts).
     pub queues: u32,
+    /// Smallest piece in bytes that the drive can discard (queue/discard_granularity).
+    #[serde(default)]
+    pub discard_granularity: u64,
+    /// Most bytes of one discard (queue/discard_max_bytes); 0: the drive has none.
+    #[serde(default)]
+    pub discard_max_bytes: u64,
 }
 
 /// The file system as made and mounted.
@@ -197,6 +210,10 @@ pub struct Repetition {
     /// /sys/block/*/stat), absent where the kernel does not count them (before 5.5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_flushes: Option<u64>,
+    /// I/Os reaped in each whole second since the window opened, all threads; by the wall clock alone, and
+    /// not of fio, whose output has no such figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_second: Vec<u64>,
 }
 
 /// Why one may believe that the I/O was what it claims to be.

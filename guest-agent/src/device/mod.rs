@@ -1,5 +1,6 @@
 //! The device under the file system: one that is made here, or one that the host put there.
 
+mod condition;
 mod dm;
 mod model;
 mod null_blk;
@@ -9,6 +10,7 @@ use crate::{
     fail::{Fail, Result},
     sys,
 };
+pub use condition::condition;
 use diorama_wire::{DeviceFacts, Driver};
 use std::{
     fs,

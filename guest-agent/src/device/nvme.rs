@@ -72,6 +72,8 @@ pub fn find(wanted: &NvmeDevice) -> Result<Device> {
         serial: attribute(&found, "serial")?,
         firmware: attribute(&found, "firmware_rev")?,
         queues: queues(&found)?,
+        discard_granularity: sys::read_number(found.join("queue/discard_granularity"))?,
+        discard_max_bytes: sys::read_number(found.join("queue/discard_max_bytes"))?,
     });
     Ok(Device {
         path: node(&name)?,

@@ -6,6 +6,7 @@
 
 mod io_uring;
 mod libaio;
+mod paced;
 mod psync;
 mod runner;
 mod team;
@@ -17,9 +18,10 @@ use crate::{
     pattern::{Drawn, Sequential},
     schedule::Sequence,
 };
-use diorama_wire::{Bound, Engine as Kind, Layout, Rw, Workload};
+use diorama_wire::{Bound, Clock, Engine as Kind, Layout, Rw, Workload};
+use paced::Paced;
 use runner::Runner;
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 /// Two reapings further apart than this, in nanoseconds, have a stall of the device between them.
 pub const STALL_NS: u64 = 1_000_000;
@@ -83,6 +85,13 @@ pub trait Engine {
     /// A failed system call, a short or failed I/O, or a block that is not the one asked for.
     fn run(&mut self, bound: Bound, latency: &mut Latency) -> Result<Span>;
 
+    /// I/Os reaped in each second of the stretch that was run last, all threads; nothing unless it was set
+    /// up to count them.
+    ///
+    /// # Errors
+    /// When a thread has ended.
+    fn per_second(&mut self) -> Result<Vec<u64>>;
+
     /// Reads the files and checks every block against what was written last; returns their number.
     ///
     /// # Errors
@@ -99,6 +108,9 @@ impl Engine for Box<dyn Engine> {
     }
     fn run(&mut self, bound: Bound, latency: &mut Latency) -> Result<Span> {
         (**self).run(bound, latency)
+    }
+    fn per_second(&mut self) -> Result<Vec<u64>> {
+        (**self).per_second()
     }
     fn verify(&mut self) -> Result<u64> {
         (**self).verify()
@@ -144,6 +156,8 @@ struct Setup<'a> {
     file: &'a std::fs::File,
     /// Address of each slot's block.
     buffers: &'a [u64],
+    /// The bound on the I/Os a second of all threads, for a queue that has one.
+    throttle_iops: Option<NonZeroU64>,
 }
 
 /// Why a loop ended early; put into words outside of it.
@@ -161,44 +175,95 @@ enum Stop {
     Sync(i64),
 }
 
+/// What an engine does besides its workload.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// By the wall clock it counts I/Os second by second.
+    pub clock: Clock,
+    /// No more I/Os a second than these, of all threads together.
+    pub throttle_iops: Option<NonZeroU64>,
+}
+
 /// Sets the workload's engine up over its files, one for each thread.
 ///
 /// # Errors
 /// When the kernel lacks something or refuses it.
-pub fn set_up(workload: &Workload, files: &[Arc<PreparedFile>]) -> Result<Box<dyn Engine>> {
+pub fn set_up(
+    workload: &Workload,
+    files: &[Arc<PreparedFile>],
+    how: How,
+) -> Result<Box<dyn Engine>> {
     match files {
         // No thread but this one: nothing is scheduled that was not before.
-        [file] => runner(workload, Arc::clone(file), 0),
-        files => Ok(Box::new(team::Team::new(workload, files)?)),
+        [file] => runner(workload, Arc::clone(file), 0, how),
+        files => Ok(Box::new(team::Team::new(workload, files, how)?)),
     }
 }
 
 /// One thread's engine, made in that thread.
-fn runner(workload: &Workload, file: Arc<PreparedFile>, thread: u32) -> Result<Box<dyn Engine>> {
-    match workload.engine {
-        Kind::Libaio => over::<libaio::Libaio>(workload, file, thread),
-        Kind::IoUring => over::<io_uring::Ring>(workload, file, thread),
-        Kind::Psync => over::<psync::Psync>(workload, file, thread),
+fn runner(
+    workload: &Workload,
+    file: Arc<PreparedFile>,
+    thread: u32,
+    how: How,
+) -> Result<Box<dyn Engine>> {
+    match (how.clock, how.throttle_iops) {
+        (_, Some(iops)) => throttled(workload, file, thread, iops),
+        (Clock::Instructions, None) => counting::<false>(workload, file, thread),
+        (Clock::Wall, None) => counting::<true>(workload, file, thread),
     }
 }
 
-fn over<Q: Queue + 'static>(
+fn throttled(
+    workload: &Workload,
+    file: Arc<PreparedFile>,
+    thread: u32,
+    iops: NonZeroU64,
+) -> Result<Box<dyn Engine>> {
+    let iops = Some(iops);
+    match workload.engine {
+        Kind::Libaio => over::<Paced<libaio::Libaio>, true>(workload, file, thread, iops),
+        Kind::IoUring => over::<Paced<io_uring::Ring>, true>(workload, file, thread, iops),
+        Kind::Psync => over::<Paced<psync::Psync>, true>(workload, file, thread, iops),
+    }
+}
+
+fn counting<const PER_SECOND: bool>(
     workload: &Workload,
     file: Arc<PreparedFile>,
     thread: u32,
 ) -> Result<Box<dyn Engine>> {
+    match workload.engine {
+        Kind::Libaio => over::<libaio::Libaio, PER_SECOND>(workload, file, thread, None),
+        Kind::IoUring => over::<io_uring::Ring, PER_SECOND>(workload, file, thread, None),
+        Kind::Psync => over::<psync::Psync, PER_SECOND>(workload, file, thread, None),
+    }
+}
+
+fn over<Q: Queue + 'static, const PER_SECOND: bool>(
+    workload: &Workload,
+    file: Arc<PreparedFile>,
+    thread: u32,
+    iops: Option<NonZeroU64>,
+) -> Result<Box<dyn Engine>> {
     Ok(match workload.rw {
         Rw::Read => {
             let pattern = Sequential::<false>::new(sequence(workload));
-            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _, PER_SECOND>::new(
+                workload, file, pattern, iops,
+            )?)
         }
         Rw::Write => {
             let pattern = Sequential::<true>::new(sequence(workload));
-            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _, PER_SECOND>::new(
+                workload, file, pattern, iops,
+            )?)
         }
         Rw::Randread | Rw::Randwrite | Rw::Rw | Rw::Randrw => {
             let pattern = Drawn::new(workload, thread);
-            Box::new(Runner::<Q, _>::new(workload, file, pattern)?)
+            Box::new(Runner::<Q, _, PER_SECOND>::new(
+                workload, file, pattern, iops,
+            )?)
         }
     })
 }

@@ -11,9 +11,10 @@ use crate::{
     file::PreparedFile,
     latency::Latency,
     pattern::Pattern,
+    seconds::Seconds,
 };
 use diorama_wire::{Bound, Workload};
-use std::{io, os::fd::AsRawFd, sync::Arc};
+use std::{io, num::NonZeroU64, os::fd::AsRawFd, sync::Arc};
 
 /// One I/O's place in the queue.
 #[derive(Clone, Copy)]
@@ -31,7 +32,10 @@ struct Slot {
 
 /// One thread's queue, pattern, file and buffers. Fields are in the order in which they must be
 /// dropped: the queue first, because the kernel may write to the buffers until it is gone.
-pub struct Runner<Q, P> {
+///
+/// PER_SECOND: I/Os are counted second by second, too. A type and no flag, so that a loop without it
+/// has no instruction more.
+pub struct Runner<Q, P, const PER_SECOND: bool> {
     queue: Q,
     pattern: P,
     slots: Vec<Slot>,
@@ -43,14 +47,21 @@ pub struct Runner<Q, P> {
     workload: Workload,
     /// Writes submitted so far, for fdatasync.
     writes: u64,
+    /// Of the stretch that was run last, where PER_SECOND.
+    seconds: Seconds,
 }
 
-impl<Q: Queue, P: Pattern> Runner<Q, P> {
-    /// Makes the buffers and opens the queue.
+impl<Q: Queue, P: Pattern, const PER_SECOND: bool> Runner<Q, P, PER_SECOND> {
+    /// Makes the buffers and opens the queue, which may have a bound on its I/Os a second.
     ///
     /// # Errors
     /// When the kernel refuses the queue or the buffers do not fit.
-    pub fn new(workload: &Workload, file: Arc<PreparedFile>, pattern: P) -> Result<Runner<Q, P>> {
+    pub fn new(
+        workload: &Workload,
+        file: Arc<PreparedFile>,
+        pattern: P,
+        throttle_iops: Option<NonZeroU64>,
+    ) -> Result<Self> {
         let depth = workload.iodepth as usize;
         let block = workload.block_size as usize;
         // Each block begins on a page of its own, whatever its length is: no I/O touches one page
@@ -68,6 +79,7 @@ impl<Q: Queue, P: Pattern> Runner<Q, P> {
             workload,
             file: &file.file,
             buffers: &blocks,
+            throttle_iops,
         })?;
         let slot = |header| Slot {
             submitted: 0,
@@ -85,6 +97,7 @@ impl<Q: Queue, P: Pattern> Runner<Q, P> {
             file,
             workload: workload.clone(),
             writes: 0,
+            seconds: Seconds::default(),
         })
     }
 
@@ -203,6 +216,9 @@ impl<Q: Queue, P: Pattern> Runner<Q, P> {
             (batch.complete_min as usize, batch.complete_max as usize)
         };
         let start = clock::now();
+        if PER_SECOND {
+            self.seconds.begin(start);
+        }
         let (deadline, mut left) = match bound {
             Bound::Runtime(ns) => (start.saturating_add(ns), u64::MAX),
             Bound::Ios(n) => (u64::MAX, n),
@@ -234,6 +250,9 @@ impl<Q: Queue, P: Pattern> Runner<Q, P> {
                 stall_end = now;
             }
             end = now;
+            if PER_SECOND {
+                self.seconds.count(now, n as u64);
+            }
             let within = now < deadline;
             let mut submitted = false;
             for nth in 0..n {
@@ -316,7 +335,7 @@ impl<Q: Queue, P: Pattern> Runner<Q, P> {
     }
 }
 
-impl<Q: Queue, P: Pattern> Engine for Runner<Q, P> {
+impl<Q: Queue, P: Pattern, const PER_SECOND: bool> Engine for Runner<Q, P, PER_SECOND> {
     fn features(&self) -> Vec<String> {
         self.queue.features()
     }
@@ -336,6 +355,10 @@ impl<Q: Queue, P: Pattern> Engine for Runner<Q, P> {
             self.turn::<false>(bound, latency)
         };
         result.map_err(|stop| self.explain(stop))
+    }
+
+    fn per_second(&mut self) -> Result<Vec<u64>> {
+        Ok(self.seconds.counts().to_vec())
     }
 
     fn verify(&mut self) -> Result<u64> {

@@ -2,13 +2,13 @@
 //! is pinned to a CPU, round-robin. A stretch begins for all of them at one moment, and ends for all
 //! at one; rates are sums.
 
-use super::{Engine, Span};
+use super::{Engine, How, Span};
 use crate::{
     clock,
     fail::{Fail, Result},
     file::PreparedFile,
     latency::Latency,
-    sys,
+    seconds, sys,
 };
 use diorama_wire::{Bound, Workload};
 use std::{
@@ -29,6 +29,7 @@ const STACK: usize = 256 << 10;
 enum Order {
     Rewind,
     Run { at: u64, bound: Bound },
+    PerSecond,
     Verify,
 }
 
@@ -37,6 +38,7 @@ enum Answer {
     Ready(Vec<String>),
     Rewound,
     Ran(Span, Box<Latency>),
+    PerSecond(Vec<u64>),
     Verified(u64),
 }
 
@@ -83,7 +85,7 @@ impl Team {
     ///
     /// # Errors
     /// The first thread's that fails.
-    pub fn new(workload: &Workload, files: &[Arc<PreparedFile>]) -> Result<Team> {
+    pub fn new(workload: &Workload, files: &[Arc<PreparedFile>], how: How) -> Result<Team> {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let mut team = Team {
             members: Vec::new(),
@@ -93,10 +95,13 @@ impl Team {
             let (orders, to_do) = channel();
             let (done, answers) = channel();
             let (workload, file) = (workload.clone(), Arc::clone(file));
-            let cpu = index as usize % cpus;
+            let place = Place {
+                index,
+                cpu: index as usize % cpus,
+            };
             let thread = thread::Builder::new()
                 .stack_size(STACK)
-                .spawn(move || work(&workload, file, index, cpu, &to_do, &done))
+                .spawn(move || work(&workload, file, &place, how, &to_do, &done))
                 .map_err(|e| Fail::os(format_args!("start thread {index}"), &e))?;
             team.members.push(Member {
                 orders: Some(orders),
@@ -114,17 +119,23 @@ impl Team {
     }
 }
 
+/// Which thread, and its CPU.
+struct Place {
+    index: u32,
+    cpu: usize,
+}
+
 /// A thread's life.
 fn work(
     workload: &Workload,
     file: Arc<PreparedFile>,
-    index: u32,
-    cpu: usize,
+    place: &Place,
+    how: How,
     orders: &Receiver<Order>,
     answers: &Sender<Result<Answer>>,
 ) {
     clock::sleep_exactly();
-    let made = pin(cpu).and_then(|()| super::runner(workload, file, index));
+    let made = pin(place.cpu).and_then(|()| super::runner(workload, file, place.index, how));
     let mut engine = match made {
         Ok(engine) => {
             let _ = answers.send(Ok(Answer::Ready(engine.features())));
@@ -139,6 +150,7 @@ fn work(
     for order in orders {
         let answer = match order {
             Order::Rewind => engine.rewind().map(|()| Answer::Rewound),
+            Order::PerSecond => engine.per_second().map(Answer::PerSecond),
             Order::Verify => engine.verify().map(Answer::Verified),
             Order::Run { at, bound } => {
                 latency.reset();
@@ -223,6 +235,17 @@ impl Engine for Team {
             }
         }
         Ok(together(at, bound, &spans))
+    }
+
+    fn per_second(&mut self) -> Result<Vec<u64>> {
+        let mut sum = Vec::new();
+        for member in &self.members {
+            member.tell(Order::PerSecond)?;
+            if let Answer::PerSecond(counts) = member.answer()? {
+                seconds::add(&mut sum, &counts);
+            }
+        }
+        Ok(sum)
     }
 
     fn verify(&mut self) -> Result<u64> {

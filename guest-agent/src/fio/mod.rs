@@ -56,6 +56,14 @@ pub fn cell(
 ) -> Result<CellReport> {
     let files = Files::lay_out(&fio.files)?;
     let cached_pages_before = files.refuse_cached("before the warm-up")?;
+    let throttled = job.throttle_iops.map(|iops| {
+        let each = (iops.get() / u64::from(job.workload.numjobs.max(1))).max(1);
+        Fio {
+            jobs: jobs::with_rate(&fio.jobs, each),
+            files: fio.files.clone(),
+        }
+    });
+    let fio = throttled.as_ref().unwrap_or(fio);
     let mut bench = Bench {
         job,
         fio,
@@ -89,6 +97,8 @@ pub fn cell(
         cell: job.cell.clone(),
         boot: facts,
         device: device.facts,
+        conditioned: None,
+        throttle_iops: job.throttle_iops,
         filesystem: FilesystemFacts {
             extents: files.extents(),
             ..made
@@ -149,9 +159,11 @@ impl Bench<'_> {
     /// A run that nothing is taken from but fio's version, and the proof that it opens its files
     /// as it was told to. Returns the version and the alignment of its buffers, in bytes.
     fn warm_up(&mut self) -> Result<(String, u32)> {
-        let text = match self.job.measure.warmup_ios {
-            0 => self.fio.jobs.clone(),
-            n => jobs::with_ios(&self.fio.jobs, n),
+        let measure = &self.job.measure;
+        let text = match (measure.ramp_time_ns, measure.warmup_ios) {
+            (0, 0) => self.fio.jobs.clone(),
+            (0, n) => jobs::with_ios(&self.fio.jobs, n),
+            (ns, _) => jobs::with_runtime(&self.fio.jobs, ns),
         };
         self.files.lay_again()?;
         let mut child = start(&text)?;
@@ -256,6 +268,7 @@ impl Bench<'_> {
             device_ios: disk.ios,
             device_sectors: disk.sectors,
             device_flushes: around.after.fast.flushes_since(&around.before.fast),
+            per_second: Vec::new(),
         };
         Ok((repetition, output.jobs))
     }

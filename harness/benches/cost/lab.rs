@@ -105,6 +105,7 @@ impl Lab {
                 deadlines: Deadlines::default(),
                 fresh_checkpoints: false,
                 consoles: None,
+                filled: Default::default(),
             },
             cpu: slots.cpus[0],
             runtime,

@@ -23,6 +23,7 @@ pub fn agree(cli: &Cli, args: &AgreeArgs) -> Result<Exit> {
         repetitions: None,
         blocks: None,
         seed: None,
+        runtime: None,
         words: GuestWords::default(),
     };
     // Whether the scenario's claims hold is for the tables to say.

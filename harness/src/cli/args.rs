@@ -211,6 +211,9 @@ pub struct SelectArgs {
     /// What decides the order of boots within blocks (metal lane) [default: one of the run's own]
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub seed: Option<u64>,
+    /// Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
+    #[arg(long, value_name = "TIME", help_heading = "Selection")]
+    pub runtime: Option<String>,
     /// Words for the guests.
     #[command(flatten)]
     pub words: GuestWords,
@@ -235,6 +238,7 @@ impl SelectArgs {
             repetitions: self.repetitions,
             blocks: self.blocks,
             seed: self.seed,
+            runtime: self.runtime.clone(),
             cmdline: self.words.cmdline.clone(),
         }
     }

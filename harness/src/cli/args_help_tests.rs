@@ -121,6 +121,8 @@ fn the_help_of_repro() {
               baseline twice (metal lane)
           --seed <N>
               What decides the order of boots within blocks (metal lane) [default: one of the run's own]
+          --runtime <TIME>
+              Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
@@ -325,6 +327,8 @@ fn the_help_of_the_other_verbs() {
               baseline twice (metal lane)
           --seed <N>
               What decides the order of boots within blocks (metal lane) [default: one of the run's own]
+          --runtime <TIME>
+              Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 

@@ -2,7 +2,7 @@
 
 use super::{
     accel::KVM_SILENCE,
-    args::{DoctorArgs, Places},
+    args::{self, DoctorArgs},
     choices::QemuChoice,
     context::Context,
     print_json, print_text,
@@ -11,6 +11,7 @@ use crate::{
     error::{Exit, Result},
     host::{
         doctor,
+        hygiene::{Places, Subject},
         probe::{KvmTrial, Probes},
     },
     lock::WhenGone,
@@ -21,7 +22,7 @@ use crate::{
 use std::path::PathBuf;
 
 /// Says what this host can do.
-pub fn doctor(places: &Places, args: &DoctorArgs) -> Result<Exit> {
+pub fn doctor(places: &args::Places, args: &DoctorArgs) -> Result<Exit> {
     let context = Context::new(places, args.offline)?;
     let project = context.project()?;
     let results = context.results();
@@ -36,10 +37,11 @@ pub fn doctor(places: &Places, args: &DoctorArgs) -> Result<Exit> {
         try_archive,
     );
     let checks = doctor::evaluate(&probes);
+    let noise = doctor::noise(&Places::here().look(Subject::EveryDrive));
     if args.json {
-        print_json(&checks)?;
+        print_json(&checks.iter().chain(&noise).collect::<Vec<_>>())?;
     } else {
-        print_text(&doctor::render(&checks))?;
+        print_text(&doctor::render(&checks, &noise))?;
     }
     Ok(if doctor::can_run(&checks) {
         Exit::Ok

@@ -85,6 +85,7 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
             symbols: SymbolTables::new(context.store.clone()),
             vsock: Vsock::open(None)?,
             deadlines: Deadlines::default(),
+            filled: std::cell::Cell::default(),
             fresh_checkpoints: false,
             consoles: None,
         })
@@ -187,6 +188,7 @@ fn one_cell(
         repetitions: args.repetitions,
         blocks: None,
         seed: None,
+        runtime: None,
         words: args.words.clone(),
     };
     let prepared = prepare(

@@ -3,7 +3,7 @@
 use crate::{
     digest::Sha256,
     error::Result,
-    host::facts::HostFacts,
+    host::{facts::HostFacts, hygiene::Hygiene},
     plan::Plan,
     record::{KernelRecord, RunDir, SCHEMA, VmmRecord},
     run::Slots,
@@ -22,6 +22,9 @@ struct RunManifest<'a> {
     lane_words: String,
     command: Vec<String>,
     host: HostFacts,
+    /// What of the host disturbs the figures, by the wall clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hygiene: Option<&'a Hygiene>,
     vmm: &'a VmmRecord,
     cpus: &'a [usize],
     kernels: Vec<ManifestKernel<'a>>,
@@ -39,7 +42,13 @@ struct ManifestKernel<'a> {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write(dir: &RunDir, plan: &Plan, cache: &Path, slots: &Slots) -> Result<()> {
+pub fn write(
+    dir: &RunDir,
+    plan: &Plan,
+    cache: &Path,
+    slots: &Slots,
+    hygiene: Option<&Hygiene>,
+) -> Result<()> {
     let manifest = RunManifest {
         schema: SCHEMA,
         run_id: dir.run_id(),
@@ -48,6 +57,7 @@ pub fn write(dir: &RunDir, plan: &Plan, cache: &Path, slots: &Slots) -> Result<(
         lane_words: plan.scenario.lane().to_string(),
         command: env::args().collect(),
         host: HostFacts::probe(&[("cache", cache), ("results", dir.path())]),
+        hygiene,
         vmm: &plan.vmm,
         cpus: &slots.cpus,
         kernels: plan

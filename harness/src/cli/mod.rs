@@ -18,6 +18,7 @@ mod fetch;
 mod inspect;
 mod lock;
 mod manifest;
+mod noise;
 mod plan;
 mod prepare;
 mod replay;

@@ -6,11 +6,13 @@ use super::{
     choices::QemuChoice,
     context::Context,
     drive::{self, Drive},
+    noise,
     ui::Ui,
 };
 use crate::{
     devices::Ready,
     error::{Error, Result},
+    host::hygiene::{self, Hygiene},
     image,
     lock::WhenGone,
     plan::{self, Plan},
@@ -34,6 +36,8 @@ pub struct Prepared {
     pub notes: Vec<String>,
     /// What file systems are formatted with, and why: the same for every kernel of the run.
     pub formatting: Vec<String>,
+    /// What of the host disturbs the figures, by the wall clock.
+    pub hygiene: Option<Hygiene>,
     /// The host's drive that the cells run on, if they do: nobody else has it as long as this lives.
     pub lease: Option<Ready>,
 }
@@ -52,11 +56,17 @@ pub fn prepare(
     check: impl Fn(&Scenario) -> Result<()>,
     ui: &Ui,
 ) -> Result<Prepared> {
+    let seen = noise::look(select.device.as_ref(), context.store.root());
     let drive = drive::take(select, &|text| ui.line(text))?;
     let known = context.project()?.kernel_names();
     let scenario = load(context, select, &known, drive.as_ref())?;
     check(&scenario)?;
-    prepare_scenario(context, scenario, inputs, drive, ui)
+    let mut prepared = prepare_scenario(context, scenario, inputs, drive, ui)?;
+    if prepared.plan.scenario.clock == Clock::Wall {
+        prepared.notes.extend(hygiene::warnings(&seen));
+        prepared.hygiene = Some(seen);
+    }
+    Ok(prepared)
 }
 
 /// The same for a scenario that is resolved already.
@@ -128,6 +138,7 @@ pub fn prepare_scenario(
         plugin,
         notes,
         formatting,
+        hygiene: None,
         lease: drive.map(Drive::into_lease),
     })
 }

@@ -49,6 +49,9 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path)
     if let Some(seed) = select.seed {
         add("--seed", seed.to_string());
     }
+    if let Some(runtime) = &select.runtime {
+        add("--runtime", runtime.clone());
+    }
     for word in &select.words.cmdline {
         add("--cmdline", word.clone());
     }
@@ -149,6 +152,8 @@ mod tests {
             "write-4k",
             "--repetitions",
             "3",
+            "--runtime",
+            "2s",
             "--cmdline",
             "it's=1",
             "--qemu",
@@ -159,7 +164,7 @@ mod tests {
             "--no-checkpoint",
             "--json",
         ];
-        insta::assert_snapshot!(replay(&line), @r"cargo xtask repro './my smoke.toml' --kernel 'a=/b z,modules=/m' --kernel c=./d --baseline a --only-kernel c --filesystem ext4 --workload write-4k --repetitions 3 --cmdline 'it'\''s=1' --qemu /opt/qemu --verify");
+        insta::assert_snapshot!(replay(&line), @r"cargo xtask repro './my smoke.toml' --kernel 'a=/b z,modules=/m' --kernel c=./d --baseline a --only-kernel c --filesystem ext4 --workload write-4k --repetitions 3 --runtime 2s --cmdline 'it'\''s=1' --qemu /opt/qemu --verify");
         // What it says gives itself again.
         let said = replay(&["repro", "smoke", "--cmdline", "-x", "--only-kernel", "7.2"]);
         let words: Vec<&str> = said.split(' ').skip(2).collect();

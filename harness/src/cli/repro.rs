@@ -27,7 +27,7 @@ use crate::{
     scenario::{Clock, Scenario},
     vm::{Deadlines, vsock::Vsock},
 };
-use std::{num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
+use std::{cell::Cell, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
 
 /// Whether a run ends with a comparison and a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +94,14 @@ pub fn repro(
         plugin,
         notes,
         formatting,
+        hygiene,
         // Until the last guest is over.
         lease: _lease,
     } = prepared;
-    let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
-        Deadlines::all(Duration::from_secs(s.get().into()))
-    });
+    let deadlines = match measure.deadline {
+        Some(seconds) => Deadlines::all(Duration::from_secs(seconds.get().into())),
+        None => plan.deadlines(Deadlines::default()),
+    };
     let slots = run::slots(jobs(measure, &plan.scenario), plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
@@ -116,7 +118,7 @@ pub fn repro(
     );
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
-    manifest::write(&dir, &plan, context.store.root(), &slots)?;
+    manifest::write(&dir, &plan, context.store.root(), &slots, hygiene.as_ref())?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
         (_, true) => Known::Verify,
@@ -135,6 +137,7 @@ pub fn repro(
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
         consoles: Some(Consoles::in_run(dir.path())),
+        filled: Cell::default(),
     });
     drop(entered);
     let took = timings::read(context.store.root());

@@ -88,6 +88,7 @@ fn repetition(index: u64, iops: f64, block_size: u32) -> wire::Repetition {
         device_ios: ios + 64,
         device_sectors: (ios + 64) * u64::from(block_size) / 512,
         device_flushes: Some(3),
+        per_second: vec![],
     }
 }
 
@@ -131,6 +132,8 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
                 max_sectors_kb: 1280,
                 nvme: None,
             },
+            conditioned: None,
+            throttle_iops: None,
             filesystem: wire::FilesystemFacts {
                 kind: "ext4".into(),
                 mkfs: vec!["/sbin/mkfs.ext4".into()],
@@ -262,12 +265,14 @@ fn scenario() -> Scenario {
             scheduler: "none".into(),
             write_cache: None,
         }),
+        conditioning: wire::Conditioning::default(),
         memory_mib: 1024,
         smp: 1,
         cmdline: vec![],
         measure: wire::Measure {
             repetitions: 5,
             warmup_ios: 0,
+            ramp_time_ns: 0,
             phase_step_ns: 731_000,
         },
         session: None,

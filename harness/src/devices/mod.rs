@@ -19,6 +19,7 @@ mod checks;
 mod controller;
 mod disk;
 mod driver;
+mod health;
 mod host;
 mod journal;
 mod kernel;
@@ -28,6 +29,7 @@ mod owner;
 mod preflight;
 mod recover;
 mod signature; // pure
+mod smart; // pure
 mod usage; // pure
 mod user;
 mod vfio;
@@ -44,12 +46,14 @@ pub use block::{Contents, Disk, Volume};
 pub use bound::{Bound, Geometry, Ready, Serial, Target};
 pub use checks::Confirm;
 pub use controller::{Controller, Group, Sibling};
+pub use health::{Health, health};
 pub use host::Host;
 pub use journal::Journal;
 pub use kernel::{Kernel, Node, Open};
 pub use listing::{Listed, list, render};
 pub use preflight::preflight;
 pub use recover::{Outcome, Recovered, recover};
+pub use smart::{NamespaceUse, Smart};
 pub use usage::{Use, is_swap, mounts};
 pub use word::{HostDevice, PciAddress};
 

@@ -1,5 +1,6 @@
 //! What the host can do, judged (pure): what was found, how good that is, and the next step.
 
+use super::hygiene::{self, Hygiene};
 use super::probe::{ArchiveTrial, DeviceNode, KvmTrial, NvmeDisk, Probes};
 use crate::units::show_bytes;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,23 @@ pub fn evaluate(probes: &Probes) -> Vec<Check> {
         nvme(&probes.nvme),
     ]);
     checks
+}
+
+/// What disturbs figures by the wall clock here, in the order in which it is shown.
+#[must_use]
+pub fn noise(of: &Hygiene) -> Vec<Check> {
+    let rows = hygiene::rows(of).into_iter();
+    let judge = |row: hygiene::Row| Check {
+        status: match row.advice {
+            None => Status::Good,
+            Some(_) => Status::Limited,
+        },
+        name: row.name,
+        needed: false,
+        found: row.found,
+        advice: row.advice,
+    };
+    rows.map(judge).collect()
 }
 
 fn check(name: &str, needed: bool, status: Status, found: impl Into<String>) -> Check {
@@ -280,18 +298,31 @@ fn rough(bytes: u64) -> String {
     show_bytes(bytes / MIB * MIB)
 }
 
-/// The checks as a table, and whether the exact lane can run.
+/// The checks as a table, what disturbs figures by the wall clock, and whether the exact lane can run.
 #[must_use]
-pub fn render(checks: &[Check]) -> String {
+pub fn render(checks: &[Check], noise: &[Check]) -> String {
     let width = checks
         .iter()
+        .chain(noise)
         .map(|check| check.name.len())
         .max()
         .unwrap_or(0);
     let mut text = String::new();
-    for (needed, heading) in [(true, "The exact lane"), (false, "Other lanes")] {
+    let of = |needed: bool| {
+        checks
+            .iter()
+            .filter(|check| check.needed == needed)
+            .collect()
+    };
+    let mut sections: Vec<(&str, Vec<&Check>)> =
+        vec![("The exact lane", of(true)), ("Other lanes", of(false))];
+    if !noise.is_empty() {
+        let heading = "The metal lane: what disturbs figures by the wall clock";
+        sections.push((heading, noise.iter().collect()));
+    }
+    for (heading, section) in sections {
         text.push_str(&format!("{heading}\n"));
-        for check in checks.iter().filter(|check| check.needed == needed) {
+        for check in section {
             let status = match check.status {
                 Status::Good => "good",
                 Status::Limited => "limited",

@@ -59,7 +59,7 @@ fn small() -> Probes {
 
 #[test]
 fn a_workstation_is_good() {
-    insta::assert_snapshot!(render(&evaluate(&workstation())), @r"
+    insta::assert_snapshot!(render(&evaluate(&workstation()), &[]), @r"
     The exact lane
       good     architecture      x86_64
       good     cores             8
@@ -84,7 +84,7 @@ fn a_workstation_is_good() {
 fn a_small_container_is_told_what_to_do() {
     let checks = evaluate(&small());
     assert!(!can_run(&checks), "its results do not fit");
-    insta::assert_snapshot!(render(&checks), @r"
+    insta::assert_snapshot!(render(&checks, &[]), @r"
     The exact lane
       good     architecture      x86_64
       good     cores             2
@@ -142,7 +142,7 @@ fn every_state_of_a_facility_has_its_own_words() {
         ..workstation()
     }));
     checks.push(nvme(&[]));
-    insta::assert_snapshot!(render(&checks), @r"
+    insta::assert_snapshot!(render(&checks, &[]), @r"
     The exact lane
 
     Other lanes
@@ -202,4 +202,26 @@ fn guests_are_bounded_by_cores_and_by_memory() {
 fn checks_are_json_for_machines() {
     let check = architecture(&workstation());
     insta::assert_snapshot!(serde_json::to_string(&check).expect("plain data"), @r#"{"name":"architecture","status":"good","needed":true,"found":"x86_64","advice":null}"#);
+}
+
+#[test]
+fn noise_has_a_section_of_its_own() {
+    let hygiene = Hygiene {
+        boost: Some(true),
+        smt: Some(false),
+        load: Some(0.25),
+        cpus: 8,
+        ..Hygiene::default()
+    };
+    let text = render(&[], &noise(&hygiene));
+    let (_, section) = text.split_once("Other lanes\n\n").expect("the section");
+    insta::assert_snapshot!(section, @r"
+    The metal lane: what disturbs figures by the wall clock
+      limited  boost  on
+                      help: the CPUs' frequency depends on their temperature and on each other; write 1 to /sys/devices/system/cpu/intel_pstate/no_turbo or 0 to cpufreq/boost beside it
+      good     SMT    off
+      good     load   0.25 on 8 CPU(s)
+
+    This host can run the exact lane.
+    ");
 }

@@ -3,5 +3,6 @@
 pub mod cgroup;
 pub mod doctor;
 pub mod facts;
+pub mod hygiene;
 pub mod probe;
 pub mod room;

@@ -5,6 +5,7 @@
 //! may be concluded. METHODOLOGY.md, "Statistics of the metal lane", has the reasons and how often
 //! each answer is wrong.
 
+mod calibration;
 mod cause;
 mod design;
 mod estimate;
@@ -16,6 +17,7 @@ mod simulation;
 mod tests;
 mod verdict;
 
+pub use calibration::{Calibration, Found};
 pub use cause::{Cause, Cost, Costs, causes};
 pub use design::{Arm, BLOCKS, order};
 pub use estimate::{Estimate, LogRatios, MINIMUM_BLOCKS, NoEstimate, log_ratios};

@@ -1,6 +1,6 @@
 //! How long a session takes by the wall clock: to be said before anything is erased (pure).
 
-use super::{Plan, Task, estimate_s};
+use super::{Plan, Task, estimate_s, patience};
 use crate::{scenario::Clock, vocabulary::Accel};
 use diorama_wire::Workload;
 use std::collections::BTreeMap;
@@ -55,13 +55,22 @@ impl Plan {
         let measure = &self.scenario.measure;
         let window = estimate_s(job, Clock::Wall);
         // A warm-up of so many I/Os is short beside a whole repetition.
-        let warm_up = if measure.warmup_ios == 0 { window } else { 0.0 };
+        let warm_up = match (measure.ramp_time_ns, measure.warmup_ios) {
+            (0, 0) => window,
+            (ramp, _) => ramp as f64 / 1e9,
+        };
         let file = job.file_size as f64 * f64::from(job.numjobs);
         let windows = warm_up + window * f64::from(measure.repetitions);
         (
             windows,
-            BOOT_S[at] + 2.0 * file / FILE_BYTES_PER_S[at] + windows,
+            BOOT_S[at] + 2.0 * file / FILE_BYTES_PER_S[at] + windows + self.ready_s(),
         )
+    }
+
+    /// What is done to the drive before each cell.
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    fn ready_s(&self) -> f64 {
+        patience::every_cell_s(&self.scenario) as f64
     }
 }
 

@@ -2,20 +2,23 @@
 //! input digests (pure).
 
 mod cautions;
+mod control;
 mod cost;
 mod turns;
 
+pub use control::THROTTLED;
 pub use cost::SessionCost;
 pub use turns::Task;
+mod patience;
 
 use crate::{
     digest::Sha256,
     record::{KernelRecord, Outcome, VmmRecord},
     scenario::{CellKey, Clock, Scenario, features},
-    vm::{Spec, Time},
+    vm::{Deadlines, Spec, Time},
     vocabulary::KernelVersion,
 };
-use diorama_wire::{BootFacts, Bound, Filesystem, Job, PROTOCOL, StopBy, Workload};
+use diorama_wire::{BootFacts, Bound, Filesystem, Job, PROTOCOL, Precondition, StopBy, Workload};
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 
@@ -188,7 +191,18 @@ impl Plan {
     /// What a reader must know of the figures of this plan, if anything.
     #[must_use]
     pub fn cautions(&self) -> Vec<String> {
+        let filling = patience::filling(&self.scenario);
         cautions::of(&self.scenario)
+            .into_iter()
+            .chain(filling)
+            .collect()
+    }
+
+    /// How long anything of it may take: `least`, and by the wall clock what runtimes, files and the drive
+    /// take besides.
+    #[must_use]
+    pub fn deadlines(&self, least: Deadlines) -> Deadlines {
+        patience::deadlines(&self.scenario, least)
     }
 
     /// Workloads whose repetitions may not end before their deadline, each with its estimate: to be
@@ -313,7 +327,8 @@ impl KernelPlan {
                         mkfs: features::mkfs_argv(
                             filesystem,
                             oldest,
-                            scenario.device.is_zeroed(),
+                            scenario.device.is_zeroed()
+                                && scenario.conditioning.precondition == Precondition::None,
                             features::DEFAULT_SEED,
                         ),
                         mount_options: filesystem.mount_options.clone(),
@@ -322,6 +337,8 @@ impl KernelPlan {
                     workload: workload.job.clone(),
                     fio: workload.fio.clone(),
                     measure: scenario.measure.clone(),
+                    conditioning: scenario.conditioning,
+                    throttle_iops: None,
                 };
                 let inputs = if settled.is_some() {
                     None

@@ -6,7 +6,7 @@ use crate::{
     scenario::{Device, WorkloadSpec},
     units::{show_bytes, show_nanos},
 };
-use diorama_wire::{Batch, Bound, Layout, Sync, Workload};
+use diorama_wire::{Batch, Bound, Conditioning, Layout, NvmeFormat, Precondition, Sync, Workload};
 
 /// Name and value of everything a reader needs to know of the setup. Scenario facts are those of
 /// the first run; a comparison says in its notes and verdicts where others differ.
@@ -129,6 +129,9 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
             ),
         );
     }
+    if !scenario.conditioning.is_none() {
+        add("drive made ready by", conditioning(scenario.conditioning));
+    }
     for fs in &scenario.filesystems {
         let mut value = made(results, &fs.name).unwrap_or_else(|| fs.kind.name().to_owned());
         if !fs.mount_options.is_empty() {
@@ -143,9 +146,10 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
         add(&format!("workload {}", workload.name), job(workload));
     }
     let m = &scenario.measure;
-    let warmup = match m.warmup_ios {
-        0 => "one whole repetition".to_owned(),
-        ios => format!("{ios} I/Os"),
+    let warmup = match (m.ramp_time_ns, m.warmup_ios) {
+        (0, 0) => "one whole repetition".to_owned(),
+        (0, ios) => format!("{ios} I/Os"),
+        (ns, _) => show_nanos(ns),
     };
     add(
         "repetitions",
@@ -169,6 +173,18 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
             scenario.memory_mib
         ),
     );
+}
+
+/// What is done to the drive before a file system is made on it.
+fn conditioning(of: Conditioning) -> String {
+    let format = (of.format == NvmeFormat::Erase).then_some("Format NVM with User Data Erase");
+    let discard = of.discard.then_some("discarding all of it");
+    let fill = match of.precondition {
+        Precondition::None => None,
+        Precondition::SequentialFill => Some("writing all of it once, sequentially"),
+    };
+    let words: Vec<&str> = [format, discard, fill].into_iter().flatten().collect();
+    words.join(", then ")
 }
 
 fn cpus(smp: u32) -> String {

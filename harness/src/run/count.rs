@@ -97,6 +97,7 @@ fn with_ios(cell: &CellPlan, ios: u64) -> Result<CellPlan> {
     cell.job.measure.repetitions = 1;
     // No more than either, so that the warm-up is the same in both.
     cell.job.measure.warmup_ios = IOS[0];
+    cell.job.measure.ramp_time_ns = 0;
     if cell.job.fio.is_some() {
         let fio = in_fios_words(&cell.job.workload);
         cell.job.fio = Some(fio.map_err(Error::input)?);

@@ -22,9 +22,9 @@ use crate::{
         Watcher, blocking, drive, memory::GuestRam, vsock::Vsock,
     },
 };
-use diorama_wire::{Phase, StopBy};
+use diorama_wire::{Job, Phase, Precondition, StopBy};
 use serde_json::json;
-use std::{path::PathBuf, rc::Rc, time::Instant};
+use std::{cell::Cell, path::PathBuf, rc::Rc, time::Instant};
 
 /// Kind of the store's entries that hold checkpoints.
 pub const CHECKPOINTS: &str = "checkpoint";
@@ -50,6 +50,8 @@ pub struct Qemu {
     pub fresh_checkpoints: bool,
     /// Where the guests' consoles are kept, if anywhere.
     pub consoles: Option<Consoles>,
+    /// Whether a guest of this run has filled the drive already ([`Precondition`]).
+    pub filled: Cell<bool>,
 }
 
 /// What a guest finds that is booted to its checkpoint.
@@ -279,7 +281,8 @@ impl Qemu {
         let plan = machine_of(kernel)?;
         let vmm = self.watched(plan, profiling);
         let began = Instant::now();
-        let job = serde_json::to_vec(&cell.job)
+        let asked = self.still_to_do(cell);
+        let job = serde_json::to_vec(&asked)
             .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
         let repetitions = cell.job.measure.repetitions;
         let mut watcher = Watcher::new(self.deadlines).expecting(repetitions);
@@ -321,7 +324,7 @@ impl Qemu {
             }
             (None, StopBy::None) => {
                 self.check(&plan.spec).await?;
-                with_job = self.initramfs_with(plan, cell).await?;
+                with_job = self.initramfs_with(plan, &asked).await?;
                 let spec = Spec {
                     initramfs: with_job.join(crate::image::INITRAMFS),
                     ..plan.spec.clone()
@@ -361,6 +364,13 @@ impl Qemu {
             let error = Error::internal(why).hint("run the same command again");
             return Err(failed("checking which kernel the guest runs", &error));
         }
+        if guest
+            .conditioned
+            .as_ref()
+            .is_some_and(|done| done.filled_bytes > 0)
+        {
+            self.filled.set(true);
+        }
         let counted = self.counted(&vmm, &profile, &symbols, icount)?;
         let instructions = match &counted {
             Some(seen) => Some(seen.instructions(&guest).map_err(|e| profile::failed(&e))?),
@@ -387,16 +397,22 @@ impl Qemu {
         Ok((measured, counted))
     }
 
+    /// A cell's job without what an earlier guest of this run has done to the drive for good.
+    fn still_to_do(&self, cell: &CellPlan) -> Job {
+        let mut job = cell.job.clone();
+        let kept = cell.key.lane.device.keeps() && job.conditioning.fill_lasts();
+        if kept && self.filled.get() {
+            job.conditioning.precondition = Precondition::None;
+        }
+        job
+    }
+
     /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
     /// by the cell's digest.
-    async fn initramfs_with(&self, plan: &MachinePlan, cell: &CellPlan) -> Attempt<Derived> {
+    async fn initramfs_with(&self, plan: &MachinePlan, job: &Job) -> Attempt<Derived> {
         let doing = "adding the job to the initramfs";
-        let key = Sha256::of_value(&(plan.checkpoint, &cell.job));
-        let (store, without, job) = (
-            self.store.clone(),
-            plan.spec.initramfs.clone(),
-            cell.job.clone(),
-        );
+        let key = Sha256::of_value(&(plan.checkpoint, job));
+        let (store, without, job) = (self.store.clone(), plan.spec.initramfs.clone(), job.clone());
         let with = blocking(doing, move || {
             store.derive_held("initramfs-with-job", &key, |dir| {
                 let path = dir.join(crate::image::INITRAMFS);

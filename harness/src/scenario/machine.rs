@@ -4,9 +4,9 @@ use super::parse::RawMeasure;
 use super::problems::{At, Place, Problems};
 use super::rules::{bounded, place, quantity};
 use super::workload::{footprint, written_ios};
-use super::{Device, Overrides, WorkloadSpec, defaults};
+use super::{Clock, Device, DeviceKind, Overrides, WorkloadSpec, defaults};
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
-use diorama_wire::Measure;
+use diorama_wire::{Layout, Measure};
 
 const MIB: u64 = 1 << 20;
 /// The guest's timer tick at Debian's CONFIG_HZ=250, in nanoseconds.
@@ -17,6 +17,8 @@ const MEMORY_BESIDES_DATA_MIB: u64 = 512;
 const IN_FLIGHT_MIB: u64 = 256;
 /// What a file system of either kind writes besides the file (journal, inodes), in bytes.
 const METADATA: u64 = 64 * MIB;
+/// Longest warm-up by time, ns.
+const MAX_RAMP_NS: u64 = 600_000_000_000;
 /// CPUs of the largest guest.
 pub(super) const MAX_SMP: u32 = 8;
 
@@ -91,10 +93,12 @@ pub(super) fn cmdline(
     words.into_iter().map(|word| word.value).collect()
 }
 
-/// Repetitions and phases.
+/// Repetitions, warm-up and phases. The clock is known beside the scenario's own device and the one that
+/// is used.
 pub(super) fn measure(
     raw: &RawMeasure,
     overrides: &Overrides,
+    (clock, (written, device)): (Option<Clock>, (DeviceKind, DeviceKind)),
     workloads: &[WorkloadSpec],
     problems: &mut Problems,
 ) -> Option<Measure> {
@@ -118,6 +122,7 @@ pub(super) fn measure(
             problems.add(&raw.at, what, next);
         }
     }
+    let ramp = ramp_time(raw, clock, written == device, workloads, problems);
     let step = raw.phase_step.as_ref();
     let step_ns = quantity(step, defaults::PHASE_STEP, parse_nanos, problems);
     let (repetitions, step_ns) = (repetitions?, step_ns?);
@@ -136,8 +141,58 @@ pub(super) fn measure(
     Some(Measure {
         repetitions,
         warmup_ios: warmup?.into(),
+        ramp_time_ns: ramp?,
         phase_step_ns: step_ns,
     })
+}
+
+/// A warm-up by time, ns; 0 is none. Under the instruction clock a drive has no state that time would
+/// settle, and one that was written for another device is not for it.
+fn ramp_time(
+    raw: &RawMeasure,
+    clock: Option<Clock>,
+    own: bool,
+    workloads: &[WorkloadSpec],
+    problems: &mut Problems,
+) -> Option<u64> {
+    let Some(ramp) = &raw.ramp_time else {
+        return Some(0);
+    };
+    let ns = quantity(Some(ramp), "", parse_nanos, problems)?;
+    let changing = workloads.iter().find(|w| w.job.layout != Layout::Written);
+    let (what, next) = if ns > MAX_RAMP_NS {
+        (
+            format!("{} is not a valid warm-up", show_nanos(ns)),
+            "use up to 10m".to_owned(),
+        )
+    } else if ns == 0 {
+        return Some(0);
+    } else if clock == Some(Clock::Instructions) {
+        if !own {
+            return Some(0);
+        }
+        (
+            "is a time for a drive to settle, which the modelled drive does not need".to_owned(),
+            "use warmup_ios, or clock = \"wall\"".to_owned(),
+        )
+    } else if raw.warmup_ios.is_some() {
+        (
+            "cannot be combined with warmup_ios".to_owned(),
+            "keep one of warmup_ios and ramp_time".to_owned(),
+        )
+    } else if let Some(workload) = changing {
+        (
+            format!(
+                "would use up the file of {}, which changes with every write",
+                workload.name
+            ),
+            "use warmup_ios".to_owned(),
+        )
+    } else {
+        return Some(ns);
+    };
+    problems.add(&ramp.at, what, next);
+    None
 }
 
 /// Whether `i * step` falls elsewhere in the tick for every repetition `i`. The bandwidth period

@@ -3,6 +3,7 @@
 //! The types here are what a scenario *means*, resolved and checked; they are stored whole in
 //! every record.
 
+mod conditioning;
 pub mod defaults;
 mod device;
 mod expect;
@@ -34,7 +35,7 @@ pub use session::{MOST_BLOCKS, SessionSpec};
 
 pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric};
 
-use diorama_wire::{Fio, FsKind, Workload};
+use diorama_wire::{Conditioning, Fio, FsKind, Workload};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -59,6 +60,9 @@ pub struct Scenario {
     pub device: Device,
     /// What time is.
     pub clock: Clock,
+    /// How the drive is made ready for every cell.
+    #[serde(default, skip_serializing_if = "Conditioning::is_none")]
+    pub conditioning: Conditioning,
     /// Guest RAM in MiB.
     pub memory_mib: u32,
     /// The guest's CPUs.

@@ -26,6 +26,8 @@ pub struct Overrides {
     pub blocks: Option<u32>,
     /// What decides the order of boots there (`--seed`).
     pub seed: Option<u64>,
+    /// Another `runtime` for workloads that have one, and so long a `ramp_time` at most (`--runtime`).
+    pub runtime: Option<String>,
     /// Words appended to the guest's kernel command line (`--cmdline`).
     pub cmdline: Vec<String>,
 }

@@ -28,6 +28,7 @@ pub(super) struct RawScenario {
     pub(super) memory: Option<At<String>>,
     pub(super) smp: Option<At<u64>>,
     pub(super) cmdline: Vec<At<String>>,
+    pub(super) conditioning: RawConditioning,
     pub(super) measure: RawMeasure,
     pub(super) session: RawSession,
     pub(super) filesystems: Vec<RawFilesystem>,
@@ -69,11 +70,20 @@ pub(super) struct RawNvme {
     pub(super) scheduler: Option<At<String>>,
 }
 
+/// `[conditioning]`
+#[derive(Debug, Default)]
+pub(super) struct RawConditioning {
+    pub(super) format: Option<At<String>>,
+    pub(super) discard: Option<At<bool>>,
+    pub(super) precondition: Option<At<String>>,
+}
+
 /// `[measure]`
 #[derive(Debug, Default)]
 pub(super) struct RawMeasure {
     pub(super) repetitions: Option<At<u64>>,
     pub(super) warmup_ios: Option<At<u64>>,
+    pub(super) ramp_time: Option<At<String>>,
     pub(super) phase_step: Option<At<String>>,
 }
 
@@ -143,6 +153,7 @@ const TOP_KEYS: &[&str] = &[
     "kernels",
     "model",
     "nvme",
+    "conditioning",
     "guest",
     "measure",
     "session",
@@ -168,6 +179,7 @@ fn scenario(top: &Section<'_, '_>) -> RawScenario {
         cmdline: guest
             .map(|guest| guest.texts("cmdline"))
             .unwrap_or_default(),
+        conditioning: conditioning(top),
         measure: measure(top),
         session: session(top),
         filesystems: filesystems(top),
@@ -255,14 +267,27 @@ fn nvme(top: &Section<'_, '_>) -> RawNvme {
     }
 }
 
+fn conditioning(top: &Section<'_, '_>) -> RawConditioning {
+    let keys = &["format", "discard", "precondition"];
+    let Some(conditioning) = top.section("conditioning", keys) else {
+        return RawConditioning::default();
+    };
+    RawConditioning {
+        format: conditioning.text("format"),
+        discard: conditioning.flag("discard"),
+        precondition: conditioning.text("precondition"),
+    }
+}
+
 fn measure(top: &Section<'_, '_>) -> RawMeasure {
-    let keys = &["repetitions", "warmup_ios", "phase_step"];
+    let keys = &["repetitions", "warmup_ios", "ramp_time", "phase_step"];
     let Some(measure) = top.section("measure", keys) else {
         return RawMeasure::default();
     };
     RawMeasure {
         repetitions: measure.whole("repetitions"),
         warmup_ios: measure.whole("warmup_ios"),
+        ramp_time: measure.text("ramp_time"),
         phase_step: measure.text("phase_step"),
     }
 }

@@ -4,12 +4,13 @@ use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, place, required};
 use super::{
     ChosenDevice, Clock, Device, DeviceKind, HostDisk, KernelRef, KernelSource, Lane, LeftOut,
-    Overrides, Scenario, expect, filesystems, machine, model, nvme,
+    Overrides, Scenario, conditioning, expect, filesystems, machine, model, nvme,
     parse::{self, RawKernel, RawScenario},
     session, workload,
 };
 use crate::error::Result;
 use crate::suggest::next_step;
+use crate::units::parse_nanos;
 use std::path::Path;
 
 /// Resolves a scenario's text. `origin` names the file in messages, `base_dir` is what relative
@@ -42,6 +43,9 @@ pub fn resolve_with(
 ) -> Result<Scenario> {
     let mut problems = Problems::default();
     let mut raw = parse::parse(text, &mut problems);
+    if let (Some(raw), Some(time)) = (&mut raw, &overrides.runtime) {
+        shorten(raw, time, &mut problems);
+    }
     let workloads = raw.iter_mut().flat_map(|raw| &mut raw.workloads);
     for file in workloads.filter_map(|w| w.fio.as_mut()) {
         file.text = read(&base_dir.join(&file.path.value));
@@ -50,6 +54,35 @@ pub fn resolve_with(
     match scenario {
         Some(scenario) if problems.is_empty() => Ok(scenario),
         _ => Err(problems.into_error(origin, text)),
+    }
+}
+
+/// Gives every workload that has a runtime another one, and a warm-up by time no longer one.
+fn shorten(raw: &mut RawScenario, time: &str, problems: &mut Problems) {
+    let given = At {
+        value: time.to_owned(),
+        at: Place::option("--runtime"),
+    };
+    let runtimes: Vec<_> = raw
+        .workloads
+        .iter_mut()
+        .filter_map(|w| w.runtime.as_mut())
+        .collect();
+    if runtimes.is_empty() {
+        let what = "no workload of this scenario has a runtime";
+        problems.add(
+            &given.at,
+            what,
+            "omit --runtime, or choose another scenario",
+        );
+    }
+    for runtime in runtimes {
+        *runtime = given.clone();
+    }
+    if let (Some(ramp), Ok(ns)) = (&mut raw.measure.ramp_time, parse_nanos(time))
+        && parse_nanos(&ramp.value).is_ok_and(|ramp| ramp > ns)
+    {
+        *ramp = given;
     }
 }
 
@@ -79,7 +112,16 @@ fn build(
     let in_guest = device.as_ref().map(Device::in_guest);
     let filesystems = filesystems::filesystems(&raw.filesystems, problems);
     let workloads = workload::workloads(&raw.workloads, in_guest.as_ref(), problems);
-    let measure = machine::measure(&raw.measure, overrides, &workloads, problems);
+    let written_kind = written_kind(raw).unwrap_or(kind);
+    let conditioning = conditioning::conditioning(&raw.conditioning, written_kind, kind, problems);
+    let written_for = (written_kind, kind);
+    let measure = machine::measure(
+        &raw.measure,
+        overrides,
+        (lane.map(|lane| lane.clock), written_for),
+        &workloads,
+        problems,
+    );
     let session = session::session(&raw.session, overrides, lane, problems);
     let memory_mib = machine::memory(raw.memory.as_ref(), device.as_ref(), &workloads, problems);
     let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
@@ -97,6 +139,7 @@ fn build(
         workloads,
         device: device?,
         clock: lane?.clock,
+        conditioning: conditioning?,
         memory_mib: memory_mib?,
         smp: smp?,
         cmdline,
@@ -166,6 +209,16 @@ fn lane(raw: &RawScenario, chosen: Option<&ChosenDevice>, problems: &mut Problem
         return None;
     }
     Some(Lane { device, clock })
+}
+
+/// The scenario's own device, whatever the command line chooses.
+fn written_kind(raw: &RawScenario) -> Option<DeviceKind> {
+    match &raw.device {
+        Some(word) => DeviceKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == word.value),
+        None => Some(DeviceKind::Model),
+    }
 }
 
 /// The device itself. A scenario may describe several, and says which one is meant.

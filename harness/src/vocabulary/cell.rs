@@ -98,6 +98,12 @@ impl DeviceKind {
             DeviceKind::Disk => "disk",
         }
     }
+
+    /// Whether the next guest finds on it what the one before wrote.
+    #[must_use]
+    pub fn keeps(self) -> bool {
+        !matches!(self, DeviceKind::Model | DeviceKind::Nvme)
+    }
 }
 
 /// A figure of a cell, with the direction that is better and its unit.

@@ -19,3 +19,4 @@ mod patterns;
 mod store;
 mod strangers;
 mod terminal;
+mod throttled;

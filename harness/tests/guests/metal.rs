@@ -71,3 +71,44 @@ fn a_drive_is_found_by_its_serial_and_one_block_proves_nothing() {
     );
     assert!(notes.contains("a session of 1 block"), "{notes}");
 }
+
+/// A cell of two seconds on a drive that is discarded and filled first.
+const TIMED: &str = "name = \"timed\"\ntitle = \"By time\"\nbaseline = \"6.12\"\n\
+    kernels = [\"6.12\"]\ndevice = \"nvme\"\n[nvme]\nsize = \"128MiB\"\n[measure]\n\
+    repetitions = 1\nramp_time = \"1s\"\n[conditioning]\nformat = \"erase\"\ndiscard = true\n\
+    precondition = \"sequential-fill\"\n[filesystems.ext4]\n\
+    [workloads.write-4k]\nrw = \"write\"\nbs = \"4k\"\nsize = \"16MiB\"\nruntime = \"2500ms\"\n";
+
+#[test]
+fn a_drive_is_made_ready_and_every_second_of_a_window_is_kept() {
+    let test = "a_drive_is_made_ready_and_every_second_of_a_window_is_kept";
+    let Some(lab) = Lab::open(test) else { return };
+    let path = lab.write("timed.toml", TIMED);
+    let results = lab.measure(&[&path, "--accel", "tcg"], 0);
+    let guest = &results["cells"][0]["outcome"]["guest"];
+    let done = &guest["conditioned"];
+    assert_eq!(done["filled_bytes"], 128 << 20, "{guest}");
+    for step in ["format_ns", "discard_ns", "fill_ns"] {
+        assert!(done[step].as_u64() > Some(0), "{step}: {done}");
+    }
+    assert!(guest["device"]["nvme"]["discard_max_bytes"].as_u64() > Some(0));
+    let repetition = &guest["repetitions"][0];
+    let seconds: Vec<u64> = repetition["per_second"]
+        .as_array()
+        .expect("seconds")
+        .iter()
+        .filter_map(serde_json::Value::as_u64)
+        .collect();
+    let ios = repetition["ios"].as_u64().expect("I/Os");
+    assert_eq!(seconds.len(), 2, "{repetition}");
+    // The half second at the end is in the window, and in no whole second.
+    let whole: u64 = seconds.iter().sum();
+    assert!(
+        seconds.iter().all(|n| *n > 0) && whole < ios,
+        "{repetition}"
+    );
+    assert!(whole > ios / 2, "{repetition}");
+    let notes = results["notes"].to_string();
+    assert!(notes.contains("before every cell"), "{notes}");
+    assert!(guest["throttle_iops"].is_null(), "{guest}");
+}

@@ -31,7 +31,7 @@ const FLOORS: [&[&str]; 15] = [
 ];
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 20] = [
+const PURE: [&str; 22] = [
     "scenario",
     "metal",
     "profile",
@@ -46,8 +46,10 @@ const PURE: [&str; 20] = [
     "units.rs",
     "devices/admin.rs",
     "devices/signature.rs",
+    "devices/smart.rs",
     "devices/usage.rs",
     "devices/word.rs",
+    "host/hygiene/judge.rs",
     "vm/spec.rs",
     "run/verify.rs",
     "run/event.rs",

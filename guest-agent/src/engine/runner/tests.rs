@@ -80,17 +80,24 @@ fn workload(rw: Rw, depth: u32, ios: u64) -> Workload {
     Workload::new(Kind::Libaio, rw, 512, depth, 16 * 512, Bound::Ios(ios))
 }
 
-fn runner<P: Pattern>(workload: &Workload, pattern: P) -> Runner<Memory, P> {
+fn runner<P: Pattern>(workload: &Workload, pattern: P) -> Runner<Memory, P, true> {
+    counting(workload, pattern)
+}
+
+fn counting<P: Pattern, const PER_SECOND: bool>(
+    workload: &Workload,
+    pattern: P,
+) -> Runner<Memory, P, PER_SECOND> {
     let file = tempfile::tempfile().unwrap();
     let file = Arc::new(PreparedFile::as_it_is(file, workload));
-    Runner::new(workload, file, pattern).unwrap()
+    Runner::new(workload, file, pattern, None).unwrap()
 }
 
 fn writes() -> Sequential<true> {
     Sequential::new(Sequence::new(512, 16 * 512))
 }
 
-fn run<P: Pattern>(runner: &mut Runner<Memory, P>) -> Result<Span> {
+fn run<P: Pattern>(runner: &mut Runner<Memory, P, true>) -> Result<Span> {
     let bound = runner.workload.bound;
     runner.run(bound, &mut Latency::new())
 }
@@ -109,6 +116,20 @@ fn one_at_a_time_by_default_and_never_more_than_iodepth() {
         runner.queue.asked,
         fill.chain(turns).chain(drain).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn seconds_are_counted_by_the_wall_clock_alone() {
+    let workload = workload(Rw::Write, 4, 10);
+    let mut by_the_wall = runner(&workload, writes());
+    run(&mut by_the_wall).unwrap();
+    // The queue in memory takes no second for this.
+    assert_eq!(by_the_wall.per_second().unwrap(), [10]);
+    run(&mut by_the_wall).unwrap();
+    assert_eq!(by_the_wall.per_second().unwrap(), [10], "of one stretch");
+    let mut exact: Runner<Memory, _, false> = counting(&workload, writes());
+    exact.run(workload.bound, &mut Latency::new()).unwrap();
+    assert_eq!(exact.per_second().unwrap(), [0; 0]);
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn a_wrong_command_line_is_named_as_such() {
         repetitions: Some(0),
         blocks: Some(4),
         seed: None,
+        runtime: None,
         cmdline: strings(&["a b"]),
     };
     insta::assert_snapshot!(refusal(SMOKE, &overrides), @"

@@ -202,22 +202,27 @@ pub(super) fn check(
         problems.add(&at, what, next);
         return;
     }
-    let Some(device) = device.map(Device::size) else {
+    let drive = device;
+    let Some(device) = drive.map(Device::size) else {
         return;
     };
     let all = footprint(job);
     if all > device / 4 * 3 {
+        let larger = match drive {
+            Some(Device::Nvme(_)) => "a larger drive (nvme.size)",
+            _ => "a larger model.size",
+        };
         let device = show_bytes(device);
         let (at, what, next) = match (job.layout.grows(), job.numjobs) {
             (false, 1) => (
                 at,
                 format!("{shown} is more than 3/4 of the device, {device}"),
-                "use a smaller size or a larger model.size",
+                format!("use a smaller size or {larger}"),
             ),
             (false, jobs) => (
                 at,
                 format!("{shown} for each of {jobs} jobs is more than 3/4 of the device, {device}"),
-                "use a smaller size, fewer numjobs or a larger model.size",
+                format!("use a smaller size, fewer numjobs or {larger}"),
             ),
             (true, _) => (
                 raw.place_of(raw.number_ios.as_ref(), "number_ios"),
@@ -225,7 +230,7 @@ pub(super) fn check(
                     "the files grow to {}, more than 3/4 of the device, {device}",
                     show_bytes(all)
                 ),
-                "use a smaller number_ios or a larger model.size",
+                format!("use a smaller number_ios or {larger}"),
             ),
         };
         problems.add(&at, what, next);

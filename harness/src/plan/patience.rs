@@ -1,0 +1,163 @@
+//! How long the phases of a guest may take by the wall clock, where a runtime is the host's own time
+//! and a drive's size decides how long it takes to make it ready (pure).
+
+use crate::{
+    scenario::{Clock, Scenario},
+    units::{show_bytes, show_nanos},
+    vm::Deadlines,
+};
+use diorama_wire::{Bound, NvmeFormat, Precondition, Workload};
+use std::time::Duration;
+
+/// What the slowest machine that is used writes and reads in a second, in bytes: an emulated drive under
+/// TCG, every block of which is checked. A deadline waits for such a one.
+const SLOWEST: u64 = 20 << 20;
+
+/// What a drive of today writes sequentially in a second, in bytes; for estimates.
+const USUAL: u64 = 1 << 30;
+
+/// Formatting and discarding take seconds on most drives; so long is waited for each, s. It is the agent's
+/// own timeout of Format NVM.
+const ERASE_S: u64 = 600;
+
+/// I/Os of a second on the slowest machine.
+const SLOWEST_IOPS: u64 = 500;
+
+/// `least`, longer by what the scenario's longest phase takes. Under the instruction clock the guest's
+/// time is not the host's, and nothing follows from it.
+pub(super) fn deadlines(scenario: &Scenario, least: Deadlines) -> Deadlines {
+    if scenario.clock == Clock::Instructions {
+        return least;
+    }
+    let longest = scenario.workloads.iter().map(|w| longest_s(&w.job));
+    let workload = longest.max().unwrap_or(0);
+    let warm_up = scenario.measure.ramp_time_ns.div_ceil(1_000_000_000);
+    let phase = workload.max(warm_up).max(conditioning_s(scenario, SLOWEST));
+    Deadlines {
+        phase: least.phase + Duration::from_secs(phase),
+        ..least
+    }
+}
+
+/// The longest of: writing the files or checking them, and one repetition.
+fn longest_s(job: &Workload) -> u64 {
+    let files = job.footprint().unwrap_or(0).div_ceil(SLOWEST);
+    let repetition = match job.bound {
+        Bound::Runtime(ns) => ns.div_ceil(1_000_000_000),
+        Bound::Ios(ios) => ios
+            .saturating_mul(job.numjobs.into())
+            .div_ceil(SLOWEST_IOPS),
+    };
+    // No limit that anybody waits for, and no overflow.
+    files.max(repetition).min(30 * 24 * 3600)
+}
+
+/// What making the drive ready takes, of which so many bytes are written in a second.
+fn conditioning_s(scenario: &Scenario, bytes_per_s: u64) -> u64 {
+    let asked = &scenario.conditioning;
+    let erase = u64::from(asked.format == NvmeFormat::Erase) + u64::from(asked.discard);
+    let fill = match asked.precondition {
+        Precondition::None => 0,
+        Precondition::SequentialFill => drive_bytes(scenario).div_ceil(bytes_per_s),
+    };
+    erase * ERASE_S + fill
+}
+
+/// What making the drive ready takes before every cell, s, on a drive of today: erasing one takes seconds
+/// there; what lasts from one cell to the next is not done again.
+pub(super) fn every_cell_s(scenario: &Scenario) -> u64 {
+    let asked = &scenario.conditioning;
+    let erases = u64::from(asked.format == NvmeFormat::Erase) + u64::from(asked.discard);
+    let fills = asked.precondition == Precondition::SequentialFill;
+    let lasts = asked.fill_lasts() && scenario.device.kind().keeps();
+    let fill = if fills && !lasts {
+        drive_bytes(scenario).div_ceil(USUAL)
+    } else {
+        0
+    };
+    5 * erases + fill
+}
+
+fn drive_bytes(scenario: &Scenario) -> u64 {
+    scenario.device.in_guest().size()
+}
+
+/// What filling the drive costs, where a scenario asks for it: said before anything is erased.
+pub(super) fn filling(scenario: &Scenario) -> Option<String> {
+    let asked = &scenario.conditioning;
+    if asked.precondition == Precondition::None {
+        return None;
+    }
+    let bytes = drive_bytes(scenario);
+    let seconds = bytes.div_ceil(USUAL);
+    let takes = show_nanos(seconds.saturating_mul(1_000_000_000));
+    let when = match asked.fill_lasts() && scenario.device.kind().keeps() {
+        true => "once, before the first cell",
+        false => "before every cell, because it does not last from one to the next",
+    };
+    Some(format!(
+        "the whole drive, {}, is written {when}: about {takes} at 1 GiB/s; a drive with a smaller write \
+         cache takes several times as long",
+        show_bytes(bytes)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::fixture;
+    use crate::scenario::{Device, HostDisk};
+    use diorama_wire::Conditioning;
+
+    fn metal(change: impl FnOnce(&mut Scenario)) -> Scenario {
+        let mut scenario = fixture::results().scenario;
+        scenario.clock = Clock::Wall;
+        scenario.device = Device::Disk(HostDisk {
+            serial: "S1".into(),
+            size: 512 << 30,
+            block_size: 512,
+            queues: 4,
+            scheduler: "none".into(),
+        });
+        change(&mut scenario);
+        scenario
+    }
+
+    fn phase_s(scenario: &Scenario) -> u64 {
+        deadlines(scenario, Deadlines::default()).phase.as_secs()
+    }
+
+    #[test]
+    fn deadlines_follow_the_runtime_the_files_and_the_warm_up() {
+        let least = Deadlines::default().phase.as_secs();
+        let file = |bytes| metal(move |s| s.workloads[0].job.file_size = bytes);
+        assert_eq!(phase_s(&file(2 << 30)), least + 103);
+        let long = metal(|s| s.workloads[0].job.bound = Bound::Runtime(300_000_000_000));
+        assert_eq!(phase_s(&long), least + 300);
+        let warm = metal(|s| s.measure.ramp_time_ns = 400_000_000_000);
+        assert_eq!(phase_s(&warm), least + 400);
+        let mut exact = warm;
+        exact.clock = Clock::Instructions;
+        assert_eq!(phase_s(&exact), least, "the guest's time is not the host's");
+        let endless = metal(|s| s.workloads[0].job.bound = Bound::Ios(u64::MAX));
+        assert!(phase_s(&endless) > least);
+    }
+
+    #[test]
+    fn what_filling_a_drive_costs_is_said_before_it_is_done() {
+        let fill = |discard| {
+            metal(move |s| {
+                s.conditioning = Conditioning {
+                    precondition: Precondition::SequentialFill,
+                    discard,
+                    ..Conditioning::default()
+                };
+            })
+        };
+        assert_eq!(filling(&metal(|_| {})), None);
+        insta::assert_snapshot!(filling(&fill(false)).unwrap(), @"the whole drive, 512 GiB, is written once, before the first cell: about 512 s at 1 GiB/s; a drive with a smaller write cache takes several times as long");
+        insta::assert_snapshot!(filling(&fill(true)).unwrap(), @"the whole drive, 512 GiB, is written before every cell, because it does not last from one to the next: about 512 s at 1 GiB/s; a drive with a smaller write cache takes several times as long");
+        assert!(phase_s(&fill(false)) > 26_000);
+        assert!(phase_s(&metal(|s| s.conditioning.discard = true)) >= 780);
+    }
+}
