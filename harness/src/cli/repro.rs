@@ -5,6 +5,7 @@ use super::{
     args::{Cli, MeasureArgs, SelectArgs},
     colors,
     context::Context,
+    drive::{self, Held},
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, needs_digits, prepare},
@@ -94,12 +95,14 @@ pub fn repro(
         plugin,
         notes,
         formatting,
-        // Until the last guest is over.
-        lease: _lease,
+        lease,
     } = prepared;
-    let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
-        Deadlines::all(Duration::from_secs(s.get().into()))
-    });
+    let deadlines = measure
+        .inputs
+        .deadline
+        .map_or_else(Deadlines::default, |s| {
+            Deadlines::all(Duration::from_secs(s.get().into()))
+        });
     let slots = run::slots(jobs(measure, &plan.scenario), plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
@@ -137,9 +140,14 @@ pub fn repro(
         consoles: Some(Consoles::in_run(dir.path())),
     });
     drop(entered);
+    // As late as possible, and before anything that has a guest: what is declared later is dropped
+    // earlier, also when a panic unwinds.
+    let held = lease
+        .map(|lease| drive::hold(lease, &context.store))
+        .transpose()?;
     let order = Recording { dir, known, notes };
     let local = tokio::task::LocalSet::new();
-    let (finished, after) = local.block_on(
+    let executed = local.block_on(
         &runtime,
         execute(
             &context,
@@ -150,11 +158,21 @@ pub fn repro(
             then,
             &mut ui,
         ),
-    )?;
+    );
+    // The last guest ends with it.
     drop(local);
     signals::run_is_over();
     // Blocking work of guests that were ended may still run; nobody waits for it.
     runtime.shutdown_background();
+    // Whatever became of the run; what was measured is shown even where this fails.
+    let given_back = held.map_or(Ok(()), Held::give_back);
+    let (finished, after) = match (executed, &given_back) {
+        (Err(error), Err(other)) => {
+            ui.line(&other.render());
+            return Err(error);
+        }
+        (executed, _) => executed?,
+    };
     context.store.release();
     let shrunk = context.store.shrink(run::CHECKPOINTS, CHECKPOINT_BYTES);
     if let Err(error) = shrunk {
@@ -163,7 +181,9 @@ pub fn repro(
             error.render()
         ));
     }
-    conclude(cli, measure, judge, &ui, &finished, after)
+    let exit = conclude(cli, measure, judge, &ui, &finished, after)?;
+    given_back?;
+    Ok(exit)
 }
 
 /// How many guests run at once, if that is not for the host to say. By the wall clock one guest is

@@ -202,7 +202,7 @@ pub(super) fn check(
         problems.add(&at, what, next);
         return;
     }
-    let Some(device) = device.map(Device::size) else {
+    let Some(device) = device.and_then(Device::size) else {
         return;
     };
     let all = footprint(job);
