@@ -11,8 +11,8 @@ use crate::{
     measure::Bench,
 };
 use diorama_wire::{
-    BootFacts, CellReport, Clock, EngineFacts, Evidence, FW_CFG_JOB, FilesystemFacts, JOB_PATH,
-    Job, PROTOCOL, Phase, StopBy,
+    BootFacts, CellReport, Clock, Device, DeviceFacts, EngineFacts, Evidence, FW_CFG_JOB,
+    FilesystemFacts, JOB_PATH, Job, NvmeDevice, PROTOCOL, Phase, StopBy,
 };
 use std::{fs, sync::Arc};
 
@@ -52,6 +52,9 @@ pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
     boot::check_filesystem(job.filesystem.kind)?;
     debugcon::enter(Phase::Device, "");
     let device = device::ready(&job.device, job.workload.io_uring.hipri)?;
+    if job.device.size().is_none() {
+        fits(job, &device.facts)?;
+    }
     let conditioned = match job.conditioning.is_none() {
         true => None,
         false => {
@@ -123,6 +126,17 @@ pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
             buffer_alignment: crate::content::ALIGNMENT as u32,
         },
     })
+}
+
+/// Refuses a workload that does not fit a drive of which only the guest can tell what it is.
+fn fits(job: &Job, facts: &DeviceFacts) -> Result<()> {
+    let found = Device::Nvme(NvmeDevice {
+        serial: String::new(),
+        size: Some(facts.size),
+        block_size: Some(facts.logical_block_size),
+        scheduler: String::new(),
+    });
+    job.workload.check(&found).map_err(Fail::step)
 }
 
 /// Refuses files that are not open as they should be or are cached; returns how many pages are.

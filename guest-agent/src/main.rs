@@ -49,12 +49,14 @@ fn main() -> ! {
     }
     // PID 1 must not end: the kernel would panic, with less to say.
     std::panic::set_hook(Box::new(|info| stop::fatal(format!("agent panic: {info}"))));
+    // First of all: it says by which way anything can be said.
+    let boot = boot::read().unwrap_or_else(|e| stop::give_up(*e));
+    debugcon::open(boot.stop_by);
     if let Err(e) = boot::mount_kernel_filesystems() {
         stop::give_up(*e);
     }
     clock::sleep_exactly();
     debugcon::enter(Phase::Start, env!("CARGO_PKG_VERSION"));
-    let boot = boot::read().unwrap_or_else(|e| stop::give_up(*e));
     if let Err(e) = stop::check(boot.stop_by) {
         stop::give_up(*e);
     }

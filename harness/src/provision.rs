@@ -12,17 +12,17 @@ use crate::{
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{Part, PreparedKernel},
     record::KernelRecord,
-    scenario::{self, Clock, KernelRef, KernelSource, Scenario},
+    scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario},
     store::{
         FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
         tree_key,
     },
-    vm::{Backing, EmulatedDrive, Spec, Time, Vmm},
+    vm::{Backing, Drive, EmulatedDrive, Spec, Time, Vmm},
     vocabulary::Accel,
     vocabulary::KernelVersion,
 };
-use diorama_wire::{Device, FsKind, StopBy};
+use diorama_wire::{FsKind, StopBy};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -365,13 +365,22 @@ impl Provision<'_> {
                     device: Some(device.clone()),
                     ..Needs::default()
                 },
-                stop_by: StopBy::Pvpanic,
+                stop_by: stop_by(clock),
                 clock,
                 strip_modules: true,
             };
             image::build(&spec, out).map(drop)
         })?;
         image::load(&dir)
+    }
+}
+
+/// How guests hand over. By the wall clock nobody needs them to stand still, and port I/O from user space
+/// is something that not every hypervisor below ours does well.
+fn stop_by(clock: Clock) -> StopBy {
+    match clock {
+        Clock::Instructions => StopBy::Pvpanic,
+        Clock::Wall => StopBy::None,
     }
 }
 
@@ -390,18 +399,30 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
             // Until somebody has tried what the host has.
             Clock::Wall => Time::Wall(Accel::Tcg),
         },
-        drive: match scenario.device.in_guest() {
-            Device::Model(_) => None,
-            Device::Nvme(drive) => Some(EmulatedDrive {
-                serial: drive.serial,
-                size: drive.size,
-                block_size: drive.block_size,
-                queues: scenario.device.queues(),
-                // A disk's, until somebody says where it is.
-                backing: Backing::Image,
-            }),
-        },
+        drive: drive(&scenario.device),
     }
+}
+
+/// A drive that guests have from the start. Where a host's own is, somebody says later.
+fn drive(device: &Device) -> Option<Drive> {
+    Some(Drive::Emulated(match device {
+        Device::Model(_) => return None,
+        Device::Vfio(_) => return Some(Drive::Passed(None)),
+        Device::Nvme(nvme) => EmulatedDrive {
+            serial: nvme.serial.clone(),
+            size: u64::from(nvme.size_mib) << 20,
+            block_size: nvme.block_size,
+            queues: nvme.queues,
+            backing: Backing::Image,
+        },
+        Device::Disk(disk) => EmulatedDrive {
+            serial: disk.serial.clone(),
+            size: disk.size,
+            block_size: disk.block_size,
+            queues: disk.queues,
+            backing: Backing::Image,
+        },
+    }))
 }
 
 /// Keys and directories of unpacked local kernels, by name.

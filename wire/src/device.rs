@@ -54,20 +54,20 @@ impl Device {
         }
     }
 
-    /// Capacity in bytes.
+    /// Capacity in bytes, where it is known before the guest has looked.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub fn size(&self) -> Option<u64> {
         match self {
-            Device::Model(model) => u64::from(model.size_mib) << 20,
+            Device::Model(model) => Some(u64::from(model.size_mib) << 20),
             Device::Nvme(nvme) => nvme.size,
         }
     }
 
-    /// Logical block size in bytes.
+    /// Logical block size in bytes, where it is known before the guest has looked.
     #[must_use]
-    pub fn block_size(&self) -> u32 {
+    pub fn block_size(&self) -> Option<u32> {
         match self {
-            Device::Model(model) => model.block_size,
+            Device::Model(model) => Some(model.block_size),
             Device::Nvme(nvme) => nvme.block_size,
         }
     }
@@ -99,10 +99,12 @@ pub enum Driver {
 pub struct NvmeDevice {
     /// The controller's serial number (SN in Identify Controller), without the blanks around it.
     pub serial: String,
-    /// Capacity in bytes; the drive that is found must have it.
-    pub size: u64,
-    /// Logical block size in bytes; the drive that is found must have it.
-    pub block_size: u32,
+    /// Capacity in bytes; the drive that is found must have it. None where the host could not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Logical block size in bytes; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_size: Option<u32>,
     /// Block-layer scheduler (`queue/scheduler`).
     pub scheduler: String,
 }

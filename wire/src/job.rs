@@ -41,7 +41,8 @@ pub struct Module {
 pub enum StopBy {
     /// A write to the pvpanic port: exact to the instruction; makes checkpoints possible.
     Pvpanic,
-    /// It cannot: the job is in the initramfs and the guest runs through once.
+    /// It does not, because its kernel does not let it or its time is the wall clock's: the job is in
+    /// the initramfs, progress is on the console, and the guest runs through once, without port I/O.
     None,
 }
 

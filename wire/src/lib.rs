@@ -4,7 +4,7 @@
 //! border of a virtual machine is defined here, in both directions:
 //!
 //! * [`Boot`] travels in the initramfs and is part of a checkpoint's identity;
-//! * [`Job`] travels in a fw_cfg item (or, for a guest that cannot stop itself,
+//! * [`Job`] travels in a fw_cfg item (or, for a guest that does not stop itself,
 //!   in the initramfs) and is part of a cell's identity;
 //! * [`Progress`] lines leave one-way through a debug port before and during the
 //!   measurement, when no host-driven device may exist;

@@ -14,6 +14,7 @@ use std::{
 };
 
 const BLOCK: &str = "/sys/block";
+const CONTROLLERS: &str = "/sys/class/nvme";
 
 /// The driver probes beside everything else: so long it may take, ns. A controller may need
 /// several seconds to become ready (CAP.TO in the NVMe specification, up to 127.5 s).
@@ -42,7 +43,9 @@ pub fn find(wanted: &NvmeDevice) -> Result<Device> {
     let give_up = clock::now() + PROBE_NS;
     let found = loop {
         match namespaces(&wanted.serial)?.as_slice() {
-            [] if clock::now() < give_up => std::thread::sleep(PAUSE),
+            [] if clock::now() < give_up && !only_others(&wanted.serial) => {
+                std::thread::sleep(PAUSE);
+            }
             [] => {
                 return Err(Fail::step(format!(
                     "no NVMe drive has serial {} (there are: {})",
@@ -85,13 +88,33 @@ pub fn find(wanted: &NvmeDevice) -> Result<Device> {
 
 /// Refuses a drive that is another than the job's: its data would be lost for nothing.
 fn judge(wanted: &NvmeDevice, size: u64, block_size: u32) -> Result<()> {
-    if (size, block_size) == (wanted.size, wanted.block_size) {
-        return Ok(());
+    let serial = &wanted.serial;
+    if let Some(other) = wanted.size.filter(|other| *other != size) {
+        return Err(Fail::step(format!(
+            "the drive with serial {serial} has {size} bytes, not {other}"
+        )));
     }
-    Err(Fail::step(format!(
-        "the drive with serial {} has {size} bytes in blocks of {block_size}, not {} in blocks of {}",
-        wanted.serial, wanted.size, wanted.block_size
-    )))
+    if let Some(other) = wanted.block_size.filter(|other| *other != block_size) {
+        return Err(Fail::step(format!(
+            "the drive with serial {serial} has blocks of {block_size} bytes, not of {other}"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether every controller is up, and none of them has this serial: nobody need wait for it.
+fn only_others(serial: &str) -> bool {
+    let controllers: Vec<_> = fs::read_dir(CONTROLLERS)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    let other = |controller: &PathBuf| {
+        sys::read(controller.join("state")).is_ok_and(|state| state == "live")
+            && sys::read(controller.join("serial")).is_ok_and(|found| found.trim() != serial)
+    };
+    !controllers.is_empty() && controllers.iter().all(other)
 }
 
 /// The disks that are namespaces of the controller with this serial. A namespace's `device` is its
@@ -110,12 +133,12 @@ fn namespaces(serial: &str) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Serials of all NVMe drives, for a message.
+/// Serials of all NVMe controllers, for a message.
 fn present() -> Vec<String> {
-    let entries = fs::read_dir(BLOCK).into_iter().flatten().flatten();
+    let entries = fs::read_dir(CONTROLLERS).into_iter().flatten().flatten();
     let serials: Vec<String> = entries
-        .filter(|e| e.file_name().to_string_lossy().starts_with("nvme"))
-        .filter_map(|e| attribute(&e.path(), "serial").ok())
+        .filter_map(|e| sys::read(e.path().join("serial")).ok())
+        .map(|serial| serial.trim().to_owned())
         .collect();
     match serials.is_empty() {
         true => vec!["none".to_owned()],
@@ -144,8 +167,8 @@ mod tests {
     fn a_drive_of_another_size_or_block_size_is_not_the_jobs() {
         let wanted = NvmeDevice {
             serial: "S1".into(),
-            size: 1 << 30,
-            block_size: 512,
+            size: Some(1 << 30),
+            block_size: Some(512),
             scheduler: "none".into(),
         };
         assert!(judge(&wanted, 1 << 30, 512).is_ok());
@@ -153,5 +176,11 @@ mod tests {
             let why = judge(&wanted, size, block_size).unwrap_err().to_string();
             assert!(why.contains("serial S1"), "{why}");
         }
+        let unknown = NvmeDevice {
+            size: None,
+            block_size: None,
+            ..wanted
+        };
+        assert!(judge(&unknown, 1 << 31, 4096).is_ok());
     }
 }

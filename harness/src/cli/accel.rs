@@ -1,6 +1,6 @@
 //! What executes guests that run by the wall clock: KVM by trial, never by looking at its device file.
 
-use super::choices::AccelChoice;
+use super::{args::InputArgs, choices::AccelChoice};
 use crate::{
     error::{Error, Result},
     host::probe::kvm,
@@ -19,11 +19,15 @@ pub const KVM_SILENCE: Duration = Duration::from_secs(20);
 /// # Errors
 /// When KVM was asked for and does not run guests.
 pub fn decide(
-    choice: AccelChoice,
+    inputs: &InputArgs,
     vmm: &Vmm,
     kernels: &mut [PreparedKernel],
     tell: &dyn Fn(&str),
 ) -> Result<Option<String>> {
+    let choice = inputs.accel;
+    // A machine whose guests may take longer may be silent for longer.
+    let slow = inputs.deadline.map(|s| Duration::from_secs(s.get().into()));
+    let silence = slow.map_or(KVM_SILENCE, |slow| slow.max(KVM_SILENCE));
     let specs = kernels.iter_mut().filter_map(PreparedKernel::spec_mut);
     let mut specs: Vec<_> = specs
         .filter(|spec| spec.time != Time::Instructions)
@@ -33,7 +37,7 @@ pub fn decide(
     };
     let trial = (choice != AccelChoice::Tcg).then(|| {
         tell("trying KVM with a guest");
-        kvm(|| vm::try_kvm(vmm, &first.kernel, KVM_SILENCE))
+        kvm(|| vm::try_kvm(vmm, &first.kernel, silence))
     });
     let accel = chosen(choice, trial.as_ref())?;
     for spec in &mut specs {

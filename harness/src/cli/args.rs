@@ -78,16 +78,15 @@ impl Cli {
         let places = &mut self.places;
         places.root = places.root.take().or_else(|| path("DIORAMA_ROOT"));
         places.cache = places.cache.take().or_else(|| path("DIORAMA_CACHE"));
-        let (inputs, measure) = match &mut self.verb {
+        let inputs = match &mut self.verb {
             Verb::Repro(ReproArgs { measure, .. }) | Verb::Run(RunArgs { measure, .. }) => {
-                (&mut measure.inputs, Some(&mut measure.deadline))
+                &mut measure.inputs
             }
-            Verb::Plan(PlanArgs { inputs, .. }) => (inputs, None),
+            Verb::Plan(PlanArgs { inputs, .. }) => inputs,
             _ => return Ok(self),
         };
         inputs.agent = inputs.agent.take().or_else(|| path("DIORAMA_AGENT"));
-        if let Some(deadline) = measure
-            && deadline.is_none()
+        if inputs.deadline.is_none()
             && let Some(value) = set("DIORAMA_DEADLINE")
         {
             let seconds = value.to_string_lossy().parse().map_err(|e| {
@@ -95,7 +94,7 @@ impl Cli {
                     .because(e as std::num::ParseIntError)
                     .hint("set it to a number of seconds, 1 or more, or unset it")
             })?;
-            *deadline = Some(seconds);
+            inputs.deadline = Some(seconds);
         }
         Ok(self)
     }
@@ -196,7 +195,11 @@ pub struct SelectArgs {
     #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
     pub only_workloads: Vec<String>,
     /// Run on this device instead of the scenario's
-    #[arg(long, value_name = "model|nvme|/dev/...", help_heading = "Selection")]
+    #[arg(
+        long,
+        value_name = "model|nvme|vfio:...|/dev/...",
+        help_heading = "Selection"
+    )]
     pub device: Option<DeviceWord>,
     /// The serial number of the drive that --device names: all data on it will be lost
     #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
@@ -277,6 +280,9 @@ pub struct InputArgs {
     /// The guest agent's executable
     #[arg(help_heading = "Inputs", long, value_name = "PATH", hide = true)]
     pub agent: Option<PathBuf>,
+    /// How long each phase of a guest may take, and KVM's trial be silent, in seconds of the host's clock
+    #[arg(help_heading = "Inputs", long, value_name = "SECONDS", hide = true)]
+    pub deadline: Option<NonZeroU32>,
 }
 
 /// How to measure.
@@ -295,9 +301,6 @@ pub struct MeasureArgs {
     /// Stop at the first cell that is not measured, instead of continuing with the others
     #[arg(long = "fail-fast", action = ArgAction::SetFalse)]
     pub keep_going: bool,
-    /// How long each phase of a guest may take, in seconds of the host's clock
-    #[arg(long, value_name = "SECONDS", hide = true)]
-    pub deadline: Option<NonZeroU32>,
     /// Plain lines instead of progress bars
     #[arg(long)]
     pub plain: bool,

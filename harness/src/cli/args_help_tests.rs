@@ -110,7 +110,7 @@ fn the_help_of_repro() {
               Only this file system (repeatable)
           --workload <NAME>
               Only this workload (repeatable)
-          --device <model|nvme|/dev/...>
+          --device <model|nvme|vfio:...|/dev/...>
               Run on this device instead of the scenario's
           --erase <SERIAL>
               The serial number of the drive that --device names: all data on it will be lost
@@ -316,7 +316,7 @@ fn the_help_of_the_other_verbs() {
               Only this file system (repeatable)
           --workload <NAME>
               Only this workload (repeatable)
-          --device <model|nvme|/dev/...>
+          --device <model|nvme|vfio:...|/dev/...>
               Run on this device instead of the scenario's
           --erase <SERIAL>
               The serial number of the drive that --device names: all data on it will be lost

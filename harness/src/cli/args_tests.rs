@@ -201,7 +201,7 @@ fn the_environment_fills_what_the_command_line_leaves_open() {
         panic!("run");
     };
     assert_eq!(run.measure.inputs.agent.as_deref(), Some("/agent".as_ref()));
-    assert_eq!(run.measure.deadline.map(NonZeroU32::get), Some(7));
+    assert_eq!(run.measure.inputs.deadline.map(NonZeroU32::get), Some(7));
 
     // An empty variable is none.
     let empty = set.map(|(name, _)| (name, ""));

@@ -6,7 +6,7 @@ use super::{
     print_json, print_text,
 };
 use crate::{
-    devices::{self, Host, Journal, Outcome, Recovered},
+    devices::{self, Host, Journal, Outcome, PciAddress, Recovered},
     error::{Error, Exit, Result},
 };
 
@@ -37,21 +37,26 @@ fn restored(all: Vec<Recovered>, mut say: impl FnMut(&str) -> Result<()>) -> Res
     }
     let mut failed = Vec::new();
     for Recovered { address, outcome } in all {
-        let device = address.map_or_else(|| "the journal".to_owned(), |a| a.to_string());
-        let words = match outcome {
-            Outcome::Restored(Some(driver)) => format!("{driver} has it again"),
-            Outcome::Restored(None) => "no driver has it, as before".to_owned(),
-            Outcome::InUse(who) => format!("left alone, {who} uses it"),
-            Outcome::Void(why) => format!("nothing to restore, {why}"),
-            Outcome::Failed(error) => {
-                failed.push(error);
-                continue;
-            }
-        };
-        say(&format!("{device}: {words}\n"))?;
+        match outcome {
+            Outcome::Failed(error) => failed.push(error),
+            outcome => say(&format!("{}\n", words(address, &outcome)))?,
+        }
     }
     Error::unless_none(failed, |n| format!("{n} devices were not restored"))?;
     Ok(Exit::Ok)
+}
+
+/// What came of giving a device back, in a line.
+pub fn words(address: Option<PciAddress>, outcome: &Outcome) -> String {
+    let device = address.map_or_else(|| "the journal".to_owned(), |a| a.to_string());
+    let words = match outcome {
+        Outcome::Restored(Some(driver)) => format!("{driver} has it again"),
+        Outcome::Restored(None) => "no driver has it, as before".to_owned(),
+        Outcome::InUse(who) => format!("left alone, {who} uses it"),
+        Outcome::Void(why) => format!("nothing to restore, {why}"),
+        Outcome::Failed(error) => format!("not restored: {error}"),
+    };
+    format!("{device}: {words}")
 }
 
 #[cfg(test)]

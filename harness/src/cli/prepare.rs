@@ -17,7 +17,7 @@ use crate::{
     lock::WhenGone,
     plan::{self, Plan},
     provision::{Provision, Provisioned},
-    scenario::{self, Clock, Scenario, features::features_note},
+    scenario::{self, ChosenDevice, Clock, Scenario, features::features_note},
     vm::{Spec, Vmm},
 };
 use std::path::PathBuf;
@@ -57,9 +57,16 @@ pub fn prepare(
     ui: &Ui,
 ) -> Result<Prepared> {
     let seen = noise::look(select.device.as_ref(), context.store.root());
-    let drive = drive::take(select, &|text| ui.line(text))?;
+    let tell = |text: &str| ui.line(text);
     let known = context.project()?.kernel_names();
-    let scenario = load(context, select, &known, drive.as_ref())?;
+    drive::recover(&context.store, &tell);
+    // What guests have of memory does not depend on what a drive of the host's turns out to be.
+    let memory_mib = match drive::named(select) {
+        Some(device) => load(context, select, &known, Some(device))?.memory_mib,
+        None => 0,
+    };
+    let drive = drive::take(select, u64::from(memory_mib) << 20, &tell)?;
+    let scenario = load(context, select, &known, drive.as_ref().map(Drive::chosen))?;
     check(&scenario)?;
     let mut prepared = prepare_scenario(context, scenario, inputs, drive, ui)?;
     if prepared.plan.scenario.clock == Clock::Wall {
@@ -111,7 +118,7 @@ pub fn prepare_scenario(
     if let Some(drive) = &drive {
         drive.attach(&mut kernels);
     }
-    notes.extend(accel::decide(inputs.accel, &vmm, &mut kernels, &tell)?);
+    notes.extend(accel::decide(inputs, &vmm, &mut kernels, &tell)?);
     let counts = match scenario.clock {
         Clock::Instructions => vmm.counts_with(&plugin).map(|()| Some(plugin)),
         // What counting costs is nothing to the instruction clock alone.
@@ -160,11 +167,11 @@ fn load(
     context: &Context,
     select: &SelectArgs,
     known: &[String],
-    drive: Option<&Drive>,
+    device: Option<ChosenDevice>,
 ) -> Result<Scenario> {
     let path = scenario::locate(&select.scenario, &context.root)?;
     let mut overrides = select.overrides();
-    overrides.device = drive.map(Drive::chosen).or(overrides.device);
+    overrides.device = device.or(overrides.device);
     let scenario = scenario::load(&path, known, &overrides)?;
     Spec::check_cmdline(scenario.clock, scenario.smp, &scenario.cmdline)
         .map_err(|why| Error::input(why).hint("remove words from [guest] cmdline or --cmdline"))?;

@@ -2,9 +2,10 @@
 
 use super::{
     args::{InputArgs, SelectArgs},
-    choices::{AccelChoice, QemuChoice},
+    choices::{AccelChoice, DeviceWord, QemuChoice},
 };
 use crate::{
+    devices::HostDevice,
     scenario::{KernelRef, KernelSource, Lane, is_path},
     text,
 };
@@ -38,7 +39,7 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path)
     }
     // Never --erase: whoever runs it again says so again.
     if let Some(device) = &select.device {
-        add("--device", device.to_string());
+        add("--device", device_word(device));
     }
     if let Some(repetitions) = select.repetitions {
         add("--repetitions", repetitions.to_string());
@@ -67,6 +68,15 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path)
     }
     let quoted: Vec<String> = words.iter().map(|word| text::quoted(word)).collect();
     quoted.join(" ")
+}
+
+/// A device. Which of a host's slots a controller was in is not for its record: that host may have
+/// moved it, and another has its own.
+fn device_word(device: &DeviceWord) -> String {
+    match device {
+        DeviceWord::Host(HostDevice::Vfio(_)) => "vfio:ADDRESS".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn definition(kernel: &KernelRef, place: impl Fn(&Path) -> String) -> String {

@@ -5,6 +5,7 @@ use super::{
     args::{Cli, MeasureArgs, SelectArgs},
     colors,
     context::Context,
+    drive::{self, Held},
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, needs_digits, prepare},
@@ -95,10 +96,9 @@ pub fn repro(
         notes,
         formatting,
         hygiene,
-        // Until the last guest is over.
-        lease: _lease,
+        lease,
     } = prepared;
-    let deadlines = match measure.deadline {
+    let deadlines = match measure.inputs.deadline {
         Some(seconds) => Deadlines::all(Duration::from_secs(seconds.get().into())),
         None => plan.deadlines(Deadlines::default()),
     };
@@ -150,8 +150,13 @@ pub fn repro(
         session,
         notes,
     };
+    // As late as possible, and before anything that has a guest: what is declared later is dropped
+    // earlier, also when a panic unwinds.
+    let held = lease
+        .map(|lease| drive::hold(lease, &context.store))
+        .transpose()?;
     let local = tokio::task::LocalSet::new();
-    let (finished, after) = local.block_on(
+    let executed = local.block_on(
         &runtime,
         execute(
             &context,
@@ -162,11 +167,21 @@ pub fn repro(
             then,
             &mut ui,
         ),
-    )?;
+    );
+    // The last guest ends with it.
     drop(local);
     signals::run_is_over();
     // Blocking work of guests that were ended may still run; nobody waits for it.
     runtime.shutdown_background();
+    // Whatever became of the run; what was measured is shown even where this fails.
+    let given_back = held.map_or(Ok(()), Held::give_back);
+    let (finished, after) = match (executed, &given_back) {
+        (Err(error), Err(other)) => {
+            ui.line(&other.render());
+            return Err(error);
+        }
+        (executed, _) => executed?,
+    };
     context.store.release();
     let shrunk = context.store.shrink(run::CHECKPOINTS, CHECKPOINT_BYTES);
     if let Err(error) = shrunk {
@@ -175,7 +190,9 @@ pub fn repro(
             error.render()
         ));
     }
-    conclude(cli, measure, judge, &ui, &finished, after)
+    let exit = conclude(cli, measure, judge, &ui, &finished, after)?;
+    given_back?;
+    Ok(exit)
 }
 
 /// How many guests run at once, if that is not for the host to say. By the wall clock one guest is

@@ -113,7 +113,8 @@ impl Ready {
         &self.data
     }
 
-    /// Capacity and block size, where the host knows them: a disk's.
+    /// Capacity and block size, where the host knows them: a disk's, and those of a controller that its
+    /// own driver has and that has one namespace.
     #[must_use]
     pub fn geometry(&self) -> Option<Geometry> {
         self.geometry

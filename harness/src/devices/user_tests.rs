@@ -63,6 +63,7 @@ fn a_controller_that_an_administrator_bound_is_used_as_it_is() {
     let ready = checked(&fake, "vfio:01:00.0", Some("ANY")).unwrap();
     // Nobody but the guest can ask for it.
     assert_eq!(ready.serial(), &Serial::ForTheGuest("ANY".into()));
+    assert_eq!(ready.geometry(), None);
     assert!(ready.data()[0].starts_with("unknown"), "{ready:?}");
     drop(ready);
     let all = [

@@ -3,7 +3,7 @@
 use super::{
     admin::{self, Request},
     block::{Disk, Lists},
-    bound::{Ready, Serial, Target, leased_file},
+    bound::{Geometry, Ready, Serial, Target, leased_file},
     checks::{Confirm, Stake, bears, claim, own_group, unused, volumes},
     controller::{self, Controller, NVME_CLASS, VFIO_PCI},
     host::Host,
@@ -59,14 +59,25 @@ pub(super) fn preflight(
             Serial::Checked(number)
         },
         data: if asleep(&controller) {
-            vec!["unknown: only a guest can look while nvme does not have it".to_owned()]
+            vec!["whatever is on it (only a guest can look while nvme does not have it)".to_owned()]
         } else {
             stake.data.clone()
         },
-        geometry: None,
+        geometry: geometry(&controller),
         driver: controller.driver,
         lease,
         claims,
+    })
+}
+
+/// Of its only namespace.
+fn geometry(controller: &Controller) -> Option<Geometry> {
+    let [disk] = controller.namespaces.as_slice() else {
+        return None;
+    };
+    Some(Geometry {
+        size: disk.volumes.first()?.bytes?,
+        block_size: disk.logical_block?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Every reason to refuse a controller, in its own words.
 
 use super::{
-    Serial, Target,
+    Geometry, Serial, Target,
     steps_testing::{checked, refused, refused_with},
     testing::{ADDRESS, Fake, SERIAL, address},
 };
@@ -17,6 +17,11 @@ fn a_free_blank_controller_that_was_named_passes() {
     assert_eq!(ready.target(), &target);
     assert_eq!(ready.serial(), &Serial::Checked(SERIAL.into()));
     assert!(ready.data().is_empty());
+    let geometry = Geometry {
+        size: 1 << 20,
+        block_size: 512,
+    };
+    assert_eq!(ready.geometry(), Some(geometry));
 }
 
 #[test]

@@ -63,13 +63,10 @@ const OPTIONS: [(&str, &str); 8] = [
     ),
 ];
 
-/// The agent's progress goes out by an I/O port; only where user space may use none, the serial
-/// console takes its place. What the kernel prints is otherwise missed by nobody but a reader who
-/// looks for the reason of a panic.
-const CONSOLE: (&str, &str) = (
-    "CONFIG_SERIAL_8250_CONSOLE",
-    "a serial console, which the agent uses if CONFIG_X86_IOPL_IOPERM is missing too",
-);
+/// Under the instruction clock the agent's progress goes out by an I/O port; only where user space may
+/// use none, and by the wall clock, the serial console takes its place. What the kernel prints is
+/// otherwise missed by nobody but a reader who looks for the reason of a panic.
+const SERIAL_CONSOLE: &str = "CONFIG_SERIAL_8250_CONSOLE";
 
 /// What fio needs besides its engine: the agent starts it in a directory of its own (Rust's
 /// `spawn` makes a pair of sockets for that), and fio shares memory between its jobs and times them
@@ -193,7 +190,7 @@ fn missing_options(config: &Config, needs: &Needs, plan: &Loading) -> Vec<Missin
     let loads = !(plan.early.is_empty() && plan.late.is_empty());
     OPTIONS
         .into_iter()
-        .chain((!plan.can_stop_itself).then_some(CONSOLE))
+        .chain(console(needs, plan))
         .chain(needs.engines.iter().copied().filter_map(engine))
         .chain(FIO.into_iter().filter(|_| needs.fio))
         .chain((needs.smp > 1).then_some(("CONFIG_SMP", "SMP, for a guest with several CPUs")))
@@ -209,6 +206,18 @@ fn missing_options(config: &Config, needs: &Needs, plan: &Loading) -> Vec<Missin
         })
         .chain(too_few_cpus(config, needs.smp))
         .collect()
+}
+
+/// Where progress goes when no port may be used for it.
+fn console(needs: &Needs, plan: &Loading) -> Option<(&'static str, &'static str)> {
+    let why = match (needs.console, plan.can_stop_itself) {
+        (true, _) => "a serial console, by which the agent says how far it is",
+        (false, false) => {
+            "a serial console, which the agent uses if CONFIG_X86_IOPL_IOPERM is missing too"
+        }
+        (false, true) => return None,
+    };
+    Some((SERIAL_CONSOLE, why))
 }
 
 /// A kernel that is built for fewer CPUs starts with as many as it knows.

@@ -18,6 +18,8 @@ pub struct Needs {
     pub device: Option<Device>,
     /// Whether completions are polled for.
     pub polled: bool,
+    /// Whether progress is on the console even where the guest could stop itself.
+    pub console: bool,
 }
 
 /// Something the kernel lacks.

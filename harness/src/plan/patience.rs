@@ -20,6 +20,9 @@ const USUAL: u64 = 1 << 30;
 /// own timeout of Format NVM.
 const ERASE_S: u64 = 600;
 
+/// How long filling a drive of unknown size is waited for, s: a day.
+const UNKNOWN_FILL_S: u64 = 24 * 3600;
+
 /// I/Os of a second on the slowest machine.
 const SLOWEST_IOPS: u64 = 500;
 
@@ -58,7 +61,9 @@ fn conditioning_s(scenario: &Scenario, bytes_per_s: u64) -> u64 {
     let erase = u64::from(asked.format == NvmeFormat::Erase) + u64::from(asked.discard);
     let fill = match asked.precondition {
         Precondition::None => 0,
-        Precondition::SequentialFill => drive_bytes(scenario).div_ceil(bytes_per_s),
+        Precondition::SequentialFill => {
+            drive_bytes(scenario).map_or(UNKNOWN_FILL_S, |bytes| bytes.div_ceil(bytes_per_s))
+        }
     };
     erase * ERASE_S + fill
 }
@@ -70,15 +75,15 @@ pub(super) fn every_cell_s(scenario: &Scenario) -> u64 {
     let erases = u64::from(asked.format == NvmeFormat::Erase) + u64::from(asked.discard);
     let fills = asked.precondition == Precondition::SequentialFill;
     let lasts = asked.fill_lasts() && scenario.device.kind().keeps();
-    let fill = if fills && !lasts {
-        drive_bytes(scenario).div_ceil(USUAL)
-    } else {
-        0
+    let fill = match drive_bytes(scenario) {
+        Some(bytes) if fills && !lasts => bytes.div_ceil(USUAL),
+        _ => 0,
     };
     5 * erases + fill
 }
 
-fn drive_bytes(scenario: &Scenario) -> u64 {
+/// The drive's size; none of one passed through, which its guests alone can ask.
+fn drive_bytes(scenario: &Scenario) -> Option<u64> {
     scenario.device.in_guest().size()
 }
 
@@ -88,17 +93,24 @@ pub(super) fn filling(scenario: &Scenario) -> Option<String> {
     if asked.precondition == Precondition::None {
         return None;
     }
-    let bytes = drive_bytes(scenario);
-    let seconds = bytes.div_ceil(USUAL);
-    let takes = show_nanos(seconds.saturating_mul(1_000_000_000));
+    let (size, takes) = match drive_bytes(scenario) {
+        Some(bytes) => {
+            let seconds = bytes.div_ceil(USUAL);
+            let takes = show_nanos(seconds.saturating_mul(1_000_000_000));
+            (show_bytes(bytes), format!("about {takes} at 1 GiB/s"))
+        }
+        None => (
+            "whose size its guests find".to_owned(),
+            "about 17 minutes per TiB at 1 GiB/s".to_owned(),
+        ),
+    };
     let when = match asked.fill_lasts() && scenario.device.kind().keeps() {
         true => "once, before the first cell",
         false => "before every cell, because it does not last from one to the next",
     };
     Some(format!(
-        "the whole drive, {}, is written {when}: about {takes} at 1 GiB/s; a drive with a smaller write \
-         cache takes several times as long",
-        show_bytes(bytes)
+        "the whole drive, {size}, is written {when}: {takes}; a drive with a smaller write cache takes \
+         several times as long"
     ))
 }
 

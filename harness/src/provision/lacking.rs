@@ -5,7 +5,7 @@ use crate::{
     kernel::Kernel,
     plan::{Part, Unsupported},
     record::Outcome,
-    scenario::Scenario,
+    scenario::{Clock, Scenario},
 };
 
 /// What a kernel certainly lacks for any cell at all, and which cells it lacks something for: a
@@ -14,6 +14,7 @@ pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Uns
     let common = Needs {
         smp: scenario.smp,
         device: Some(scenario.device.in_guest()),
+        console: scenario.clock == Clock::Wall,
         ..Needs::default()
     };
     let always = missing(kernel, &common);

@@ -6,7 +6,9 @@ use crate::{
     scenario::{Device, WorkloadSpec},
     units::{show_bytes, show_nanos},
 };
-use diorama_wire::{Batch, Bound, Conditioning, Layout, NvmeFormat, Precondition, Sync, Workload};
+use diorama_wire::{
+    Batch, Bound, Conditioning, Layout, NvmeDevice, NvmeFormat, Precondition, Sync, Workload,
+};
 
 /// Name and value of everything a reader needs to know of the setup. Scenario facts are those of
 /// the first run; a comparison says in its notes and verdicts where others differ.
@@ -113,21 +115,7 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
         );
     }
     if let diorama_wire::Device::Nvme(drive) = scenario.device.in_guest() {
-        let data = match scenario.device {
-            Device::Disk(_) => "a disk of the host's",
-            _ => "an image file",
-        };
-        add(
-            "device",
-            format!(
-                "QEMU's emulated NVMe controller over {data}, {} MiB, {} B blocks, {} I/O queue(s),                  serial {}, scheduler {}",
-                drive.size >> 20,
-                drive.block_size,
-                scenario.device.queues(),
-                drive.serial,
-                drive.scheduler
-            ),
-        );
+        add("device", nvme(results, &scenario.device, &drive));
     }
     if !scenario.conditioning.is_none() {
         add("drive made ready by", conditioning(scenario.conditioning));
@@ -185,6 +173,37 @@ fn conditioning(of: Conditioning) -> String {
     };
     let words: Vec<&str> = [format, discard, fill].into_iter().flatten().collect();
     words.join(", then ")
+}
+
+/// An NVMe drive, as far as the scenario says; a real one as the guests found it.
+fn nvme(results: &Results, device: &Device, drive: &NvmeDevice) -> String {
+    let found = results.cells.iter().find_map(|c| c.outcome.measured());
+    let found = found.map(|measured| &measured.guest.device);
+    let identity = found.and_then(|facts| facts.nvme.as_ref());
+    let is = match device {
+        Device::Vfio(_) => "an NVMe controller of the host's, passed through with vfio",
+        Device::Disk(_) => "QEMU's emulated NVMe controller over a disk of the host's",
+        Device::Model(_) | Device::Nvme(_) => "QEMU's emulated NVMe controller over an image file",
+    };
+    let real = identity.filter(|_| matches!(device, Device::Vfio(_)));
+    let size = drive.size.or(found.map(|facts| facts.size));
+    let block = drive
+        .block_size
+        .or(found.map(|facts| facts.logical_block_size));
+    let queues = device.queues().or(identity.map(|identity| identity.queues));
+    [
+        Some(is.to_owned()),
+        real.map(|nvme| format!("{}, firmware {}", nvme.model, nvme.firmware)),
+        size.map(|bytes| format!("{} MiB", bytes >> 20)),
+        block.map(|bytes| format!("{bytes} B blocks")),
+        queues.map(|queues| format!("{queues} I/O queue(s)")),
+        Some(format!("serial {}", drive.serial)),
+        Some(format!("scheduler {}", drive.scheduler)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
 }
 
 fn cpus(smp: u32) -> String {

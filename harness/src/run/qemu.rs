@@ -12,11 +12,13 @@ use super::{
     symbols::{self, SymbolTables},
 };
 use crate::{
-    digest::Sha256,
     error::{Error, Result},
     plan::{CellPlan, KernelPlan, MachinePlan},
     record::{HostSide, Measured, MemoryDigests, Outcome},
-    store::{Derived, Store, staging::move_files},
+    store::{
+        Store,
+        staging::{Staging, move_files},
+    },
     vm::{
         Checkpoint, Contents, Deadlines, Handover, Machine, Profiling, Spec, Start, Time, Vmm,
         Watcher, blocking, drive, memory::GuestRam, vsock::Vsock,
@@ -326,7 +328,7 @@ impl Qemu {
                 self.check(&plan.spec).await?;
                 with_job = self.initramfs_with(plan, &asked).await?;
                 let spec = Spec {
-                    initramfs: with_job.join(crate::image::INITRAMFS),
+                    initramfs: with_job.path().join(crate::image::INITRAMFS),
                     ..plan.spec.clone()
                 };
                 let machine = self.boot(&vmm, &spec, NO_JOB, cpu).await?;
@@ -407,17 +409,15 @@ impl Qemu {
         job
     }
 
-    /// The initramfs of a guest that boots once per cell carries its job; it is kept in the store
-    /// by the cell's digest.
-    async fn initramfs_with(&self, plan: &MachinePlan, job: &Job) -> Attempt<Derived> {
+    /// The initramfs of a guest that boots once per cell carries its job; it is gone when the guest is.
+    async fn initramfs_with(&self, plan: &MachinePlan, job: &Job) -> Attempt<Staging> {
         let doing = "adding the job to the initramfs";
-        let key = Sha256::of_value(&(plan.checkpoint, job));
         let (store, without, job) = (self.store.clone(), plan.spec.initramfs.clone(), job.clone());
         let with = blocking(doing, move || {
-            store.derive_held("initramfs-with-job", &key, |dir| {
-                let path = dir.join(crate::image::INITRAMFS);
-                crate::image::with_job(&without, &job, &path).map(drop)
-            })
+            let staging = store.staging()?;
+            let path = staging.path().join(crate::image::INITRAMFS);
+            crate::image::with_job(&without, &job, &path)?;
+            Ok(staging)
         });
         with.await.map_err(|e| failed(doing, &e))
     }

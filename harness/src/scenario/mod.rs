@@ -24,12 +24,12 @@ mod session;
 mod workload;
 mod write_cache;
 
-pub use device::{Device, EmulatedNvme, HostDisk};
+pub use device::{Device, EmulatedNvme, HostDisk, PassedThrough};
 pub use expect::METRICS;
 pub use fio::words::jobs as in_fios_words;
 pub use load::{available, is_path, load, locate, look_for};
 pub use nvme::safe_serial;
-pub use overrides::{ChosenDevice, DiskFacts, Overrides, parse_kernel};
+pub use overrides::{ChosenDevice, ControllerFacts, DiskFacts, Overrides, parse_kernel};
 pub use resolve::resolve;
 pub use session::{MOST_BLOCKS, SessionSpec};
 

@@ -41,6 +41,19 @@ pub enum ChosenDevice {
     Nvme,
     /// A disk of the host's, with the scheduler and the queues of `[nvme]`.
     Disk(DiskFacts),
+    /// A controller of the host's, with the scheduler of `[nvme]`.
+    Vfio(ControllerFacts),
+}
+
+/// What the host says of its controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControllerFacts {
+    /// Serial number.
+    pub serial: String,
+    /// Capacity in bytes, if the host could ask.
+    pub size: Option<u64>,
+    /// Logical block size in bytes, likewise.
+    pub block_size: Option<u32>,
 }
 
 /// What the host says of its disk.
@@ -62,6 +75,7 @@ impl ChosenDevice {
             ChosenDevice::Model => DeviceKind::Model,
             ChosenDevice::Nvme => DeviceKind::Nvme,
             ChosenDevice::Disk(_) => DeviceKind::Disk,
+            ChosenDevice::Vfio(_) => DeviceKind::Vfio,
         }
     }
 }

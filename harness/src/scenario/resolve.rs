@@ -4,7 +4,7 @@ use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, place, required};
 use super::{
     ChosenDevice, Clock, Device, DeviceKind, HostDisk, KernelRef, KernelSource, Lane, LeftOut,
-    Overrides, Scenario, conditioning, expect, filesystems, machine, model, nvme,
+    Overrides, PassedThrough, Scenario, conditioning, expect, filesystems, machine, model, nvme,
     parse::{self, RawKernel, RawScenario},
     session, workload,
 };
@@ -244,10 +244,22 @@ fn device(
                 scheduler: nvme.scheduler,
             }))
         }
+        (DeviceKind::Vfio, Some(ChosenDevice::Vfio(facts))) => Some(Device::Vfio(PassedThrough {
+            serial: facts.serial.clone(),
+            size: facts.size,
+            block_size: facts.block_size,
+            scheduler: nvme?.scheduler,
+        })),
         (DeviceKind::Disk, _) => {
             let at = place(raw.device.as_ref(), "device");
             let next = "say which with --device /dev/disk/by-id/...";
             problems.add(&at, "a disk is this host's", next);
+            None
+        }
+        (DeviceKind::Vfio, _) => {
+            let at = place(raw.device.as_ref(), "device");
+            let next = "say which with --device vfio:0000:01:00.0; `diorama devices` lists them";
+            problems.add(&at, "a controller is this host's", next);
             None
         }
     }

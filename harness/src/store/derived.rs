@@ -27,6 +27,7 @@ pub const KINDS: [&str; 7] = [
     "tree",
     "kernel",
     "initramfs",
+    // Earlier versions kept these.
     "initramfs-with-job",
     "checkpoint",
     "symbols",

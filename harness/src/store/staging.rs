@@ -1,5 +1,5 @@
 //! Where a checkpoint is written before it gets its place in the store: saving waits for QEMU, and
-//! the store's own building does not wait.
+//! the store's own building does not wait. Also what a single guest boots from, and nobody later.
 
 use super::{Store, flock::Flock, removal::remove_tree};
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! The contents of an emulated drive: a file without a name, gone with whoever has it open.
 
-use super::spec::{Backing, EmulatedDrive, own_path};
+use super::spec::{Backing, Drive, own_path};
 use crate::error::{Error, Result};
 use rustix::fs::{Mode, OFlags, open};
 use std::{
@@ -14,9 +14,11 @@ use std::{
 /// # Errors
 /// When the directory's file system cannot hold it, or has no O_DIRECT, without which the host's page
 /// cache would be what is measured.
-pub fn contents(drive: Option<&EmulatedDrive>, directory: &Path) -> Result<Option<File>> {
+pub fn contents(drive: Option<&Drive>, directory: &Path) -> Result<Option<File>> {
     match drive {
-        Some(drive) if drive.backing == Backing::Image => image(drive.size, directory).map(Some),
+        Some(Drive::Emulated(drive)) if drive.backing == Backing::Image => {
+            image(drive.size, directory).map(Some)
+        }
         _ => Ok(None),
     }
 }

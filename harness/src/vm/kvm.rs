@@ -16,6 +16,10 @@ use std::{
 /// What a kernel without a root file system says at its end.
 const KNOWN_POINT: &str = "Kernel panic - not syncing";
 
+/// Notices and whatever is graver (printk's levels): enough to see that it goes on. A byte on the console
+/// is an exit or two, and under an emulated KVM a whole boot's words took longer than the boot.
+const CMDLINE: &str = "console=ttyS0 panic=-1 loglevel=6";
+
 /// A guest that says something new now and then is slow, as under an emulated KVM, and may take this
 /// many times as long as one that is silent.
 const SLOW: u32 = 6;
@@ -48,7 +52,7 @@ fn attempt(vmm: &Vmm, kernel: &Path, silence: Duration) -> Result<KvmTrial, Stri
             "-accel", "kvm", "-cpu", "host", "-M", "q35", "-m", "256M", "-display", "none",
         ])
         .args(["-nodefaults", "-no-user-config", "-no-reboot"])
-        .args(["-append", "console=ttyS0 panic=-1"])
+        .args(["-append", CMDLINE])
         .arg("-serial")
         .arg(format!("file:{}", console.path().display()))
         .arg("-kernel")

@@ -19,7 +19,9 @@ pub use checkpoint::{Checkpoint, Meta, blocking};
 pub use kvm::try_kvm;
 pub use machine::{Contents, Machine, cpu_seconds};
 pub use plugin::{Plugin, Profiling};
-pub use spec::{Backing, CMDLINE, CPU, EmulatedDrive, HOTPLUG_BUS, Identity, Spec, Start, Time};
+pub use spec::{
+    Backing, CMDLINE, CPU, Drive, EmulatedDrive, HOTPLUG_BUS, Identity, Spec, Start, Time,
+};
 pub use stream::Stream;
 pub use vmm::Vmm;
 pub use watch::{Deadlines, Handover, Watcher, console_tail, fault};

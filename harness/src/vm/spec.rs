@@ -87,6 +87,16 @@ pub struct EmulatedDrive {
     pub backing: Backing,
 }
 
+/// A drive that a machine has from the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drive {
+    /// QEMU is the controller.
+    Emulated(EmulatedDrive),
+    /// A controller of the host's, bound to vfio-pci: its PCI address, once somebody has said it. QEMU
+    /// locks all of the guest's RAM for it.
+    Passed(Option<String>),
+}
+
 /// What is behind an emulated drive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
@@ -119,7 +129,7 @@ pub struct Spec {
     /// How its time passes.
     pub time: Time,
     /// A drive that is there from the start; none where the device is the guest's own.
-    pub drive: Option<EmulatedDrive>,
+    pub drive: Option<Drive>,
 }
 
 /// A machine without this host's paths: what digests are made of.
@@ -267,8 +277,10 @@ impl Spec {
     /// Without what is this host's.
     fn identified(&self) -> Spec {
         let mut spec = self.clone();
-        if let Some(drive) = &mut spec.drive {
-            drive.backing = Backing::Image;
+        match &mut spec.drive {
+            Some(Drive::Emulated(drive)) => drive.backing = Backing::Image,
+            Some(Drive::Passed(address)) => *address = None,
+            None => {}
         }
         spec
     }
@@ -306,8 +318,10 @@ impl Spec {
             "-device",
             &format!("pcie-root-port,id={HOTPLUG_BUS},chassis=1,slot=1"),
         ]));
-        if let Some(of) = &self.drive {
-            argv.extend(of.argv(drive));
+        match &self.drive {
+            Some(Drive::Emulated(of)) => argv.extend(of.argv(drive)),
+            Some(Drive::Passed(address)) => argv.extend(passed(address.as_deref())),
+            None => {}
         }
         argv.extend(["-append".to_owned(), self.cmdline.clone()]);
         argv
@@ -371,6 +385,13 @@ impl EmulatedDrive {
             ),
         ])
     }
+}
+
+/// A controller of the host's (docs/system/devices/vfio in QEMU's tree; `-device vfio-pci,help`). Its
+/// option ROM is the firmware's business, which boots nothing from it.
+fn passed(address: Option<&str>) -> Vec<String> {
+    let address = address.unwrap_or("HOST");
+    words(&["-device", &format!("vfio-pci,host={address},rombar=0")])
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -499,13 +520,13 @@ mod tests {
     fn a_drive_by_the_wall_clock_has_nothing_of_the_exact_lane() {
         let spec = Spec {
             time: Time::Wall(Accel::Kvm),
-            drive: Some(EmulatedDrive {
+            drive: Some(Drive::Emulated(EmulatedDrive {
                 serial: "S1".into(),
                 size: 1 << 30,
                 block_size: 4096,
                 queues: 4,
                 backing: Backing::Image,
-            }),
+            })),
             cmdline: Spec::cmdline(Clock::Wall, 2, &[]),
             smp: 2,
             ..spec()
@@ -530,7 +551,7 @@ mod tests {
         }
         // Where the data is on the host is no part of what the machine is.
         let mut on_disk = spec.clone();
-        if let Some(drive) = &mut on_disk.drive {
+        if let Some(Drive::Emulated(drive)) = &mut on_disk.drive {
             drive.backing = Backing::Disk("/dev/a,b".into());
         }
         assert_eq!(spec.identity(), on_disk.identity());
@@ -540,5 +561,24 @@ mod tests {
             text.join(" ")
                 .contains("driver=host_device,node-name=image,filename=/dev/a,,b,")
         );
+    }
+
+    #[test]
+    fn a_controller_that_is_passed_through_is_named_to_qemu_and_in_no_digest() {
+        let passed = |address: Option<&str>| Spec {
+            time: Time::Wall(Accel::Kvm),
+            drive: Some(Drive::Passed(address.map(str::to_owned))),
+            ..spec()
+        };
+        let here = passed(Some("0000:01:00.0"));
+        let argv = here.argv(&fds(), Start::Boot);
+        assert!(argv.contains(&"vfio-pci,host=0000:01:00.0,rombar=0".into()));
+        assert_eq!(here.identity(), passed(Some("0001:02:00.0")).identity());
+        assert_eq!(here.identity(), passed(None).identity());
+        let without = Spec {
+            drive: None,
+            ..here.clone()
+        };
+        assert_ne!(here.identity(), without.identity());
     }
 }

@@ -83,11 +83,18 @@ pub enum DeviceKind {
     Nvme,
     /// QEMU's emulated NVMe controller over a disk of the host's.
     Disk,
+    /// An NVMe controller of the host's, passed through.
+    Vfio,
 }
 
 impl DeviceKind {
     /// All of them.
-    pub const ALL: [DeviceKind; 3] = [DeviceKind::Model, DeviceKind::Nvme, DeviceKind::Disk];
+    pub const ALL: [DeviceKind; 4] = [
+        DeviceKind::Model,
+        DeviceKind::Nvme,
+        DeviceKind::Disk,
+        DeviceKind::Vfio,
+    ];
 
     /// The word a scenario uses.
     #[must_use]
@@ -96,6 +103,7 @@ impl DeviceKind {
             DeviceKind::Model => "model",
             DeviceKind::Nvme => "nvme",
             DeviceKind::Disk => "disk",
+            DeviceKind::Vfio => "vfio",
         }
     }
 

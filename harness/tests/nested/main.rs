@@ -1,6 +1,7 @@
-//! Another machine than this one: with the kernel's vhost-vsock and a KVM that works, as a desktop has
-//! them. It is emulated; in it the program does what a user does there, and the exact lane must give
-//! the digits, and the memory, that it gives here.
+//! Another machine than this one: with the kernel's vhost-vsock, a KVM that works, an IOMMU and spare NVMe
+//! drives, as a well-equipped desktop has them. It is emulated; in it the program does what a user does
+//! there. The exact lane must give the digits, and the memory, that it gives here; a controller must
+//! be passed through and given back, and whatever must not be touched must be refused.
 //!
 //! Not part of `cargo xtask test`: everything takes a hundred times as long there. `cargo xtask nested`
 //! measures one small cell (ci/nested.toml), or with DIORAMA_NESTED=smoke the smoke scenario.
@@ -8,41 +9,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod outer;
+mod vfio;
 
 use common::{Lab, Tree, store};
 use diorama::store::Store;
-use outer::{Came, Case, Outer};
-use std::{collections::BTreeMap, env};
-
-/// The block device of the outer machine's drive with this serial, for its shell: names move.
-fn node(serial: &str) -> String {
-    format!(
-        "/dev/$(basename $(dirname $(dirname $(grep -l {serial} /sys/block/nvme*/device/serial))))"
-    )
-}
-
-/// One cell on a drive.
-fn measure(device: &str) -> String {
-    format!("cd /srv/project && diorama run ci/nested.toml {device} --accel tcg --plain --offline")
-}
-
-/// What came of the drives: all are listed, and none is touched that must not be.
-fn drives(came: &BTreeMap<&str, Came>) {
-    let listed = &came["devices"];
-    assert_eq!(listed.exit, 0, "{listed:?}");
-    for words in ["nest0", "nest1", "nest2", "mounted on /tmp/m"] {
-        assert!(listed.says(words), "{words}: {listed:?}");
-    }
-    for (case, exit, words) in [
-        ("a mounted drive", 4, "is mounted on /tmp/m"),
-        ("a drive with data", 2, "ext2/3/4"),
-        ("another serial", 2, "nest2"),
-        ("a drive of root", 4, "chown 1000"),
-    ] {
-        let came = &came[case];
-        assert!(came.exit == exit && came.says(words), "{case}: {came:?}");
-    }
-}
+use outer::{All, Case, Outer};
+use std::env;
 
 #[test]
 fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
@@ -77,65 +49,58 @@ fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
         .expect("diorama starts");
     assert!(here.status.success(), "{}", common::text(&here));
 
+    let mut outer = Outer::new(&lab, &cache, &vfio::DRIVES);
+    let labels = vfio::scenarios(&outer);
+    let drives = [
+        vfio::refusals(),
+        vfio::passed_by_root(),
+        vfio::passed_by_a_user(),
+        vfio::disk(),
+    ];
+    let cases: Vec<Case> = exact(scenario)
+        .into_iter()
+        .chain(drives.into_iter().flatten())
+        .collect();
+    let mut came = outer.run(&cases);
+    // The same machine without an IOMMU.
+    outer.iommu = false;
+    came.append(outer.run(&vfio::without_iommu()));
+    println!("{}", came.table());
+    judge_exact(&came, cells);
+    vfio::judge(&came, &outer, &labels);
+}
+
+/// What the exact lane must do there.
+fn exact(scenario: &str) -> Vec<Case> {
     let verify = |results: &str| {
         format!(
-            "diorama --results /tmp/{results} run {scenario} --verify --plain --offline; code=$?; \
-             grep -h -o \"\\\"vsock\\\": \\\"[a-z-]*\\\"\" /tmp/{results}/latest/results.json; exit $code"
+            "cd /srv/project; diorama --results /tmp/{results} run {scenario} --verify --plain --offline; \
+             code=$?; grep -h -o \"\\\"vsock\\\": \\\"[a-z-]*\\\"\" \
+             /tmp/{results}/latest/results.json; exit $code"
         )
     };
-    let mut outer = Outer::with_cache(&lab, &cache);
-    outer.drive("nest0", false);
-    outer.drive("nest1", true);
-    outer.drive("nest2", true);
-    let came = outer.run(&[
+    vec![
         Case::root("doctor", "diorama doctor --offline"),
-        Case::root(
-            "over vhost-vsock, root",
-            format!("cd /srv/project && {}", verify("root")),
-        ),
-        Case {
-            name: "over vhost-user, a user",
-            user: "user",
-            command: format!("cd /srv/project && {}", verify("user")),
-        },
-        Case::root(
-            "devices",
-            format!(
-                "mkdir /tmp/m; mount {} /tmp/m && diorama devices",
-                node("nest1")
-            ),
-        ),
-        Case::root(
-            "a mounted drive",
-            measure(&format!("--device {} --erase nest1", node("nest1"))),
-        ),
-        Case::root(
-            "a drive with data",
-            measure(&format!("--device {}", node("nest2"))),
-        ),
-        Case::root(
-            "another serial",
-            measure(&format!("--device {} --erase nest0", node("nest2"))),
-        ),
-        Case {
-            name: "a drive of root",
-            user: "user",
-            command: measure(&format!("--device {} --erase nest0", node("nest0"))),
-        },
-    ]);
-    drives(&came);
-    let doctor = &came["doctor"];
+        Case::root("exact, root: vhost-vsock", verify("exact-root")),
+        Case::user("exact, a user: vhost-user", verify("exact-user")),
+    ]
+}
+
+fn judge_exact(came: &All, cells: u32) {
+    let doctor = came.of("doctor");
     assert_eq!(doctor.exit, 0, "{doctor:?}");
     for good in ["vhost-vsock", "kvm"] {
-        // The guest's kernel writes to the same console, also about KVM.
         let says_so = |line: &String| line.split_whitespace().take(2).eq(["good", good]);
         assert!(doctor.said.iter().any(says_so), "{good}: {doctor:?}");
     }
     for (case, route) in [
-        ("over vhost-vsock, root", "\"vsock\": \"vhost-vsock\""),
-        ("over vhost-user, a user", "\"vsock\": \"vhost-user-vsock\""),
+        ("exact, root: vhost-vsock", "\"vsock\": \"vhost-vsock\""),
+        (
+            "exact, a user: vhost-user",
+            "\"vsock\": \"vhost-user-vsock\"",
+        ),
     ] {
-        let came = &came[case];
+        let came = came.of(case);
         let identical =
             format!("{cells} of {cells} cells identical, digit by digit and in guest memory");
         assert!(

@@ -9,9 +9,9 @@ use diorama::{
         elf,
         hermetic::{Hermetic, QEMU},
     },
+    vm::cpu_seconds,
 };
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::{BufRead as _, BufReader},
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -28,6 +28,9 @@ const KERNEL: &str = "6.12";
 /// What it has as modules and needs: a disk, the kernel's vsock transport, KVM on a CPU of AMD's.
 const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "ext4", "vhost_vsock", "kvm_amd"];
 
+/// What its administrator loads.
+const ON_DEMAND: [&str; 2] = ["vfio_pci", "vfio_iommu_type1"];
+
 /// With SVM, which TCG emulates, and what Debian's libraries may use.
 const CPU: &str = "qemu64,+svm,+npt,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+rdrand";
 
@@ -37,13 +40,15 @@ const MEMORY_MIB: u32 = 3072;
 /// How long the whole of it may take.
 const DEADLINE: Duration = Duration::from_secs(1800);
 
-/// Something that is done inside, and how it must end.
+/// Something that is done inside.
 pub struct Case {
     pub name: &'static str,
     /// `root` or `user`.
-    pub user: &'static str,
+    user: &'static str,
+    /// KiB of memory that the user may lock, as ulimit(1) takes them.
+    locked: &'static str,
     /// For a shell; in /tmp, with diorama's variables set.
-    pub command: String,
+    command: String,
 }
 
 impl Case {
@@ -52,7 +57,25 @@ impl Case {
         Case {
             name,
             user: "root",
+            locked: "unlimited",
             command: command.into(),
+        }
+    }
+
+    /// One that an ordinary user does, with the kernel's own limit.
+    pub fn user(name: &'static str, command: impl Into<String>) -> Case {
+        Case {
+            user: "user",
+            locked: "8192",
+            ..Case::root(name, command)
+        }
+    }
+
+    /// One that an ordinary user does whose limit an administrator has raised.
+    pub fn user_with_limits(name: &'static str, command: impl Into<String>) -> Case {
+        Case {
+            user: "user",
+            ..Case::root(name, command)
         }
     }
 }
@@ -62,12 +85,75 @@ impl Case {
 pub struct Came {
     pub said: Vec<String>,
     pub exit: i32,
+    /// Seconds it took.
+    wall_s: f64,
+    /// CPU seconds that the outer machine used for it.
+    cpu_s: f64,
 }
 
 impl Came {
     /// Whether a line of it has these words.
     pub fn says(&self, words: &str) -> bool {
         self.said.iter().any(|line| line.contains(words))
+    }
+
+    /// From its error on.
+    pub fn error(&self) -> String {
+        let error = self
+            .said
+            .iter()
+            .skip_while(|line| !line.starts_with("error: "));
+        let lines: Vec<&str> = error.map(String::as_str).collect();
+        format!("{}\nexit {}", lines.join("\n").trim_end(), self.exit)
+    }
+}
+
+/// What came of all of them, in order.
+pub struct All(Vec<(&'static str, Came)>);
+
+impl All {
+    /// What came of one.
+    pub fn of(&self, case: &str) -> &Came {
+        let found = self.0.iter().find(|(name, _)| *name == case);
+        &found.unwrap_or_else(|| panic!("no case {case}")).1
+    }
+
+    /// What came of other cases, after these.
+    pub fn append(&mut self, other: All) {
+        self.0.extend(other.0);
+    }
+
+    /// The table of cases.
+    pub fn table(&self) -> String {
+        let mut table = format!(
+            "{:<48} {:>4} {:>7} {:>7}\n",
+            "case", "exit", "wall s", "CPU s"
+        );
+        let sum = |of: fn(&Came) -> f64| self.0.iter().map(|(_, came)| of(came)).sum::<f64>();
+        let mut row = |name: &str, exit: &str, wall: f64, cpu: f64| {
+            table.push_str(&format!("{name:<48} {exit:>4} {wall:>7.0} {cpu:>7.0}\n"));
+        };
+        for (name, came) in &self.0 {
+            row(name, &came.exit.to_string(), came.wall_s, came.cpu_s);
+        }
+        row("all", "", sum(|came| came.wall_s), sum(|came| came.cpu_s));
+        table
+    }
+}
+
+/// An NVMe controller of the outer machine's.
+pub struct Drive {
+    pub serial: &'static str,
+    /// Device and function, as QEMU's `addr` takes them; on bus 0.
+    pub at: &'static str,
+    /// Whether there is ext4 on it, or nothing.
+    pub formatted: bool,
+}
+
+impl Drive {
+    /// Its address inside.
+    pub fn address(&self) -> String {
+        format!("0000:00:{}", self.at)
     }
 }
 
@@ -76,42 +162,61 @@ pub struct Outer<'a> {
     lab: &'a Lab,
     /// Its root file system, in the making.
     root: PathBuf,
-    /// Its NVMe controllers, by serial.
-    drives: Vec<(&'static str, PathBuf)>,
+    /// Its NVMe controllers.
+    drives: &'static [Drive],
+    /// Whether it has an IOMMU.
+    pub iommu: bool,
 }
 
 /// Bytes of an NVMe drive.
 const DRIVE: u64 = 256 << 20;
 
 impl<'a> Outer<'a> {
-    /// With this cache.
-    pub fn with_cache(lab: &'a Lab, cache: &Path) -> Outer<'a> {
+    /// With this cache and these drives.
+    pub fn new(lab: &'a Lab, cache: &Path, drives: &'static [Drive]) -> Outer<'a> {
         let root = lab.results().join("outer");
         for dir in [
-            "bin", "sbin", "dev", "proc", "sys", "tmp", "run", "root", "etc", "srv",
+            "bin",
+            "sbin",
+            "dev",
+            "proc",
+            "sys",
+            "tmp",
+            "run",
+            "root",
+            "etc/security/limits.d",
+            "srv/cases",
         ] {
             fs::create_dir_all(root.join(dir)).expect("a directory of the outer machine");
         }
         let outer = Outer {
             lab,
             root,
-            drives: Vec::new(),
+            drives,
+            iommu: true,
         };
+        for drive in drives {
+            outer.image(drive);
+        }
         outer.userland();
         outer.diorama();
         copy(cache, &outer.root.join("srv/cache"));
         outer
     }
 
-    /// Gives it an NVMe controller, blank or with ext4 on it.
-    pub fn drive(&mut self, serial: &'static str, formatted: bool) {
-        let path = self.lab.results().join(format!("{serial}.img"));
+    /// Makes what is on a drive.
+    fn image(&self, drive: &Drive) {
+        let path = self.contents(drive.serial);
         let image = File::create(&path).expect("a drive");
         image.set_len(DRIVE).expect("its size");
-        if formatted {
+        if drive.formatted {
             self.mkfs(&["-q", "-F"], &path);
         }
-        self.drives.push((serial, path));
+    }
+
+    /// What is on the drive with this serial.
+    pub fn contents(&self, serial: &str) -> PathBuf {
+        self.lab.results().join(format!("{serial}.img"))
     }
 
     fn mkfs(&self, words: &[&str], image: &Path) {
@@ -142,12 +247,15 @@ impl<'a> Outer<'a> {
         self.file("bin/busybox", 0o755, &self.busybox());
         let applets = [
             "sh", "mount", "ip", "hostname", "mkdir", "chown", "chmod", "su", "poweroff", "cat",
-            "grep", "ls", "rm", "sync", "basename", "dirname",
+            "grep", "ls", "rm", "sync", "basename", "dirname", "dmesg", "insmod", "sleep", "sed",
+            "dd", "readlink", "umount", "tr", "mkswap", "swapon", "swapoff", "unshare", "kill",
+            "test", "find",
         ];
         for applet in applets {
             symlink("busybox", self.root.join("bin").join(applet)).expect("an applet");
         }
         self.file("sbin/init", 0o755, include_bytes!("init.sh"));
+        self.file("srv/lib.sh", 0o644, include_bytes!("lib.sh"));
         self.file(
             "etc/passwd",
             0o644,
@@ -193,42 +301,70 @@ impl<'a> Outer<'a> {
         }
     }
 
+    /// Puts a scenario of the test's own into its checkout's ci/.
+    pub fn scenario(&self, name: &str, text: &str) {
+        self.file(
+            &format!("srv/project/ci/{name}.toml"),
+            0o644,
+            text.as_bytes(),
+        );
+    }
+
     /// Boots it, has it do these things and returns what came of each.
-    pub fn run(&self, cases: &[Case]) -> BTreeMap<&'static str, Came> {
+    pub fn run(&self, cases: &[Case]) -> All {
         let mut script = String::new();
         for case in cases {
             let Case {
                 name,
                 user,
+                locked,
                 command,
             } = case;
-            script.push_str(&format!("case_ '{name}' {user} '{command}'\n"));
+            self.file(&format!("srv/cases/{name}"), 0o755, command.as_bytes());
+            script.push_str(&format!("case_ '{name}' {user} {locked}\n"));
         }
-        self.file("etc/cases.sh", 0o644, script.as_bytes());
+        self.file("srv/cases.sh", 0o644, script.as_bytes());
         let (kernel, initramfs) = self.initramfs();
         let disk = self.disk();
         let mut said = self.boot(&kernel, &initramfs, &disk);
-        cases
-            .iter()
-            .map(|case| {
-                said.until(&format!("@case {}", case.name));
-                let began = Instant::now();
-                let (said, last) = said.until("@exit ");
-                let exit = last
-                    .trim_start_matches("@exit ")
-                    .parse()
-                    .expect("an exit code");
-                println!(
-                    "{:<28} exit {exit}, {:.0} s",
-                    case.name,
-                    began.elapsed().as_secs_f64()
+        let (began, cpu) = (Instant::now(), said.cpu_s());
+        let mut came = Vec::new();
+        let mut add = |name, came_of: Came| {
+            println!("{name}: exit {}, {:.0} s", came_of.exit, came_of.wall_s);
+            for line in &came_of.said {
+                println!("  | {line}");
+            }
+            came.push((name, came_of));
+        };
+        for (i, case) in cases.iter().enumerate() {
+            said.until(&format!("@case {}", case.name));
+            if i == 0 {
+                add(
+                    "boot",
+                    Came {
+                        said: Vec::new(),
+                        exit: 0,
+                        wall_s: began.elapsed().as_secs_f64(),
+                        cpu_s: said.cpu_s() - cpu,
+                    },
                 );
-                for line in &said {
-                    println!("  | {line}");
-                }
-                (case.name, Came { said, exit })
-            })
-            .collect()
+            }
+            let (began, cpu) = (Instant::now(), said.cpu_s());
+            let (lines, last) = said.until("@exit ");
+            let exit = last.trim_start_matches("@exit ").parse();
+            add(
+                case.name,
+                Came {
+                    said: lines,
+                    exit: exit.expect("an exit code"),
+                    wall_s: began.elapsed().as_secs_f64(),
+                    cpu_s: said.cpu_s() - cpu,
+                },
+            );
+        }
+        said.until("@end");
+        said.over();
+        All(came)
     }
 
     /// The kernel's image and an initramfs that loads its modules and mounts the disk.
@@ -239,11 +375,20 @@ impl<'a> Outer<'a> {
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.to_string_lossy().contains("/vmlinuz-"))
             .expect("an image");
+        let wanted: Vec<&str> = MODULES.iter().chain(&ON_DEMAND).copied().collect();
         let collected =
-            modules::collect(&tree.join("usr/lib/modules"), &MODULES).expect("its modules");
+            modules::collect(&tree.join("usr/lib/modules"), &wanted).expect("its modules");
         let (mut order, mut missing) = (Vec::new(), Vec::new());
         for name in MODULES {
             loading::require(name, &collected.set, &mut order, &mut missing);
+        }
+        for name in ON_DEMAND {
+            let mut all = Vec::new();
+            loading::require(name, &collected.set, &mut all, &mut missing);
+            for name in &all {
+                self.file(&format!("modules/{name}.ko"), 0o644, &collected.files[name]);
+            }
+            self.file(&format!("modules/{name}"), 0o644, all.join("\n").as_bytes());
         }
         assert_eq!(missing, []);
         let mut archive = Archive::default();
@@ -285,6 +430,13 @@ impl<'a> Outer<'a> {
         let mut qemu = Hermetic::in_tree(&tree, QEMU, Sha256::of(b""))
             .expect("QEMU")
             .command();
+        let iommu = match self.iommu {
+            true => {
+                qemu.args(["-device", "intel-iommu,intremap=on"]);
+                "intel_iommu=on"
+            }
+            false => "",
+        };
         qemu.args([
             "-M",
             "q35",
@@ -304,7 +456,9 @@ impl<'a> Outer<'a> {
             "-no-reboot",
         ])
         .args(["-serial", "stdio", "-append"])
-        .arg("console=ttyS0 quiet panic=-1 no_timer_check mitigations=off rootfstype=ramfs")
+        .arg(format!(
+            "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off rootfstype=ramfs {iommu}"
+        ))
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")
@@ -315,12 +469,17 @@ impl<'a> Outer<'a> {
             disk.display()
         ))
         .args(["-device", "virtio-blk-pci,drive=d0"]);
-        for (serial, image) in &self.drives {
-            let image = image.display();
+        for Drive { serial, at, .. } in self.drives {
+            let image = self.contents(serial);
             qemu.arg("-drive")
-                .arg(format!("file={image},format=raw,if=none,id={serial}"))
+                .arg(format!(
+                    "file={},format=raw,if=none,id={serial},discard=unmap",
+                    image.display()
+                ))
                 .arg("-device")
-                .arg(format!("nvme,drive={serial},serial={serial}"));
+                .arg(format!(
+                    "nvme,drive={serial},serial={serial},addr={at},multifunction=on"
+                ));
         }
         Said::of(qemu)
     }
@@ -372,6 +531,22 @@ impl Said {
             lines,
             until: Instant::now() + DEADLINE,
             all: Vec::new(),
+        }
+    }
+
+    /// CPU seconds of the machine so far.
+    fn cpu_s(&self) -> f64 {
+        cpu_seconds(self.qemu.id()).unwrap_or_default()
+    }
+
+    /// Waits until it has powered off: then all that it wrote is in the images.
+    fn over(mut self) {
+        while !matches!(self.qemu.try_wait(), Ok(Some(_))) {
+            assert!(
+                Instant::now() < self.until,
+                "the outer machine does not power off"
+            );
+            thread::sleep(Duration::from_millis(100));
         }
     }
 

@@ -34,7 +34,8 @@ pub(in crate::scenario) fn from_file(
             return None;
         }
     };
-    let (workload, fio) = match job_file(text, device.map_or(512, Device::block_size)) {
+    let block = device.and_then(Device::block_size).unwrap_or(512);
+    let (workload, fio) = match job_file(text, block) {
         Ok(both) => both,
         Err(found) => {
             for refusal in found {
@@ -44,18 +45,17 @@ pub(in crate::scenario) fn from_file(
             return None;
         }
     };
-    if let Some(device) = device {
-        let device = device.size();
-        if workload.file_size > device / 4 * 3 {
-            let what = format!(
-                "the jobs of `{}` use {}, more than 3/4 of the device, {}",
-                file.path.value,
-                show_bytes(workload.file_size),
-                show_bytes(device)
-            );
-            let next = "use a smaller size there, or a larger model.size";
-            problems.add(&file.path.at, what, next);
-        }
+    if let Some(device) = device.and_then(Device::size)
+        && workload.file_size > device / 4 * 3
+    {
+        let what = format!(
+            "the jobs of `{}` use {}, more than 3/4 of the device, {}",
+            file.path.value,
+            show_bytes(workload.file_size),
+            show_bytes(device)
+        );
+        let next = "use a smaller size there, or a larger model.size";
+        problems.add(&file.path.at, what, next);
     }
     file.beside.is_empty().then_some((workload, fio))
 }

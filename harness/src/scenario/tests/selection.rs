@@ -191,3 +191,42 @@ fn a_ratio_of_the_baseline_to_itself_is_refused_and_unmarked_claims_are_all_the_
         "{points:?}"
     );
 }
+
+#[test]
+fn a_controller_of_the_hosts_is_what_the_command_line_says_of_it_and_never_a_scenarios() {
+    let chosen = |size, block_size| Overrides {
+        device: Some(ChosenDevice::Vfio(ControllerFacts {
+            serial: "S 1".into(),
+            size,
+            block_size,
+        })),
+        ..Overrides::default()
+    };
+    let known = read(SMOKE, &chosen(Some(1 << 40), Some(512))).expect("a scenario");
+    assert_eq!(
+        known.lane().to_string(),
+        "metal lane: vfio device, wall clock"
+    );
+    let device = known.device.in_guest();
+    assert_eq!(
+        (device.size(), device.block_size()),
+        (Some(1 << 40), Some(512))
+    );
+    // Only the guest can ask: it judges what does not fit.
+    let asleep = read(SMOKE, &chosen(None, None)).expect("a scenario");
+    let device = asleep.device.in_guest();
+    assert_eq!((device.size(), device.block_size()), (None, None));
+    let small = read(SMOKE, &chosen(Some(1 << 20), Some(512))).expect_err("too small");
+    assert!(
+        small.render().contains("3/4 of the device"),
+        "{}",
+        small.render()
+    );
+    let written = format!("device = \"vfio\"\n{SMOKE}");
+    let error = read(&written, &Overrides::default()).expect_err("whose?");
+    assert!(
+        error.render().contains("--device vfio:0000:01:00.0"),
+        "{}",
+        error.render()
+    );
+}

@@ -203,7 +203,7 @@ pub(super) fn check(
         return;
     }
     let drive = device;
-    let Some(device) = drive.map(Device::size) else {
+    let Some(device) = drive.and_then(Device::size) else {
         return;
     };
     let all = footprint(job);

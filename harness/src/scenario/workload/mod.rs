@@ -229,7 +229,7 @@ fn fdatasync(raw: &RawWorkload, rw: Option<Rw>, problems: &mut Problems) -> Opti
 
 fn block_size(bs: &At<String>, device: Option<&Device>, problems: &mut Problems) -> Option<u32> {
     let bytes = quantity(Some(bs), "", parse_bytes, problems)?;
-    let device = device.map_or(SECTOR, Device::block_size);
+    let device = device.and_then(Device::block_size).unwrap_or(SECTOR);
     let most = show_bytes(Workload::MAX_BLOCK.into());
     let block = u32::try_from(bytes).ok();
     let Some(block) = block.filter(|b| (1..=Workload::MAX_BLOCK).contains(b)) else {
