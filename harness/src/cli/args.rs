@@ -1,5 +1,6 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
+use super::calibrate::parse_slowdown;
 use super::choices::{AccelChoice, DeviceWord, QemuChoice};
 use crate::{
     error::{Error, Result},
@@ -79,9 +80,9 @@ impl Cli {
         places.root = places.root.take().or_else(|| path("DIORAMA_ROOT"));
         places.cache = places.cache.take().or_else(|| path("DIORAMA_CACHE"));
         let inputs = match &mut self.verb {
-            Verb::Repro(ReproArgs { measure, .. }) | Verb::Run(RunArgs { measure, .. }) => {
-                &mut measure.inputs
-            }
+            Verb::Repro(ReproArgs { measure, .. })
+            | Verb::Run(RunArgs { measure, .. })
+            | Verb::Calibrate(CalibrateArgs { measure, .. }) => &mut measure.inputs,
             Verb::Plan(PlanArgs { inputs, .. }) => inputs,
             _ => return Ok(self),
         };
@@ -114,6 +115,9 @@ pub enum Verb {
     Repro(ReproArgs),
     /// Measure a scenario and say where the record is, without a verdict
     Run(RunArgs),
+    /// Measure a scenario's baseline against itself, and against itself throttled: can differences be
+    /// found here? (metal lane)
+    Calibrate(CalibrateArgs),
     /// Show where a cell's instructions went, and what differs from another kernel
     Explain(ExplainArgs),
     /// Compare our engines with fio's: do they see the same kernel?
@@ -332,6 +336,23 @@ pub struct RunArgs {
     /// The scenario.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// How to measure.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// `diorama calibrate`
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// By how much the throttled baseline is made slower
+    #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = parse_slowdown)]
+    pub slowdown: f64,
+    /// Measure the baseline against itself alone
+    #[arg(long, conflicts_with = "slowdown")]
+    pub aa_only: bool,
     /// How to measure.
     #[command(flatten)]
     pub measure: MeasureArgs,

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_help_explains_itself() {
-    insta::assert_snapshot!(printed(&["--help"]), @r"
+    insta::assert_snapshot!(printed(&["--help"]), @"
     Reproduces Linux direct-I/O performance regressions in virtual machines, bit-exactly.
 
     A scenario names kernels, file systems and workloads. Each combination is a cell, measured in a
@@ -16,6 +16,8 @@ fn the_help_explains_itself() {
     Commands:
       repro        Measure a scenario, compare, report, and say whether it was reproduced
       run          Measure a scenario and say where the record is, without a verdict
+      calibrate    Measure a scenario's baseline against itself, and against itself throttled: can
+                   differences be found here? (metal lane)
       explain      Show where a cell's instructions went, and what differs from another kernel
       agree        Compare our engines with fio's: do they see the same kernel?
       compare      Compare recorded runs in one set of tables

@@ -7,6 +7,7 @@ mod agree;
 mod agreement;
 pub mod args;
 mod cache;
+mod calibrate;
 mod choices;
 mod context;
 mod crash;
@@ -73,6 +74,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 fn dispatch(cli: Cli) -> Result<Exit> {
     let places = &cli.places;
     match &cli.verb {
+        Verb::Calibrate(args) => calibrate::calibrate(&cli, args),
         Verb::Repro(args) => {
             let then = if args.explain {
                 Then::Explain

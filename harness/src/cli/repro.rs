@@ -3,6 +3,7 @@
 use super::{
     agreement,
     args::{Cli, MeasureArgs, SelectArgs},
+    calibrate::{self, Control},
     colors,
     context::Context,
     drive::{self, Held},
@@ -25,10 +26,11 @@ use crate::{
         self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
         StopReason, SymbolTables, Verification,
     },
-    scenario::{Clock, Scenario},
+    scenario::{Clock, Scenario, SessionSpec},
     vm::{Deadlines, vsock::Vsock},
 };
 use std::{cell::Cell, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
+use tokio::sync::watch;
 
 /// Whether a run ends with a comparison and a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +42,14 @@ pub enum Judge {
 }
 
 /// What a run is followed by, with the same guests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Then {
     /// Nothing.
     End,
     /// Cells that differ from their baseline are profiled.
     Explain,
+    /// The baseline is measured against itself throttled.
+    Calibrate(Control),
     /// Every engine's user-space instructions are counted.
     CountUser,
 }
@@ -55,6 +59,8 @@ pub enum Then {
 struct After {
     explained: Option<Explained>,
     user: Option<UserInstructions>,
+    /// A calibration's second run.
+    calibrated: Option<Finished>,
 }
 
 /// Checkpoints are a cache: the ones used longest ago go first. 24 kernels' worth, in bytes.
@@ -98,6 +104,11 @@ pub fn repro(
         hygiene,
         lease,
     } = prepared;
+    let asked = plan.scenario.session;
+    let plan = match then {
+        Then::Calibrate(control) => control.first(&plan),
+        _ => plan,
+    };
     let deadlines = match measure.inputs.deadline {
         Some(seconds) => Deadlines::all(Duration::from_secs(seconds.get().into())),
         None => plan.deadlines(Deadlines::default()),
@@ -112,10 +123,17 @@ pub fn repro(
     say_settled(&ui, &plan);
     let runtime = runtime()?;
     let results_root = context.results();
-    let dir = RunDir::create(&results_root, &plan.scenario.name, clock::now()?)?.describe(
-        replay::command(select, &measure.inputs, plan.scenario.lane(), &context.root),
-        formatting,
-    );
+    let replay = replay::command(select, &measure.inputs, plan.scenario.lane(), &context.root);
+    let dir = |name: &str| {
+        let dir = RunDir::create(&results_root, name, clock::now()?)?;
+        Ok::<_, Error>(dir.describe(replay.clone(), formatting.clone()))
+    };
+    let calibration = format!("{}-calibration", plan.scenario.name);
+    let second = || dir(&calibration);
+    let dir = match then {
+        Then::Calibrate(_) => dir(&format!("{}-pilot", plan.scenario.name))?,
+        _ => dir(&plan.scenario.name)?,
+    };
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
     manifest::write(&dir, &plan, context.store.root(), &slots, hygiene.as_ref())?;
@@ -164,7 +182,7 @@ pub fn repro(
             executor,
             order,
             (measure, slots.cpus),
-            then,
+            (then, asked, &second),
             &mut ui,
         ),
     );
@@ -190,7 +208,16 @@ pub fn repro(
             error.render()
         ));
     }
-    let exit = conclude(cli, measure, judge, &ui, &finished, after)?;
+    let (finished, after) = match after.calibrated {
+        // The pilot is a means.
+        Some(calibrated) => (calibrated, After::default()),
+        None => (finished, after),
+    };
+    let mut exit = conclude(cli, measure, judge, &ui, &finished, after)?;
+    if let (Then::Calibrate(control), Stop::No) = (then, finished.stopped) {
+        let found = calibrate::show(&finished.results, control)?;
+        exit = if exit == Exit::Ok { found } else { exit };
+    }
     given_back?;
     Ok(exit)
 }
@@ -208,6 +235,7 @@ fn check(measure: &MeasureArgs, then: Then, scenario: &Scenario) -> Result<()> {
         (true, _) => needs_digits(scenario, "--verify compares digits")?,
         (_, Then::Explain) => needs_digits(scenario, "--explain counts every instruction")?,
         (_, Then::CountUser) => needs_digits(scenario, "agree counts every instruction")?,
+        (false, Then::Calibrate(_)) => needs_blocks(scenario)?,
         (false, Then::End) => {}
     }
     match measure.jobs.map(NonZeroUsize::get) {
@@ -215,6 +243,17 @@ fn check(measure: &MeasureArgs, then: Then, scenario: &Scenario) -> Result<()> {
             "--jobs {jobs}: by the wall clock guests that run at once disturb each other"
         ))
         .hint("omit --jobs")),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a scenario of the lane in which nothing is to be calibrated.
+fn needs_blocks(scenario: &Scenario) -> Result<()> {
+    match scenario.lane() {
+        lane if lane.is_exact() => Err(Error::input(format!(
+            "calibrate measures how a drive and its host differ from themselves; in the {lane} they do not"
+        ))
+        .hint("add --device nvme, or name a drive")),
         _ => Ok(()),
     }
 }
@@ -246,7 +285,7 @@ async fn execute(
     executor: Rc<Qemu>,
     order: Recording,
     (measure, cpus): (&MeasureArgs, Vec<usize>),
-    then: Then,
+    (then, asked, dir): (Then, Option<SessionSpec>, &dyn Fn() -> Result<RunDir>),
     ui: &mut Ui,
 ) -> Result<(Finished, After)> {
     let session = Session {
@@ -261,20 +300,9 @@ async fn execute(
         stop: signals::listen()?,
     };
     let fail_fast = !measure.keep_going;
-    let stopper = session.stop.clone();
-    let mut listen = |event: &Event| {
-        ui.event(event);
-        let outcome = match event {
-            Event::CellFinished { result } => Some(&result.outcome),
-            Event::SampleFinished { sample } => Some(&sample.outcome),
-            _ => None,
-        };
-        let failed = |o: &Outcome| !matches!(o, Outcome::Measured(_) | Outcome::NotRun { .. });
-        if fail_fast && outcome.is_some_and(failed) {
-            Stop::Soon(StopReason::FailFast).raise(&stopper);
-        }
-    };
+    let mut listen = listener(ui, fail_fast, &session.stop);
     let finished = session.record(order, &mut listen).await?;
+    drop(listen);
     let mut took = session.options.expected_s.clone();
     took.append(&mut ui.took_s);
     timings::write(context.store.root(), &took);
@@ -282,6 +310,20 @@ async fn execute(
     if finished.stopped == Stop::No {
         match then {
             Then::End => {}
+            Then::Calibrate(control) => {
+                if let Some(plan) = control.second(&session.plan, asked, &finished.results) {
+                    let order = calibrate::order(&plan, dir()?, &took);
+                    let session = Session {
+                        plan: Rc::new(plan),
+                        cache: None,
+                        executor: session.executor.clone(),
+                        options: session.options.clone(),
+                        stop: session.stop.clone(),
+                    };
+                    let mut listen = listener(ui, fail_fast, &session.stop);
+                    after.calibrated = Some(session.record(order, &mut listen).await?);
+                }
+            }
             Then::Explain => {
                 let wanted = explain::wanted(&finished.results, &session.plan);
                 ui.line(&format!("{} cells differ; profiling them", wanted.len()));
@@ -298,6 +340,26 @@ async fn execute(
         }
     }
     Ok((finished, after))
+}
+
+/// Draws what happens, and with `fail_fast` has nothing new started once something was not measured.
+fn listener<'a>(
+    ui: &'a mut Ui,
+    fail_fast: bool,
+    stop: &'a watch::Sender<Stop>,
+) -> impl FnMut(&Event) + 'a {
+    move |event| {
+        ui.event(event);
+        let outcome = match event {
+            Event::CellFinished { result } => Some(&result.outcome),
+            Event::SampleFinished { sample } => Some(&sample.outcome),
+            _ => None,
+        };
+        let failed = |o: &Outcome| !matches!(o, Outcome::Measured(_) | Outcome::NotRun { .. });
+        if fail_fast && outcome.is_some_and(failed) {
+            Stop::Soon(StopReason::FailFast).raise(stop);
+        }
+    }
 }
 
 /// Writes the reports, prints what was asked for, and finds the exit code.

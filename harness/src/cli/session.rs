@@ -13,7 +13,7 @@ pub fn begin(
     fresh: bool,
     took: &BTreeMap<String, f64>,
 ) -> Option<(Session, String)> {
-    let wanted = plan.scenario.session?;
+    plan.scenario.session?;
     let interrupted = match fresh {
         true => None,
         false => run::interrupted(results, plan),
@@ -30,6 +30,12 @@ pub fn begin(
         );
         return Some((session, note));
     }
+    anew(plan, run_id, took)
+}
+
+/// A new session, and what to say of it.
+pub fn anew(plan: &Plan, run_id: &str, took: &BTreeMap<String, f64>) -> Option<(Session, String)> {
+    let wanted = plan.scenario.session?;
     let seed = wanted.seed.unwrap_or_else(|| seed_of(run_id));
     let session = Session {
         blocks: wanted.blocks,

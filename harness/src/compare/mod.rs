@@ -23,7 +23,7 @@ pub use figure::{Figure, figure};
 pub use lanes::{BothLanes, InBoth, Side, Together, both_lanes};
 pub use metric::{METRICS, MetricFacts};
 pub use outcome::{Blame, Unmeasured, failure};
-pub use session::SessionFacts;
+pub use session::{SessionFacts, calibration};
 pub use verdict::{RESOLUTION, Ratio};
 
 pub use crate::vocabulary::{Better, Verdict};

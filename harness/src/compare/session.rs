@@ -2,7 +2,7 @@
 
 use super::{Against, Figure, METRICS, Ratio, figure};
 use crate::{
-    metal::{self, Cause, Cost, Costs, Estimate, Gate, Series, Tested},
+    metal::{self, Calibration, Cause, Cost, Costs, Estimate, Gate, Series, Tested},
     record::{CellResult, Results, Sample, Session},
     scenario::{CellKey, MOST_BLOCKS, Metric},
     vocabulary::{Better, Verdict},
@@ -44,27 +44,54 @@ struct Test<'a> {
     workload: &'a str,
 }
 
+/// What a calibration's session found, with the names of its series (`FILESYSTEM/WORKLOAD`); `None` where
+/// the run is no session.
+#[must_use]
+pub fn calibration(run: &Results) -> Option<(Vec<String>, Calibration)> {
+    let session = run.session.as_ref()?;
+    let (blocks, tests) = (Blocks { run, session }, Test::all(run));
+    let others = others(run);
+    let series = tests.iter().map(|test| blocks.series(test, &others));
+    let judged = metal::judge(&series.collect::<Vec<_>>());
+    let names = tests
+        .iter()
+        .map(|test| format!("{}/{}", test.filesystem, test.workload));
+    Some((names.collect(), Calibration::of(&judged)))
+}
+
+/// The kernels that are not the baseline.
+fn others(run: &Results) -> Vec<&str> {
+    let kernels = run
+        .scenario
+        .kernels
+        .iter()
+        .map(|kernel| kernel.name.as_str());
+    kernels
+        .filter(|name| *name != run.scenario.baseline)
+        .collect()
+}
+
+impl<'a> Test<'a> {
+    /// All of a run's, in its order.
+    fn all(run: &'a Results) -> Vec<Test<'a>> {
+        let scenario = &run.scenario;
+        let of = |filesystem: &'a str| {
+            scenario.workloads.iter().map(move |workload| Test {
+                filesystem,
+                workload: &workload.name,
+            })
+        };
+        let filesystems = scenario.filesystems.iter();
+        filesystems.flat_map(|fs| of(&fs.name)).collect()
+    }
+}
+
 impl Judgement {
     /// Of a run that is a session; `None` for another.
     pub(super) fn of(run: &Results) -> Option<Judgement> {
         let session = run.session.as_ref()?;
         let scenario = &run.scenario;
-        let others: Vec<&str> = scenario
-            .kernels
-            .iter()
-            .map(|kernel| kernel.name.as_str())
-            .filter(|name| *name != scenario.baseline)
-            .collect();
-        let tests: Vec<Test<'_>> = scenario
-            .filesystems
-            .iter()
-            .flat_map(|filesystem| {
-                scenario.workloads.iter().map(|workload| Test {
-                    filesystem: &filesystem.name,
-                    workload: &workload.name,
-                })
-            })
-            .collect();
+        let (others, tests) = (others(run), Test::all(run));
         let blocks = Blocks { run, session };
         let series: Vec<Series> = tests
             .iter()
