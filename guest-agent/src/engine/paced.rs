@@ -9,9 +9,10 @@
 use super::{Queue, Setup, Stop};
 use crate::{clock, fail::Result};
 
-/// So late the submissions may be altogether before that is not made up for any more, ns: a drive
-/// that was slower than the bound is not let off it later.
-const DEBT_NS: u64 = 20_000_000;
+/// So late the submissions may be altogether before that is not made up for any more, ns: a guest whose
+/// host was busy for a moment catches up, and a drive that was slower than the bound is not let off it
+/// later.
+const DEBT_NS: u64 = 200_000_000;
 
 const SECOND_NS: u64 = 1_000_000_000;
 

@@ -1,7 +1,7 @@
 //! What a reader must know of a scenario's figures before they are believed (pure).
 
 use crate::{
-    scenario::{Scenario, WorkloadSpec},
+    scenario::{Clock, Scenario, WorkloadSpec},
     units::show_nanos,
 };
 use diorama_wire::Sync;
@@ -9,7 +9,7 @@ use diorama_wire::Sync;
 /// One sentence each.
 pub(super) fn of(scenario: &Scenario) -> Vec<String> {
     let smp = scenario.smp;
-    let turns = (smp > 1).then(|| {
+    let turns = (smp > 1 && scenario.clock == Clock::Instructions).then(|| {
         format!(
             "each guest has {smp} CPUs: QEMU keeps its threads in step only for guests with one \
              CPU, so on a busy host a cell may occasionally not reproduce bit-exactly; `--verify` \
@@ -111,6 +111,15 @@ mod tests {
         let mut by_call = scenario(Sync::None, None);
         by_call.workloads[0].job.fdatasync = 8;
         assert!(of(&by_call)[0].contains(&by_call.workloads[0].name));
+    }
+
+    #[test]
+    fn several_cpus_are_a_caution_where_figures_are_exact() {
+        let mut several = scenario(Sync::None, None);
+        several.smp = 2;
+        assert_eq!(of(&several).len(), 1);
+        several.clock = Clock::Wall;
+        assert!(of(&several).is_empty());
     }
 
     #[test]
