@@ -71,6 +71,7 @@ mod tests {
                 warmup_ios: 0,
                 phase_step_ns: 1,
             },
+            shell: false,
         };
         change(&mut job);
         job

@@ -64,6 +64,9 @@ pub struct Job {
     pub fio: Option<Fio>,
     /// How often, and at which phases.
     pub measure: Measure,
+    /// Whether to prepare all of this, measure nothing, and give a shell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shell: bool,
 }
 
 /// A file-system family the agent can make.

@@ -28,10 +28,12 @@ pub enum Phase {
     Verify,
     /// Loading the vsock driver and sending the report.
     Report,
+    /// Giving a shell.
+    Shell,
 }
 
 impl Phase {
-    const ALL: [(Phase, &'static str); 11] = [
+    const ALL: [(Phase, &'static str); 12] = [
         (Phase::Start, "start"),
         (Phase::Modules, "modules"),
         (Phase::Quiet, "quiet"),
@@ -43,6 +45,7 @@ impl Phase {
         (Phase::Measure, "measure"),
         (Phase::Verify, "verify"),
         (Phase::Report, "report"),
+        (Phase::Shell, "shell"),
     ];
 
     /// The word used on the wire.

@@ -22,7 +22,9 @@ mod plan;
 mod prepare;
 mod replay;
 mod repro;
+mod shell;
 mod signals;
+mod terminal;
 mod ui;
 
 use crate::{
@@ -42,21 +44,24 @@ use std::{
 pub fn main() -> ExitCode {
     crash::survive_file_size_limit();
     let cli = Cli::parse();
-    let exit = crash::guarded(|| {
+    crash::guarded(|| {
         let run = || {
             let cli = cli.with_environment(|name| std::env::var_os(name))?;
             signals::end_the_process()?;
-            dispatch(cli)
+            match &cli.verb {
+                // A shell's exit code is a guest's.
+                Verb::Shell(args) => shell::shell(&cli, args).map(ExitCode::from),
+                _ => dispatch(&cli).map(ExitCode::from),
+            }
         };
         match run() {
             Ok(exit) => exit,
             Err(error) => {
                 let _ = writeln!(io::stderr(), "{}", error.render());
-                error.exit()
+                error.exit().into()
             }
         }
-    });
-    exit.into()
+    })
 }
 
 /// What a verb's guests run in: one thread, which hears signals as well.
@@ -67,7 +72,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| Error::host("starting the async runtime").because(e))
 }
 
-fn dispatch(cli: Cli) -> Result<Exit> {
+fn dispatch(cli: &Cli) -> Result<Exit> {
     let places = &cli.places;
     match &cli.verb {
         Verb::Repro(args) => {
@@ -76,21 +81,22 @@ fn dispatch(cli: Cli) -> Result<Exit> {
             } else {
                 Then::End
             };
-            repro::repro(&cli, &args.select, &args.measure, Judge::Yes, then)
+            repro::repro(cli, &args.select, &args.measure, Judge::Yes, then)
         }
-        Verb::Run(args) => repro::repro(&cli, &args.select, &args.measure, Judge::No, Then::End),
-        Verb::Plan(args) => plan::plan(&cli, args),
+        Verb::Run(args) => repro::repro(cli, &args.select, &args.measure, Judge::No, Then::End),
+        Verb::Plan(args) => plan::plan(cli, args),
         Verb::Fetch(args) => fetch::fetch(places, args),
-        Verb::Explain(args) => explain::explain(&cli, args),
-        Verb::Agree(args) => agree::agree(&cli, args),
-        Verb::Compare(args) => inspect::compare(&cli, args),
-        Verb::Report(args) => inspect::report(&cli, args),
+        Verb::Explain(args) => explain::explain(cli, args),
+        Verb::Agree(args) => agree::agree(cli, args),
+        Verb::Compare(args) => inspect::compare(cli, args),
+        Verb::Report(args) => inspect::report(cli, args),
         Verb::Kernels(args) => lock::kernels(places, args),
         Verb::Lock(args) => lock::lock(places, args),
         Verb::Doctor(args) => doctor::doctor(places, args),
         Verb::Devices(args) => devices::devices(places, args),
         Verb::Cache(args) => cache::cache(places, args),
         Verb::Agent(args) => agent::agent(places, args),
+        Verb::Shell(args) => shell::shell(cli, args).map(|_| Exit::Ok),
         Verb::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "diorama", &mut script);

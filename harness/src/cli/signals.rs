@@ -3,6 +3,7 @@
 //! the process ends; a run that does not get to its end after that is ended. At any other time a signal ends the process at once, with a message: whatever
 //! the store holds is complete or a partial download, which the next command resumes.
 
+use super::terminal;
 use crate::{
     error::{Error, Exit, Result},
     run::{Stop, StopReason},
@@ -89,6 +90,7 @@ async fn until(deadline: Option<(StopReason, Instant)>) {
 
 fn end(stop: Stop) {
     if let (Stop::Now(why), Some(exit)) = (stop, exit(stop)) {
+        terminal::restore();
         // On a line of its own, whatever progress is being drawn.
         let _ = writeln!(
             std::io::stderr(),

@@ -317,6 +317,7 @@ impl KernelPlan {
                     workload: workload.job.clone(),
                     fio: workload.fio.clone(),
                     measure: scenario.measure.clone(),
+                    shell: false,
                 };
                 let inputs = if settled.is_some() {
                     None

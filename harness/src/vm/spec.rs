@@ -48,6 +48,9 @@ const SEVERAL_CPUS_TIMER: &str = "hpet=disable";
 pub enum Time {
     /// With the instructions that QEMU executes.
     Instructions,
+    /// The same, but while nothing is executed, with the host's: for a person, before whom an idle
+    /// guest must not run away. Never for a measurement.
+    Paced,
     /// With the host's, on this accelerator.
     Wall(Accel),
 }
@@ -57,7 +60,7 @@ impl Time {
     #[must_use]
     pub fn clock(self) -> Clock {
         match self {
-            Time::Instructions => Clock::Instructions,
+            Time::Instructions | Time::Paced => Clock::Instructions,
             Time::Wall(_) => Clock::Wall,
         }
     }
@@ -66,7 +69,7 @@ impl Time {
     #[must_use]
     pub fn accel(self) -> Accel {
         match self {
-            Time::Instructions => Accel::Tcg,
+            Time::Instructions | Time::Paced => Accel::Tcg,
             Time::Wall(accel) => accel,
         }
     }
@@ -176,6 +179,8 @@ pub enum Start<'a> {
 const ONE_CPUS_CLOCK: &str = "shift=0,sleep=off,rr=record,rrfile=/dev/null";
 /// QEMU records no machine with several CPUs. It jumps only when all of them are idle.
 const SEVERAL_CPUS_CLOCK: &str = "shift=0,sleep=off";
+/// While all of them are idle the clock is the host's.
+const PACED_CLOCK: &str = "shift=0,sleep=on";
 
 impl Spec {
     /// The command line of a guest with `smp` CPUs, with a scenario's own words at its end.
@@ -316,14 +321,14 @@ impl Spec {
     /// What executes the guest, and by which clock.
     fn execution(&self) -> Vec<String> {
         match self.time {
-            Time::Instructions => words(&[
+            Time::Instructions | Time::Paced => words(&[
                 "-accel",
                 "tcg,thread=single",
                 "-icount",
-                if self.smp == 1 {
-                    ONE_CPUS_CLOCK
-                } else {
-                    SEVERAL_CPUS_CLOCK
+                match (self.time, self.smp) {
+                    (Time::Paced, _) => PACED_CLOCK,
+                    (_, 1) => ONE_CPUS_CLOCK,
+                    (_, _) => SEVERAL_CPUS_CLOCK,
                 },
                 "-rtc",
                 "base=2024-01-01T00:00:00,clock=vm",
