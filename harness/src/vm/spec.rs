@@ -179,8 +179,10 @@ pub enum Start<'a> {
 const ONE_CPUS_CLOCK: &str = "shift=0,sleep=off,rr=record,rrfile=/dev/null";
 /// QEMU records no machine with several CPUs. It jumps only when all of them are idle.
 const SEVERAL_CPUS_CLOCK: &str = "shift=0,sleep=off";
-/// While all of them are idle the clock is the host's.
-const PACED_CLOCK: &str = "shift=0,sleep=on";
+/// The same, but while all CPUs are idle the clock is the host's. The state of a recorder is among the
+/// devices': a machine that goes on from one that had it must have it, too.
+const ONE_CPUS_PACED_CLOCK: &str = "shift=0,sleep=on,rr=record,rrfile=/dev/null";
+const SEVERAL_CPUS_PACED_CLOCK: &str = "shift=0,sleep=on";
 
 impl Spec {
     /// The command line of a guest with `smp` CPUs, with a scenario's own words at its end.
@@ -326,7 +328,8 @@ impl Spec {
                 "tcg,thread=single",
                 "-icount",
                 match (self.time, self.smp) {
-                    (Time::Paced, _) => PACED_CLOCK,
+                    (Time::Paced, 1) => ONE_CPUS_PACED_CLOCK,
+                    (Time::Paced, _) => SEVERAL_CPUS_PACED_CLOCK,
                     (_, 1) => ONE_CPUS_CLOCK,
                     (_, _) => SEVERAL_CPUS_CLOCK,
                 },
@@ -423,6 +426,22 @@ mod tests {
         let error =
             Spec::check_cmdline(Clock::Instructions, 1, &["x".repeat(room + 1)]).unwrap_err();
         assert!(error.contains("is 2048 bytes"), "{error}");
+    }
+
+    /// It takes over another's devices: they must be the same.
+    #[test]
+    fn a_paced_machine_differs_by_what_it_does_while_idle_alone() {
+        for smp in [1, 2] {
+            let exact = Spec { smp, ..spec() };
+            let paced = Spec {
+                time: Time::Paced,
+                ..exact.clone()
+            };
+            let text = |spec: &Spec| format!("{:?}", spec.argv(&fds(), Start::Boot));
+            let (exact, paced) = (text(&exact), text(&paced));
+            assert_ne!(exact, paced);
+            assert_eq!(exact.replace("sleep=off", "sleep=on"), paced);
+        }
     }
 
     #[test]
