@@ -5,6 +5,7 @@ use crate::scenario::{
     defaults,
     parse::RawWorkload,
     problems::{At, Problems},
+    rules::larger,
 };
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
 use diorama_wire::{Bound, Device, Layout, Rw, Workload};
@@ -163,6 +164,7 @@ pub(super) fn check(
     device: Option<&Device>,
     problems: &mut Problems,
 ) {
+    let larger = larger(device);
     let block = u64::from(job.block_size);
     let at = raw.place_of(raw.size.as_ref(), "size");
     let shown = show_bytes(job.file_size);
@@ -212,12 +214,12 @@ pub(super) fn check(
             (false, 1) => (
                 at,
                 format!("{shown} is more than 3/4 of the device, {device}"),
-                "use a smaller size or a larger model.size",
+                format!("use a smaller size or {larger}"),
             ),
             (false, jobs) => (
                 at,
                 format!("{shown} for each of {jobs} jobs is more than 3/4 of the device, {device}"),
-                "use a smaller size, fewer numjobs or a larger model.size",
+                format!("use a smaller size, fewer numjobs or {larger}"),
             ),
             (true, _) => (
                 raw.place_of(raw.number_ios.as_ref(), "number_ios"),
@@ -225,7 +227,7 @@ pub(super) fn check(
                     "the files grow to {}, more than 3/4 of the device, {device}",
                     show_bytes(all)
                 ),
-                "use a smaller number_ios or a larger model.size",
+                format!("use a smaller number_ios or {larger}"),
             ),
         };
         problems.add(&at, what, next);
