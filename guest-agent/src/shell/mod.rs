@@ -14,12 +14,12 @@ use crate::{
     sys,
 };
 use diorama_wire::{
-    FromShell, Phase, Prepared, Shell, ToShell, config, decode_shell, encode_shell,
+    FromShell, Phase, Prepared, Shell, Terminal, ToShell, config, decode_shell, encode_shell,
 };
 use std::{
     fs::File,
     io::{self, ErrorKind, Read, Write as _},
-    os::fd::AsRawFd as _,
+    os::fd::{AsRawFd as _, OwnedFd},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -92,56 +92,64 @@ fn start(shell: &Shell, prepared: &Prepared, banner: &str, outgoing: &Outgoing) 
         .env("PATH", PATH)
         .env("HOME", "/root")
         .env("USER", "root");
-    let failed = |e: io::Error| Fail::os(format_args!("start {BUSYBOX} sh"), &e);
-    let Some(wanted) = &shell.terminal else {
-        command.arg("sh");
-        if let Some(text) = &shell.command {
-            command.args(["-c", text]);
+    match &shell.terminal {
+        Some(on) => {
+            let prompt = format!("{} \\w # ", prepared.boot.release);
+            command.env("TERM", &on.kind).env("PS1", prompt);
+            on_terminal(command, shell.command.as_deref(), on, banner, outgoing)
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::piped()).spawn().map_err(failed)?;
-        let input = child.stdin.take();
-        let outputs = [
-            child.stdout.take().map(|out| {
-                let out = File::from(std::os::fd::OwnedFd::from(out));
-                show(out, outgoing.clone(), FromShell::Output)
-            }),
-            child.stderr.take().map(|out| {
-                let out = File::from(std::os::fd::OwnedFd::from(out));
-                show(out, outgoing.clone(), FromShell::Errors)
-            }),
-        ];
-        return Ok(Started {
-            child,
-            input: input.map(|pipe| Keyboard::Pipe(File::from(std::os::fd::OwnedFd::from(pipe)))),
-            outputs: outputs.into_iter().flatten().collect(),
-        });
-    };
+        None => with_pipes(command, shell.command.as_deref(), outgoing),
+    }
+}
+
+/// A script's shell: three pipes.
+fn with_pipes(mut command: Command, text: Option<&str>, outgoing: &Outgoing) -> Result<Started> {
+    command.arg("sh");
+    if let Some(text) = text {
+        command.args(["-c", text]);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().map_err(starting)?;
+    let input = child.stdin.take().map(OwnedFd::from);
+    let output = child.stdout.take().map(OwnedFd::from);
+    let errors = child.stderr.take().map(OwnedFd::from);
+    let output = output.map(|out| show(out.into(), outgoing.clone(), FromShell::Output));
+    let errors = errors.map(|out| show(out.into(), outgoing.clone(), FromShell::Errors));
+    Ok(Started {
+        child,
+        input: input.map(|pipe| Keyboard::Pipe(pipe.into())),
+        outputs: output.into_iter().chain(errors).collect(),
+    })
+}
+
+/// A person's shell, in a session of its own whose terminal it is: job control and ^C need that.
+fn on_terminal(
+    mut command: Command,
+    text: Option<&str>,
+    on: &Terminal,
+    banner: &str,
+    outgoing: &Outgoing,
+) -> Result<Started> {
     boot::mount("devpts", "/dev/pts", config::UNIX98_PTYS)?;
-    let (master, slave) = terminal::open(wanted.size)?;
+    let (master, slave) = terminal::open(on.size)?;
     let duplicate = |file: &File| {
         (file.try_clone()).map_err(|e| Fail::os("duplicate the terminal's descriptor", &e))
     };
-    // In a session of its own, whose terminal it is: job control and ^C need that.
     command.args(["setsid", "-c", BUSYBOX, "sh"]);
-    if let Some(text) = &shell.command {
-        command.args(["-c", text]);
+    match text {
+        Some(text) => {
+            command.args(["-c", text]);
+        }
+        // By the way that the shell's own words take, and before them.
+        None => (duplicate(&slave)?.write_all(banner.as_bytes()))
+            .map_err(|e| Fail::os("write the banner", &e))?,
     }
-    let prompt = format!("{} \\w # ", prepared.boot.release);
-    command.env("TERM", &wanted.kind).env("PS1", prompt);
-    // In its own line endings: before the shell's first word, and by the way that those take.
-    if shell.command.is_none() {
-        duplicate(&slave)?
-            .write_all(banner.as_bytes())
-            .map_err(|e| Fail::os("write the banner", &e))?;
-    }
-    let child = command
+    command
         .stdin(duplicate(&slave)?)
         .stdout(duplicate(&slave)?)
-        .stderr(slave)
-        .spawn()
-        .map_err(failed)?;
-    // What of the terminal's other end is in it would keep it open.
+        .stderr(slave);
+    let child = command.spawn().map_err(starting)?;
+    // What it holds of the shell's end would keep that open.
     drop(command);
     let screen = duplicate(&master)?;
     Ok(Started {
@@ -149,6 +157,10 @@ fn start(shell: &Shell, prepared: &Prepared, banner: &str, outgoing: &Outgoing) 
         input: Some(Keyboard::Terminal(master)),
         outputs: vec![show(screen, outgoing.clone(), FromShell::Output)],
     })
+}
+
+fn starting(e: io::Error) -> Box<Fail> {
+    Fail::os(format_args!("start {BUSYBOX} sh"), &e)
 }
 
 /// Sends all that a shell says, from a thread of its own.

@@ -342,15 +342,18 @@ async fn talk(
                 _ = shown => {}
                 () = told(stopped) => {}
             }
-            if !shell.end().await {
-                drop(raw);
-                return Err(Error::new(
+            let off = tokio::select! {
+                off = shell.end() => Some(off),
+                () = told(stopped) => None,
+            };
+            match off {
+                Some(true) => Ok(End::Shell(ended)),
+                Some(false) => Err(Talk::Host(Error::new(
                     Exit::Incomplete,
                     "the guest did not power itself off after its shell had ended",
-                )
-                .into());
+                ))),
+                None => Ok(End::Stopped),
             }
-            Ok(End::Shell(ended))
         }
         Some(Ok(end)) => {
             shell.kill().await;
