@@ -48,11 +48,7 @@ pub fn main() -> ExitCode {
         let run = || {
             let cli = cli.with_environment(|name| std::env::var_os(name))?;
             signals::end_the_process()?;
-            match &cli.verb {
-                // A shell's exit code is a guest's.
-                Verb::Shell(args) => shell::shell(&cli, args).map(ExitCode::from),
-                _ => dispatch(&cli).map(ExitCode::from),
-            }
+            dispatch(&cli)
         };
         match run() {
             Ok(exit) => exit,
@@ -72,9 +68,9 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| Error::host("starting the async runtime").because(e))
 }
 
-fn dispatch(cli: &Cli) -> Result<Exit> {
+fn dispatch(cli: &Cli) -> Result<ExitCode> {
     let places = &cli.places;
-    match &cli.verb {
+    let exit = match &cli.verb {
         Verb::Repro(args) => {
             let then = if args.explain {
                 Then::Explain
@@ -96,14 +92,16 @@ fn dispatch(cli: &Cli) -> Result<Exit> {
         Verb::Devices(args) => devices::devices(places, args),
         Verb::Cache(args) => cache::cache(places, args),
         Verb::Agent(args) => agent::agent(places, args),
-        Verb::Shell(args) => shell::shell(cli, args).map(|_| Exit::Ok),
+        // Its exit code is a guest's.
+        Verb::Shell(args) => return shell::shell(cli, args).map(ExitCode::from),
         Verb::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "diorama", &mut script);
             print(&script)?;
             Ok(Exit::Ok)
         }
-    }
+    };
+    exit.map(ExitCode::from)
 }
 
 /// Prints a result. A reader that has gone away is no error.
