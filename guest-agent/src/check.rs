@@ -83,6 +83,7 @@ mod tests {
             },
             conditioning: Conditioning::default(),
             throttle_iops: None,
+            shell: false,
         };
         change(&mut job);
         job

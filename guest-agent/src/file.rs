@@ -121,6 +121,11 @@ fn sync() {
 }
 
 impl PreparedFile {
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     fn allocate(&self) -> Result<()> {
         if self.size == 0 {
             return Ok(());

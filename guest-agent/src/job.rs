@@ -3,16 +3,19 @@
 use crate::{
     boot, check,
     counters::Counters,
-    debugcon, device,
+    debugcon,
+    device::{self, Device},
     engine::{self, Engine as _},
     fail::{Fail, Result},
     file::{self, PreparedFile},
-    fio, format, fw_cfg,
+    fio,
+    format::{self, MOUNT_POINT},
+    fw_cfg,
     measure::Bench,
 };
 use diorama_wire::{
-    BootFacts, CellReport, Clock, Device, DeviceFacts, EngineFacts, Evidence, FW_CFG_JOB,
-    FilesystemFacts, JOB_PATH, Job, NvmeDevice, PROTOCOL, Phase, StopBy,
+    BootFacts, CellReport, Clock, Conditioned, DeviceFacts, EngineFacts, Evidence, FW_CFG_JOB,
+    FilesystemFacts, JOB_PATH, Job, NvmeDevice, PROTOCOL, Phase, Prepared, StopBy,
 };
 use std::{fs, sync::Arc};
 
@@ -49,28 +52,7 @@ fn parse(json: &[u8]) -> Result<Job> {
 /// # Errors
 /// The first step that fails.
 pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
-    boot::check_filesystem(job.filesystem.kind)?;
-    debugcon::enter(Phase::Device, "");
-    let device = device::ready(&job.device, job.workload.io_uring.hipri)?;
-    if job.device.size().is_none() {
-        fits(job, &device.facts)?;
-    }
-    let conditioned = match job.conditioning.is_none() {
-        true => None,
-        false => {
-            debugcon::enter(Phase::Condition, "");
-            Some(device::condition(&job.conditioning, &device)?)
-        }
-    };
-    debugcon::enter(Phase::Format, job.filesystem.kind.name());
-    let mkfs = format::mkfs(&job.filesystem, &device)?;
-    let mount_options = format::mount(&job.filesystem, &device)?;
-    let made = FilesystemFacts {
-        kind: job.filesystem.kind.name().to_owned(),
-        mkfs,
-        mount_options,
-        extents: 0,
-    };
+    let (device, made, conditioned) = mounted(job)?;
     debugcon::enter(Phase::Prepare, "");
     if let Some(jobs) = &job.fio {
         let report = fio::cell(job, jobs, device, made, facts)?;
@@ -130,13 +112,62 @@ pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
 
 /// Refuses a workload that does not fit a drive of which only the guest can tell what it is.
 fn fits(job: &Job, facts: &DeviceFacts) -> Result<()> {
-    let found = Device::Nvme(NvmeDevice {
+    let found = diorama_wire::Device::Nvme(NvmeDevice {
         serial: String::new(),
         size: Some(facts.size),
         block_size: Some(facts.logical_block_size),
         scheduler: String::new(),
     });
     job.workload.check(&found).map_err(Fail::step)
+}
+
+/// Builds one cell up to where it would be measured.
+///
+/// # Errors
+/// The first step that fails.
+pub fn prepare(job: &Job, facts: BootFacts) -> Result<Prepared> {
+    let (device, ..) = mounted(job)?;
+    debugcon::enter(Phase::Prepare, "");
+    let files = match &job.fio {
+        Some(jobs) => fio::lay_out(jobs)?,
+        None => {
+            let files = file::prepare(&job.workload)?;
+            files.iter().map(|file| file.path().to_owned()).collect()
+        }
+    };
+    Ok(Prepared {
+        boot: facts,
+        device: device.path,
+        mount_point: MOUNT_POINT.to_owned(),
+        files,
+    })
+}
+
+/// Makes the device and the file system on it.
+fn mounted(job: &Job) -> Result<(Device, FilesystemFacts, Option<Conditioned>)> {
+    boot::check_filesystem(job.filesystem.kind)?;
+    debugcon::enter(Phase::Device, "");
+    let device = device::ready(&job.device, job.workload.io_uring.hipri)?;
+    if job.device.size().is_none() {
+        fits(job, &device.facts)?;
+    }
+    let conditioned = match job.conditioning.is_none() {
+        true => None,
+        false => {
+            debugcon::enter(Phase::Condition, "");
+            Some(device::condition(&job.conditioning, &device)?)
+        }
+    };
+    debugcon::enter(Phase::Format, job.filesystem.kind.name());
+    let mkfs = format::mkfs(&job.filesystem, &device)?;
+    let mount_options = format::mount(&job.filesystem, &device)?;
+    let made = FilesystemFacts {
+        kind: job.filesystem.kind.name().to_owned(),
+        mkfs,
+        mount_options,
+        extents: 0,
+    };
+    Ok((device, made, conditioned))
 }
 
 /// Refuses files that are not open as they should be or are cached; returns how many pages are.
@@ -169,7 +200,7 @@ mod tests {
 
     /// A job that passes, with one part replaced.
     fn job(from: &str, to: &str) -> String {
-        let json = r#"{"protocol":5,"cell":"c","device":{"model":{"size_mib":512,"block_size":512,
+        let json = r#"{"protocol":6,"cell":"c","device":{"model":{"size_mib":512,"block_size":512,
             "latency_ns":10000,"bandwidth_mib_s":null,"hw_queue_depth":1023,"submit_queues":1,
             "scheduler":"none"}},"filesystem":{"kind":"ext4","mkfs":["/sbin/mkfs.ext4"],
             "mount_options":""},"workload":{"engine":"libaio","rw":"write","rwmixread":50,
@@ -195,7 +226,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_value() {
-        insta::assert_snapshot!(refused("\"protocol\":5", "\"protocol\":9"), @"the job speaks protocol 9, this agent 5");
+        insta::assert_snapshot!(refused("\"protocol\":6", "\"protocol\":9"), @"the job speaks protocol 9, this agent 6");
         insta::assert_snapshot!(refused("1048576", "1048577"), @"the job of c: file_size 1048577 is no multiple of block_size 4096");
         let unknown = refused("\"cell\":\"c\"", "\"cell\":\"c\",\"x\":1");
         assert!(unknown.contains("unknown field `x`"), "{unknown}");

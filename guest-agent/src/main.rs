@@ -29,6 +29,7 @@ mod port;
 mod quiet;
 mod schedule;
 mod seconds;
+mod shell;
 mod spin;
 mod stop;
 mod symbols;
@@ -37,6 +38,7 @@ mod vsock;
 
 use diorama_wire::{BootFacts, Failure, Message, Phase, Progress};
 use fail::Result;
+use vsock::Then;
 
 fn main() -> ! {
     if std::process::id() != 1 {
@@ -73,25 +75,37 @@ fn main() -> ! {
     stop::hand_over(boot.stop_by);
 
     let outcome = match ready.and_then(|facts| cell(&boot, facts)) {
-        Ok(report) => Message::Report(Box::new(report)),
+        Ok(message) => message,
         Err(failure) => Message::Failed(failure),
     };
     debugcon::say(&Progress::Done);
     stop::hand_over(boot.stop_by);
 
     debugcon::enter(Phase::Report, "");
-    if let Err(e) = vsock::deliver(&boot.late_modules, &outcome) {
-        match &outcome {
-            Message::Failed(f) => stop::fatal(format!("{e}; what was to be reported: {}", f.what)),
-            _ => stop::give_up(*e),
+    match (vsock::deliver(&boot.late_modules, &outcome), &outcome) {
+        (Ok(Then::End), _) => {}
+        (Ok(Then::Shell(shell, stream, read)), Message::Prepared(prepared)) => {
+            if let Err(e) = shell::serve(&shell, prepared, stream, read) {
+                stop::give_up(*e);
+            }
         }
+        (Ok(Then::Shell(..)), _) => stop::fatal("asked for a shell where no cell was prepared"),
+        (Err(e), Message::Failed(f)) => {
+            stop::fatal(format!("{e}; what was to be reported: {}", f.what));
+        }
+        (Err(e), _) => stop::give_up(*e),
     }
     stop::power_off()
 }
 
-/// One cell, from its job to its report.
-fn cell(boot: &diorama_wire::Boot, facts: BootFacts) -> Result<diorama_wire::CellReport, Failure> {
-    in_phase(job::read(boot.stop_by).and_then(|job| job::run(&job, facts, boot.clock)))
+/// One cell, from its job to what is said of it.
+fn cell(boot: &diorama_wire::Boot, facts: BootFacts) -> Result<Message, Failure> {
+    in_phase(job::read(boot.stop_by).and_then(|job| {
+        if job.shell {
+            return job::prepare(&job, facts).map(|made| Message::Prepared(Box::new(made)));
+        }
+        job::run(&job, facts, boot.clock).map(|report| Message::Report(Box::new(report)))
+    }))
 }
 
 /// Labels a failure with the phase in which it happened.

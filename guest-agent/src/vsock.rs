@@ -11,7 +11,7 @@ use crate::{
     spin, symbols, sys,
 };
 use diorama_wire::{
-    Ack, Message, Module, PROTOCOL, VSOCK_PORT, config, decode_frame, encode_frame,
+    Ack, Message, Module, PROTOCOL, Shell, VSOCK_PORT, config, decode_frame, encode_frame,
 };
 use std::{
     fs::File,
@@ -36,11 +36,19 @@ const CONNECT_TIMEOUT_S: libc::time_t = 1_000_000;
 /// `SO_VM_SOCKETS_CONNECT_TIMEOUT_OLD`: a struct timeval (include/uapi/linux/vm_sockets.h).
 const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
 
+/// What the host wants once it has the outcome.
+pub enum Then {
+    /// That the guest ends.
+    End,
+    /// A shell, over this stream, of which these bytes were read already.
+    Shell(Box<Shell>, File, Vec<u8>),
+}
+
 /// Loads the driver, connects, sends `Hello` and the outcome, and waits for the acknowledgement.
 ///
 /// # Errors
 /// When any of it fails for good.
-pub fn deliver(late_modules: &[Module], outcome: &Message) -> Result<()> {
+pub fn deliver(late_modules: &[Module], outcome: &Message) -> Result<Then> {
     boot::load(late_modules)?;
     let mut stream = connect()?;
     let hello = Message::Hello {
@@ -51,9 +59,11 @@ pub fn deliver(late_modules: &[Module], outcome: &Message) -> Result<()> {
     for message in [&hello, outcome] {
         send(&mut stream, message)?;
     }
+    let mut read = Vec::new();
     loop {
-        match receive(&mut stream)? {
-            Ack::Received => return Ok(()),
+        match receive(&mut stream, &mut read)? {
+            Ack::Received => return Ok(Then::End),
+            Ack::Shell(shell) => return Ok(Then::Shell(shell, stream, read)),
             Ack::Symbols => send(&mut stream, &Message::Symbols(symbols::read()))?,
         }
     }
@@ -191,13 +201,13 @@ fn send(stream: &mut File, message: &Message) -> Result<()> {
     Ok(())
 }
 
-fn receive(stream: &mut File) -> Result<Ack> {
-    let mut buffer = Vec::new();
+/// What is read beyond the acknowledgement stays in the buffer.
+fn receive(stream: &mut File, buffer: &mut Vec<u8>) -> Result<Ack> {
     loop {
-        let decoded = decode_frame::<Ack>(&buffer)
+        let decoded = decode_frame::<Ack>(buffer)
             .map_err(|e| Fail::protocol(format!("the acknowledgement: {e}")))?;
-        // The host says the next thing only when it was answered: nothing is left in the buffer.
-        if let Some((ack, _)) = decoded {
+        if let Some((ack, used)) = decoded {
+            buffer.drain(..used);
             return Ok(ack);
         }
         let mut chunk = [0; 256];

@@ -34,6 +34,8 @@ pub const VMM: &str = "vmm";
 pub const GUEST_TOOLS: &str = "guest-tools";
 /// Name of the lock entry that holds fio.
 pub const FIO: &str = "fio";
+/// Name of the lock entry that holds busybox, for a shell in a guest.
+pub const SHELL_TOOLS: &str = "busybox";
 /// Name of the lock entry that holds the C library the agent is linked with.
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
 

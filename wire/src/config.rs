@@ -37,6 +37,8 @@ pub const TIMERFD: &str = "CONFIG_TIMERFD";
 pub const UNIX: &str = "CONFIG_UNIX";
 /// The device that carries results.
 pub const VIRTIO_PCI: &str = "CONFIG_VIRTIO_PCI";
+/// Terminals for a shell.
+pub const UNIX98_PTYS: &str = "CONFIG_UNIX98_PTYS";
 /// The socket that carries results.
 pub const VIRTIO_VSOCKETS: &str = "CONFIG_VIRTIO_VSOCKETS";
 /// I/O ports for user space.

@@ -74,6 +74,9 @@ pub struct Job {
     /// and writes each. Absent, nothing is bounded, and nothing done for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttle_iops: Option<NonZeroU64>,
+    /// Whether to prepare all of this, measure nothing, and give a shell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shell: bool,
 }
 
 /// A file-system family the agent can make.

@@ -8,7 +8,8 @@
 //!   in the initramfs) and is part of a cell's identity;
 //! * [`Progress`] lines leave one-way through a debug port before and during the
 //!   measurement, when no host-driven device may exist;
-//! * [`Message`]s leave over vsock, only after the measurement.
+//! * [`Message`]s leave over vsock, only after the measurement; a guest that is to give a [`Shell`]
+//!   measures nothing, and has its terminal there.
 
 mod check;
 mod conditioning;
@@ -20,6 +21,7 @@ mod mark;
 mod message;
 mod progress;
 mod report;
+mod shell;
 mod workload;
 
 pub use conditioning::{Conditioned, Conditioning, NvmeFormat, Precondition};
@@ -35,10 +37,13 @@ pub use report::{
     BootFacts, CellReport, DeviceFacts, EngineFacts, Evidence, Failure, FailureKind,
     FilesystemFacts, LatencyBucket, NvmeFacts, Repetition, SpinCheck,
 };
+pub use shell::{
+    FromShell, Prepared, Shell, ShellFrame, Size, Terminal, ToShell, decode_shell, encode_shell,
+};
 pub use workload::{Batch, Bound, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 /// Version of everything in this crate. A harness and an agent that disagree do not talk.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// The vsock port on which the host (CID 2) listens for the agent.
 pub const VSOCK_PORT: u32 = 5005;

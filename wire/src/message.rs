@@ -1,11 +1,11 @@
 //! Frames over vsock: a little-endian u32 length, then that many bytes of JSON.
 
-use crate::{CellReport, Failure};
+use crate::{CellReport, Failure, Prepared, Shell};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
-/// Guest to host, in this order: `Hello`, then exactly one of `Report` and `Failed`, and `Symbols` if
-/// the host asks for them.
+/// Guest to host, in this order: `Hello`, then exactly one of `Report`, `Failed` and `Prepared`, and
+/// `Symbols` if the host asks for them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Message {
@@ -22,6 +22,8 @@ pub enum Message {
     Report(Box<CellReport>),
     /// The cell was not measured.
     Failed(Failure),
+    /// The cell was prepared, and a shell can be had.
+    Prepared(Box<Prepared>),
     /// The answer to [`Ack::Symbols`].
     Symbols(Symbols),
 }
@@ -55,6 +57,9 @@ pub enum Ack {
     Received,
     /// It is, and the kernel's functions are wanted, too.
     Symbols,
+    /// The answer to [`Message::Prepared`]: a shell is wanted. From here on the stream carries frames of
+    /// its own ([`crate::ToShell`], [`crate::FromShell`]).
+    Shell(Box<Shell>),
 }
 
 /// No frame is longer than this many bytes.

@@ -30,10 +30,12 @@ pub enum Phase {
     Verify,
     /// Loading the vsock driver and sending the report.
     Report,
+    /// Giving a shell.
+    Shell,
 }
 
 impl Phase {
-    const ALL: [(Phase, &'static str); 12] = [
+    const ALL: [(Phase, &'static str); 13] = [
         (Phase::Start, "start"),
         (Phase::Modules, "modules"),
         (Phase::Quiet, "quiet"),
@@ -46,6 +48,7 @@ impl Phase {
         (Phase::Measure, "measure"),
         (Phase::Verify, "verify"),
         (Phase::Report, "report"),
+        (Phase::Shell, "shell"),
     ];
 
     /// The word used on the wire.

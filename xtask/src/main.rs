@@ -18,8 +18,8 @@ cargo xtask VERB [ARGUMENTS]
   bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 
-All other verbs are diorama's own: run, explain, agree, compare, report, plan, kernels, lock,
-fetch, doctor, devices, cache, completions. `cargo xtask VERB --help` explains each.";
+All other verbs are diorama's own: run, explain, shell, agree, compare, report, plan, kernels,
+lock, fetch, doctor, devices, cache, completions. `cargo xtask VERB --help` explains each.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);

@@ -127,6 +127,12 @@ impl Files {
             .sum()
     }
 
+    /// Where those are that were laid out.
+    pub fn paths(&self) -> Vec<String> {
+        let made = self.0.iter().filter(|(_, prepared)| prepared.is_some());
+        made.map(|(file, _)| path(file)).collect()
+    }
+
     /// Checks what fio only read: it is as it was laid out. fio's own data is not ours to know.
     /// Returns the number of blocks.
     ///

@@ -43,6 +43,22 @@ const WORDS: &str = "/tmp/fio.txt";
 /// Between two looks at a running fio.
 const LOOK: Duration = Duration::from_micros(500);
 
+/// The program that runs fio as it is run here, for a shell; none in a guest without it.
+pub fn wrapper() -> Option<String> {
+    fs::metadata(format!("{FIO_DIR}/fio")).ok()?;
+    Some(format!(
+        "#!/bin/sh\nexec {FIO_DIR}/ld.so --library-path {FIO_DIR} {FIO_DIR}/fio \"$@\"\n"
+    ))
+}
+
+/// Lays the files of a cell out; returns where they are.
+///
+/// # Errors
+/// The first step that fails.
+pub fn lay_out(fio: &Fio) -> Result<Vec<String>> {
+    Ok(Files::lay_out(&fio.files)?.paths())
+}
+
 /// One cell, from its files to its report.
 ///
 /// # Errors

@@ -83,7 +83,7 @@ impl Cli {
             Verb::Repro(ReproArgs { measure, .. })
             | Verb::Run(RunArgs { measure, .. })
             | Verb::Calibrate(CalibrateArgs { measure, .. }) => &mut measure.inputs,
-            Verb::Plan(PlanArgs { inputs, .. }) => inputs,
+            Verb::Plan(PlanArgs { inputs, .. }) | Verb::Shell(ShellArgs { inputs, .. }) => inputs,
             _ => return Ok(self),
         };
         inputs.agent = inputs.agent.take().or_else(|| path("DIORAMA_AGENT"));
@@ -120,6 +120,8 @@ pub enum Verb {
     Calibrate(CalibrateArgs),
     /// Show where a cell's instructions went, and what differs from another kernel
     Explain(ExplainArgs),
+    /// Open a shell in the guest that a cell would have
+    Shell(ShellArgs),
     /// Compare our engines with fio's: do they see the same kernel?
     Agree(AgreeArgs),
     /// Compare recorded runs in one set of tables
@@ -394,6 +396,43 @@ pub struct ExplainArgs {
     #[arg(long, help_heading = "Measuring")]
     pub plain: bool,
     /// What is measured with.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+}
+
+/// `diorama shell`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Leave with `exit`, or with Ctrl-] at any time. A terminal is passed on; without one, commands come from
+standard input. The exit code is then the last command's, and a command's with --command; what diorama
+itself fails at has its usual codes.")]
+pub struct ShellArgs {
+    /// A kernel of the scenario, another locked one, or your own build
+    #[arg(value_name = "KERNEL|NAME=PATH[,modules=DIR]")]
+    pub kernel: String,
+    /// Run this command instead of a shell, and exit as it does
+    #[arg(long, short, value_name = "COMMAND", allow_hyphen_values = true)]
+    pub command: Option<String>,
+    /// The cell's scenario: a file, or the name of one in scenarios/
+    #[arg(long, value_name = "NAME", default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "Selection")]
+    pub scenario: String,
+    /// The cell's file system [default: the scenario's first]
+    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    pub filesystem: Option<String>,
+    /// The cell's workload, whose files are laid out [default: the scenario's first]
+    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    pub workload: Option<String>,
+    /// Run on this device instead of the scenario's
+    #[arg(long, value_name = "model|nvme|/dev/...", help_heading = "Selection")]
+    pub device: Option<DeviceWord>,
+    /// The serial number of the drive that --device names: all data on it will be lost
+    #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
+    pub erase: Option<String>,
+    /// Words for the guest.
+    #[command(flatten)]
+    pub words: GuestWords,
+    /// What it is made of.
     #[command(flatten)]
     pub inputs: InputArgs,
 }

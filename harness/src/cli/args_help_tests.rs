@@ -19,6 +19,7 @@ fn the_help_explains_itself() {
       calibrate    Measure a scenario's baseline against itself, and against itself throttled: can
                    differences be found here? (metal lane)
       explain      Show where a cell's instructions went, and what differs from another kernel
+      shell        Open a shell in the guest that a cell would have
       agree        Compare our engines with fio's: do they see the same kernel?
       compare      Compare recorded runs in one set of tables
       report       Render a recorded run
@@ -163,6 +164,7 @@ fn the_help_of_repro() {
 fn the_help_of_the_other_verbs() {
     let verbs = [
         "explain",
+        "shell",
         "agree",
         "compare",
         "report",
@@ -215,6 +217,43 @@ fn the_help_of_the_other_verbs() {
       -j, --jobs <N>  How many virtual machines to run at once [default: one per core, as far as memory
                       allows]
           --plain     Plain lines instead of progress bars
+
+    Inputs:
+          --locked                   Fail if a locked file is gone, instead of using what the archive
+                                     has now
+          --offline                  Download nothing
+          --qemu <lock|system|PATH>  Which QEMU to use: the locked one, the system's, or an executable
+                                     [default: lock]
+          --accel <auto|kvm|tcg>     What executes guests that run by the wall clock: KVM if a trial
+                                     guest runs under it, else TCG [default: auto]
+          --no-checkpoint            Boot for every cell instead of restoring checkpoints (slow, same
+                                     digits)
+
+    ====
+
+    Open a shell in the guest that a cell would have
+
+    Usage: diorama shell [OPTIONS] <KERNEL|NAME=PATH[,modules=DIR]>
+
+    Arguments:
+      <KERNEL|NAME=PATH[,modules=DIR]>  A kernel of the scenario, another locked one, or your own build
+
+    Options:
+      -c, --command <COMMAND>  Run this command instead of a shell, and exit as it does
+          --color <WHEN>       When to use colours [default: auto] [possible values: auto, always,
+                               never]
+      -h, --help               Print help (see more with '--help')
+
+    Selection:
+          --scenario <NAME>               The cell's scenario: a file, or the name of one in scenarios/
+                                          [default: iomap-dio]
+          --filesystem <NAME>             The cell's file system [default: the scenario's first]
+          --workload <NAME>               The cell's workload, whose files are laid out [default: the
+                                          scenario's first]
+          --device <model|nvme|/dev/...>  Run on this device instead of the scenario's
+          --erase <SERIAL>                The serial number of the drive that --device names: all data
+                                          on it will be lost
+          --cmdline <WORD>                Add a word to the guests' kernel command line (repeatable)
 
     Inputs:
           --locked                   Fail if a locked file is gone, instead of using what the archive
@@ -303,8 +342,8 @@ fn the_help_of_the_other_verbs() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
           --json          Print the plan as JSON
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     Selection:

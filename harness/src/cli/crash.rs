@@ -1,6 +1,7 @@
 //! The last line of defence: a panic is a bug of ours, and still ends with a sentence, a next step
 //! and a documented exit code. Guests end with this process, and the record on the disk is whole.
 
+use super::terminal;
 use crate::{
     error::{Error, Exit},
     text,
@@ -8,6 +9,7 @@ use crate::{
 use std::{
     io::{self, Write as _},
     panic::{self, AssertUnwindSafe},
+    process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -17,8 +19,9 @@ static NO_THREAD: AtomicBool = AtomicBool::new(false);
 static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// Runs the program; a panic on its way becomes words and an exit code.
-pub fn guarded(run: impl FnOnce() -> Exit) -> Exit {
+pub fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(|info| {
+        terminal::restore();
         if TOLD.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -30,9 +33,9 @@ pub fn guarded(run: impl FnOnce() -> Exit) -> Exit {
     }));
     panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         if NO_THREAD.load(Ordering::SeqCst) {
-            Exit::Host
+            Exit::Host.into()
         } else {
-            Exit::Internal
+            Exit::Internal.into()
         }
     })
 }

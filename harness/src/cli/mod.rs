@@ -25,7 +25,9 @@ mod prepare;
 mod replay;
 mod repro;
 mod session;
+mod shell;
 mod signals;
+mod terminal;
 mod timings;
 mod ui;
 
@@ -46,21 +48,20 @@ use std::{
 pub fn main() -> ExitCode {
     crash::survive_file_size_limit();
     let cli = Cli::parse();
-    let exit = crash::guarded(|| {
+    crash::guarded(|| {
         let run = || {
             let cli = cli.with_environment(|name| std::env::var_os(name))?;
             signals::end_the_process()?;
-            dispatch(cli)
+            dispatch(&cli)
         };
         match run() {
             Ok(exit) => exit,
             Err(error) => {
                 let _ = writeln!(io::stderr(), "{}", error.render());
-                error.exit()
+                error.exit().into()
             }
         }
-    });
-    exit.into()
+    })
 }
 
 /// What a verb's guests run in: one thread, which hears signals as well.
@@ -71,38 +72,41 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| Error::host("starting the async runtime").because(e))
 }
 
-fn dispatch(cli: Cli) -> Result<Exit> {
+fn dispatch(cli: &Cli) -> Result<ExitCode> {
     let places = &cli.places;
-    match &cli.verb {
-        Verb::Calibrate(args) => calibrate::calibrate(&cli, args),
+    let exit = match &cli.verb {
+        Verb::Calibrate(args) => calibrate::calibrate(cli, args),
         Verb::Repro(args) => {
             let then = if args.explain {
                 Then::Explain
             } else {
                 Then::End
             };
-            repro::repro(&cli, &args.select, &args.measure, Judge::Yes, then)
+            repro::repro(cli, &args.select, &args.measure, Judge::Yes, then)
         }
-        Verb::Run(args) => repro::repro(&cli, &args.select, &args.measure, Judge::No, Then::End),
-        Verb::Plan(args) => plan::plan(&cli, args),
+        Verb::Run(args) => repro::repro(cli, &args.select, &args.measure, Judge::No, Then::End),
+        Verb::Plan(args) => plan::plan(cli, args),
         Verb::Fetch(args) => fetch::fetch(places, args),
-        Verb::Explain(args) => explain::explain(&cli, args),
-        Verb::Agree(args) => agree::agree(&cli, args),
-        Verb::Compare(args) => inspect::compare(&cli, args),
-        Verb::Report(args) => inspect::report(&cli, args),
+        Verb::Explain(args) => explain::explain(cli, args),
+        Verb::Agree(args) => agree::agree(cli, args),
+        Verb::Compare(args) => inspect::compare(cli, args),
+        Verb::Report(args) => inspect::report(cli, args),
         Verb::Kernels(args) => lock::kernels(places, args),
         Verb::Lock(args) => lock::lock(places, args),
         Verb::Doctor(args) => doctor::doctor(places, args),
         Verb::Devices(args) => devices::devices(places, args),
         Verb::Cache(args) => cache::cache(places, args),
         Verb::Agent(args) => agent::agent(places, args),
+        // Its exit code is a guest's.
+        Verb::Shell(args) => return shell::shell(cli, args).map(ExitCode::from),
         Verb::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "diorama", &mut script);
             print(&script)?;
             Ok(Exit::Ok)
         }
-    }
+    };
+    exit.map(ExitCode::from)
 }
 
 /// Prints a result. A reader that has gone away is no error.

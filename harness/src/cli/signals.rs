@@ -5,6 +5,7 @@
 //! download, which the next command resumes. Only what is [`Unfinished`], a device that must be given
 //! back, is waited for.
 
+use super::terminal;
 use crate::{
     error::{Error, Exit, Result},
     run::{Stop, StopReason},
@@ -172,6 +173,7 @@ fn end_or_wait(stop: Stop) {
 
 fn end(stop: Stop) {
     if let (Stop::Now(why), Some(exit)) = (stop, exit(stop)) {
+        terminal::restore();
         // On a line of its own, whatever progress is being drawn.
         let _ = writeln!(
             std::io::stderr(),

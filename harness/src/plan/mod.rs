@@ -339,6 +339,7 @@ impl KernelPlan {
                     measure: scenario.measure.clone(),
                     conditioning: scenario.conditioning,
                     throttle_iops: None,
+                    shell: false,
                 };
                 let inputs = if settled.is_some() {
                     None

@@ -27,7 +27,7 @@ pub use event::{Doing, Event, Guest};
 pub use executor::{Booted, Checkpointed, Executor, Watch};
 pub use explain::Profiled;
 pub use hosts::{Slots, slots};
-pub use qemu::{CHECKPOINTS, Qemu};
+pub use qemu::{CHECKPOINTS, Ended, Qemu, Shell};
 pub use resume::{interrupted, left};
 pub use scheduler::Options;
 pub use seen::Seen;

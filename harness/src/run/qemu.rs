@@ -3,6 +3,9 @@
 
 mod profile;
 mod report;
+mod shell;
+
+pub use shell::{Ended, Shell};
 
 use super::{
     consoles::{Consoles, Kept},
@@ -283,59 +286,22 @@ impl Qemu {
         let plan = machine_of(kernel)?;
         let vmm = self.watched(plan, profiling);
         let began = Instant::now();
-        let asked = self.still_to_do(cell);
-        let job = serde_json::to_vec(&asked)
-            .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
         let repetitions = cell.job.measure.repetitions;
         let mut watcher = Watcher::new(self.deadlines).expecting(repetitions);
-        let name = cell.key.to_string();
-        let console;
-        // Where QEMU's own count stood when the plugin's began.
-        let mut icount = None;
-        let saved = match from {
-            None => None,
-            Some(checkpoint) => {
-                watch(Doing::Restore, "");
-                let ram = self.saved_ram(plan, checkpoint, watch).await;
-                ram.map(|ram| (checkpoint, ram))
-            }
+        let with = With {
+            vmm: &vmm,
+            cpu,
+            profiling,
         };
-        let from_checkpoint = saved.is_some();
-        let with_job; // In use until the guest is over.
-        let (mut machine, memory) = match (saved, plan.stop_by) {
-            (Some((checkpoint, ram)), _) => {
-                let spec = &plan.spec;
-                let restored = checkpoint.restore_with(&vmm, spec, ram, &job, cpu).await;
-                let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
-                console = self.keep_console(&name, &machine);
-                icount = profile::executed(&machine, profiling).await;
-                go_on(&machine).await?;
-                (machine, Some(checkpoint.meta.memory.clone()))
-            }
-            (None, StopBy::Pvpanic) => {
-                self.check(&plan.spec).await?;
-                let mut machine = self.boot(&vmm, &plan.spec, &job, cpu).await?;
-                icount = profile::executed(&machine, profiling).await.map(|_| 0);
-                console = self.keep_console(&name, &machine);
-                watcher
-                    .until(&mut machine, Handover::Ready, true, &phases(watch))
-                    .await?;
-                let memory = memory_of(&machine, &plan.spec).await?;
-                go_on(&machine).await?;
-                (machine, memory)
-            }
-            (None, StopBy::None) => {
-                self.check(&plan.spec).await?;
-                with_job = self.initramfs_with(plan, &asked).await?;
-                let spec = Spec {
-                    initramfs: with_job.path().join(crate::image::INITRAMFS),
-                    ..plan.spec.clone()
-                };
-                let machine = self.boot(&vmm, &spec, NO_JOB, cpu).await?;
-                console = self.keep_console(&name, &machine);
-                (machine, None)
-            }
-        };
+        let begun = self.begin(plan, cell, from, &with, &mut watcher, watch);
+        let Begun {
+            mut machine,
+            console,
+            memory,
+            from_checkpoint,
+            mut icount,
+            with_job: _with_job, // In use until the guest is over.
+        } = begun.await?;
         let stops = plan.stop_by == StopBy::Pvpanic;
         watcher
             .until(&mut machine, Handover::Done, stops, &phases(watch))
@@ -409,6 +375,81 @@ impl Qemu {
         job
     }
 
+    /// A guest that is on its way with a cell's job: restored, or booted for it.
+    async fn begin(
+        &self,
+        plan: &MachinePlan,
+        cell: &CellPlan,
+        from: Option<&Rc<Checkpoint>>,
+        with: &With<'_>,
+        watcher: &mut Watcher,
+        watch: &Watch,
+    ) -> Attempt<Begun> {
+        let With {
+            vmm,
+            cpu,
+            profiling,
+        } = *with;
+        let asked = self.still_to_do(cell);
+        let job = serde_json::to_vec(&asked)
+            .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
+        let name = cell.key.to_string();
+        let console;
+        let mut icount = None;
+        let saved = match from {
+            None => None,
+            Some(checkpoint) => {
+                watch(Doing::Restore, "");
+                let ram = self.saved_ram(plan, checkpoint, watch).await;
+                ram.map(|ram| (checkpoint, ram))
+            }
+        };
+        let from_checkpoint = saved.is_some();
+        let mut with_job = None;
+        let (machine, memory) = match (saved, plan.stop_by) {
+            (Some((checkpoint, ram)), _) => {
+                let spec = &plan.spec;
+                let restored = checkpoint.restore_with(vmm, spec, ram, &job, cpu).await;
+                let machine = restored.map_err(|e| failed("restoring the checkpoint", &e))?;
+                console = self.keep_console(&name, &machine);
+                icount = profile::executed(&machine, profiling).await;
+                go_on(&machine).await?;
+                (machine, Some(checkpoint.meta.memory.clone()))
+            }
+            (None, StopBy::Pvpanic) => {
+                self.check(&plan.spec).await?;
+                let mut machine = self.boot(vmm, &plan.spec, &job, cpu).await?;
+                icount = profile::executed(&machine, profiling).await.map(|_| 0);
+                console = self.keep_console(&name, &machine);
+                watcher
+                    .until(&mut machine, Handover::Ready, true, &phases(watch))
+                    .await?;
+                let memory = memory_of(&machine, &plan.spec).await?;
+                go_on(&machine).await?;
+                (machine, memory)
+            }
+            (None, StopBy::None) => {
+                self.check(&plan.spec).await?;
+                let added = with_job.insert(self.initramfs_with(plan, &asked).await?);
+                let spec = Spec {
+                    initramfs: added.path().join(crate::image::INITRAMFS),
+                    ..plan.spec.clone()
+                };
+                let machine = self.boot(vmm, &spec, NO_JOB, cpu).await?;
+                console = self.keep_console(&name, &machine);
+                (machine, None)
+            }
+        };
+        Ok(Begun {
+            machine,
+            console,
+            memory,
+            from_checkpoint,
+            icount,
+            with_job,
+        })
+    }
+
     /// The initramfs of a guest that boots once per cell carries its job; it is gone when the guest is.
     async fn initramfs_with(&self, plan: &MachinePlan, job: &Job) -> Attempt<Staging> {
         let doing = "adding the job to the initramfs";
@@ -421,6 +462,26 @@ impl Qemu {
         });
         with.await.map_err(|e| failed(doing, &e))
     }
+}
+
+/// What a cell's guest runs on.
+struct With<'a> {
+    vmm: &'a Vmm,
+    cpu: usize,
+    profiling: Profiling,
+}
+
+/// A guest that is on its way with its job.
+struct Begun {
+    machine: Machine,
+    console: Option<Kept>,
+    /// Digest of its memory at the checkpoint, if it stopped there.
+    memory: Option<String>,
+    from_checkpoint: bool,
+    /// Where QEMU's own count stood when the plugin's began.
+    icount: Option<u64>,
+    /// The initramfs that it boots from, where that is its own.
+    with_job: Option<Staging>,
 }
 
 /// What hands the agent's own phases on.

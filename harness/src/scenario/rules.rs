@@ -4,8 +4,17 @@
 use super::problems::{At, Place, Problems};
 use crate::suggest::next_step;
 use crate::units::{parse_bytes, show_bytes};
+use diorama_wire::Device;
 
 const MIB: u64 = 1 << 20;
+
+/// What must be larger where files do not fit a device.
+pub(super) fn larger(device: Option<&Device>) -> &'static str {
+    match device {
+        Some(Device::Nvme(_)) => "a larger drive (nvme.size, of an emulated one)",
+        Some(Device::Model(_)) | None => "a larger model.size",
+    }
+}
 
 /// What every scenario has, with an example for those that have not.
 pub(super) fn required<'a, T>(

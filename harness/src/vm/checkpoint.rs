@@ -65,18 +65,7 @@ impl Checkpoint {
     /// When QEMU refuses or the disk does.
     pub async fn save(machine: &Machine, dir: &Path, memory: String, wall_s: f64) -> Result<()> {
         let cpu_s = machine.cpu_seconds();
-        let path = machine.devices.inherited_path();
-        machine
-            .qmp
-            .execute("xen-save-devices-state", json!({"filename": path}))
-            .await?;
-        let devices = machine
-            .devices
-            .whole(DEVICES_LIMIT)
-            .map_err(|e| e.while_("saving the guest's device state"))?;
-        if devices.is_empty() {
-            return Err(Error::host("QEMU saved no device state"));
-        }
+        let devices = devices_of(machine).await?;
         let meta = Meta {
             memory,
             wall_s,
@@ -160,6 +149,40 @@ impl Checkpoint {
         await_incoming(&machine).await?;
         Ok(machine)
     }
+}
+
+/// Lets a paused machine go on as another one over the same RAM, which `spec` describes; that is paused
+/// as well when this returns.
+///
+/// # Errors
+/// When QEMU does not give its devices' state, or the other does not take it.
+pub async fn go_on_as(machine: Machine, vmm: &Vmm, spec: &Spec, job: &[u8]) -> Result<Machine> {
+    let devices = devices_of(&machine).await?;
+    let ram = machine.ram.clone();
+    machine.end().await;
+    let ram = Arc::into_inner(ram)
+        .ok_or_else(|| Error::internal("a machine that has ended still uses its RAM"))?;
+    let start = Start::Restore(&devices);
+    let machine = Machine::start(vmm, spec, start, Contents::exact(ram, job), 0).await?;
+    await_incoming(&machine).await?;
+    Ok(machine)
+}
+
+/// The state of a paused machine's devices.
+async fn devices_of(machine: &Machine) -> Result<Vec<u8>> {
+    let path = machine.devices.inherited_path();
+    machine
+        .qmp
+        .execute("xen-save-devices-state", json!({"filename": path}))
+        .await?;
+    let devices = machine
+        .devices
+        .whole(DEVICES_LIMIT)
+        .map_err(|e| e.while_("saving the guest's device state"))?;
+    if devices.is_empty() {
+        return Err(Error::host("QEMU saved no device state"));
+    }
+    Ok(devices)
 }
 
 /// Runs something that blocks, off the scheduler's thread.

@@ -138,6 +138,8 @@ impl Machine {
             profile_fd,
         ]
         .into_iter()
+        // A machine that was restored may be saved in its turn.
+        .chain([devices.descriptor()])
         .chain(clock.as_ref().map(Stream::descriptor))
         .chain(fds.drive)
         .collect();

@@ -15,7 +15,7 @@ mod vmm;
 pub mod vsock;
 mod watch;
 
-pub use checkpoint::{Checkpoint, Meta, blocking};
+pub use checkpoint::{Checkpoint, Meta, blocking, go_on_as};
 pub use kvm::try_kvm;
 pub use machine::{Contents, Machine, cpu_seconds};
 pub use plugin::{Plugin, Profiling};

@@ -48,6 +48,9 @@ const SEVERAL_CPUS_TIMER: &str = "hpet=disable";
 pub enum Time {
     /// With the instructions that QEMU executes.
     Instructions,
+    /// The same, but while nothing is executed, with the host's: for a person, before whom an idle
+    /// guest must not run away. Never for a measurement.
+    Paced,
     /// With the host's, on this accelerator.
     Wall(Accel),
 }
@@ -57,7 +60,7 @@ impl Time {
     #[must_use]
     pub fn clock(self) -> Clock {
         match self {
-            Time::Instructions => Clock::Instructions,
+            Time::Instructions | Time::Paced => Clock::Instructions,
             Time::Wall(_) => Clock::Wall,
         }
     }
@@ -66,7 +69,7 @@ impl Time {
     #[must_use]
     pub fn accel(self) -> Accel {
         match self {
-            Time::Instructions => Accel::Tcg,
+            Time::Instructions | Time::Paced => Accel::Tcg,
             Time::Wall(accel) => accel,
         }
     }
@@ -186,6 +189,10 @@ pub enum Start<'a> {
 const ONE_CPUS_CLOCK: &str = "shift=0,sleep=off,rr=record,rrfile=/dev/null";
 /// QEMU records no machine with several CPUs. It jumps only when all of them are idle.
 const SEVERAL_CPUS_CLOCK: &str = "shift=0,sleep=off";
+/// The same, but while all CPUs are idle the clock is the host's. The state of a recorder is among the
+/// devices': a machine that goes on from one that had it must have it, too.
+const ONE_CPUS_PACED_CLOCK: &str = "shift=0,sleep=on,rr=record,rrfile=/dev/null";
+const SEVERAL_CPUS_PACED_CLOCK: &str = "shift=0,sleep=on";
 
 impl Spec {
     /// The command line of a guest with `smp` CPUs, with a scenario's own words at its end.
@@ -330,14 +337,15 @@ impl Spec {
     /// What executes the guest, and by which clock.
     fn execution(&self) -> Vec<String> {
         match self.time {
-            Time::Instructions => words(&[
+            Time::Instructions | Time::Paced => words(&[
                 "-accel",
                 "tcg,thread=single",
                 "-icount",
-                if self.smp == 1 {
-                    ONE_CPUS_CLOCK
-                } else {
-                    SEVERAL_CPUS_CLOCK
+                match (self.time, self.smp) {
+                    (Time::Paced, 1) => ONE_CPUS_PACED_CLOCK,
+                    (Time::Paced, _) => SEVERAL_CPUS_PACED_CLOCK,
+                    (_, 1) => ONE_CPUS_CLOCK,
+                    (_, _) => SEVERAL_CPUS_CLOCK,
                 },
                 "-rtc",
                 "base=2024-01-01T00:00:00,clock=vm",
@@ -439,6 +447,22 @@ mod tests {
         let error =
             Spec::check_cmdline(Clock::Instructions, 1, &["x".repeat(room + 1)]).unwrap_err();
         assert!(error.contains("is 2048 bytes"), "{error}");
+    }
+
+    /// It takes over another's devices: they must be the same.
+    #[test]
+    fn a_paced_machine_differs_by_what_it_does_while_idle_alone() {
+        for smp in [1, 2] {
+            let exact = Spec { smp, ..spec() };
+            let paced = Spec {
+                time: Time::Paced,
+                ..exact.clone()
+            };
+            let text = |spec: &Spec| format!("{:?}", spec.argv(&fds(), Start::Boot));
+            let (exact, paced) = (text(&exact), text(&paced));
+            assert_ne!(exact, paced);
+            assert_eq!(exact.replace("sleep=off", "sleep=on"), paced);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{Read as _, Write as _},
     os::{
-        fd::{FromRawFd as _, OwnedFd},
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::process::CommandExt as _,
     },
     process::{Child, Command, Stdio},
@@ -91,6 +91,37 @@ impl Terminal {
         self.keyboard.write_all(&[key]).expect("a key");
     }
 
+    /// Types this, and nothing after it.
+    pub fn type_in(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).expect("keys");
+    }
+
+    /// Gives the window another size.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = size_of(rows, columns);
+        // SAFETY: an open descriptor, and a valid value, only read.
+        let set =
+            unsafe { libc::ioctl(self.keyboard.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(set, 0, "another size");
+    }
+
+    /// What the person has of the terminal, for when the program has ended.
+    pub fn keyboard(&self) -> File {
+        self.keyboard.try_clone().expect("the terminal")
+    }
+
+    /// Whether the program has every key, ^C too.
+    pub fn hands_on_every_key(&self) -> bool {
+        hands_on_every_key(&self.keyboard)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.pid()).expect("a pid");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("signalled");
+    }
+
     /// Its exit code, when it has ended, and all that was on the screen.
     pub fn end(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().expect("its end");
@@ -102,15 +133,29 @@ impl Terminal {
     }
 }
 
+/// Whether whoever is on this terminal has every key, ^C too.
+pub fn hands_on_every_key(keyboard: &File) -> bool {
+    // SAFETY: all of it may be zero.
+    let mut termios: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: an open descriptor and a valid place.
+    let asked = unsafe { libc::tcgetattr(keyboard.as_raw_fd(), &raw mut termios) };
+    assert_eq!(asked, 0, "the terminal's settings");
+    termios.c_lflag & (libc::ISIG | libc::ICANON | libc::ECHO) == 0
+}
+
+fn size_of(rows: u16, columns: u16) -> libc::winsize {
+    libc::winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
+}
+
 /// A pseudo-terminal of 100 columns: what the person has, and what the program has.
 fn pair() -> (OwnedFd, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
-    let size = libc::winsize {
-        ws_row: 40,
-        ws_col: 100,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = size_of(40, 100);
     // SAFETY: the pointers are to two integers and a size; the other two may be null.
     let made = unsafe {
         libc::openpty(

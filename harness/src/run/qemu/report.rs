@@ -65,10 +65,12 @@ impl Qemu {
         match answer {
             Ok((Message::Report(report), symbols)) => Ok((*report, symbols)),
             Ok((Message::Failed(failure), _)) => Err(outcome_of(failure, machine)),
-            Ok((Message::Hello { .. } | Message::Symbols(_), _)) => Err(failed(
-                "taking the report",
-                &Error::internal("the agent sent something other than its report"),
-            )),
+            Ok((Message::Hello { .. } | Message::Symbols(_) | Message::Prepared(_), _)) => {
+                Err(failed(
+                    "taking the report",
+                    &Error::internal("the agent sent something other than its report"),
+                ))
+            }
             Err(error) => {
                 // The device goes before the process does: a guest on its way out has said why.
                 if tokio::time::timeout(GOING, gone(machine, watcher))
@@ -84,7 +86,7 @@ impl Qemu {
 }
 
 /// Whether it is our own agent that speaks.
-fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
+pub(super) fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
     match hello {
         Message::Hello {
             protocol: PROTOCOL,
@@ -108,10 +110,10 @@ fn check_hello(hello: &Message, ours: Option<&str>) -> Result<()> {
 }
 
 /// How long a guest that no longer answers is given to end.
-const GOING: Duration = Duration::from_secs(5);
+pub(super) const GOING: Duration = Duration::from_secs(5);
 
 /// Returns when the agent has given up or the machine has ended.
-async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
+pub(super) async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;
         watcher.read_lines(machine, &|_, _| {});
@@ -122,7 +124,7 @@ async fn gone(machine: &mut Machine, watcher: &mut Watcher) {
 }
 
 /// Each kind of the guest's failures is one outcome.
-fn outcome_of(failure: Failure, machine: &Machine) -> Outcome {
+pub(super) fn outcome_of(failure: Failure, machine: &Machine) -> Outcome {
     let Failure {
         kind,
         phase,
@@ -181,11 +183,11 @@ mod tests {
         ];
         let words = refused.map(|(hello, ours)| check_hello(&hello, ours).unwrap_err().render());
         insta::assert_snapshot!(words.join("\n"), @r#"
-        error: the guest runs agent 0.1.0, build 5c01, protocol 5; expected build 77aa, protocol 5
+        error: the guest runs agent 0.1.0, build 5c01, protocol 6; expected build 77aa, protocol 6
           help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
-        error: the guest runs agent 0.1.0, build 5c01, protocol 5; expected build unknown, protocol 5
+        error: the guest runs agent 0.1.0, build 5c01, protocol 6; expected build unknown, protocol 6
           help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
-        error: the guest runs agent 0.1.0, build 5c01, protocol 6; expected build 5c01, protocol 5
+        error: the guest runs agent 0.1.0, build 5c01, protocol 7; expected build 5c01, protocol 6
           help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
         error: the agent's first message was Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
         "#);

@@ -4,7 +4,7 @@ use super::{job_file, travels, words};
 use crate::scenario::{
     parse::{JobFileText, RawWorkload},
     problems::Problems,
-    rules::choice,
+    rules::{choice, larger},
 };
 use crate::units::show_bytes;
 use diorama_wire::{Bound, Device, Fio, Workload};
@@ -18,6 +18,7 @@ pub(in crate::scenario) fn from_file(
     device: Option<&Device>,
     problems: &mut Problems,
 ) -> Option<(Workload, Fio)> {
+    let larger = larger(device);
     for key in &file.beside {
         let what = format!("cannot be combined with fio = \"{}\"", file.path.value);
         problems.add(key, what, "put it into the job file, or remove fio");
@@ -54,7 +55,7 @@ pub(in crate::scenario) fn from_file(
             show_bytes(workload.file_size),
             show_bytes(device)
         );
-        let next = "use a smaller size there, or a larger model.size";
+        let next = format!("use a smaller size there, or {larger}");
         problems.add(&file.path.at, what, next);
     }
     file.beside.is_empty().then_some((workload, fio))

@@ -303,6 +303,18 @@ fn drives_that_cannot_be_are_refused() {
     "#);
 }
 
+/// What is to be larger is the device in use, whatever else is described.
+#[test]
+fn a_file_too_large_for_a_drive_names_the_drive() {
+    let drive = changed(
+        "baseline = \"7.2\"",
+        "device = \"nvme\"\nbaseline = \"7.2\"",
+    );
+    let large = drive.replacen("rw = \"write\"", "rw = \"write\"\nsize = \"1TiB\"", 1);
+    let said = bad(&large);
+    insta::assert_snapshot!(said.lines().nth(1).unwrap_or_default().trim(), @"s.toml:20:8: workloads.write-4k.size: 1 TiB is more than 3/4 of the device, 512 MiB; use a smaller size or a larger drive (nvme.size, of an emulated one)");
+}
+
 /// Every number that a scenario or a job file may hold, at the ends of what can be written.
 #[test]
 fn hostile_numbers_and_nesting_are_refused_and_never_panic() {

@@ -5,6 +5,7 @@ use crate::scenario::{
     defaults,
     parse::RawWorkload,
     problems::{At, Problems},
+    rules::larger,
 };
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
 use diorama_wire::{Bound, Device, Layout, Rw, Workload};
@@ -163,6 +164,7 @@ pub(super) fn check(
     device: Option<&Device>,
     problems: &mut Problems,
 ) {
+    let larger = larger(device);
     let block = u64::from(job.block_size);
     let at = raw.place_of(raw.size.as_ref(), "size");
     let shown = show_bytes(job.file_size);
@@ -202,16 +204,11 @@ pub(super) fn check(
         problems.add(&at, what, next);
         return;
     }
-    let drive = device;
-    let Some(device) = drive.and_then(Device::size) else {
+    let Some(device) = device.and_then(Device::size) else {
         return;
     };
     let all = footprint(job);
     if all > device / 4 * 3 {
-        let larger = match drive {
-            Some(Device::Nvme(_)) => "a larger drive (nvme.size)",
-            _ => "a larger model.size",
-        };
         let device = show_bytes(device);
         let (at, what, next) = match (job.layout.grows(), job.numjobs) {
             (false, 1) => (

@@ -1,15 +1,16 @@
 //! The harness's end of the guest's stream: whole frames in, whole frames out, under a deadline.
 
 use crate::error::{Error, Exit, Result};
-use diorama_wire::{MAX_FRAME, decode_frame, encode_frame};
+use diorama_wire::{MAX_FRAME, ShellFrame, decode_frame, decode_shell, encode_frame, encode_shell};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream as StdUnixStream,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
+    io::{Interest, unix::AsyncFd},
     net::UnixStream,
     time::timeout,
 };
@@ -80,6 +81,17 @@ impl GuestLink {
             .map_err(|e| broken("sending a message to the guest").because(e))
     }
 
+    /// Both directions, each for itself: a shell says something while something is typed.
+    #[must_use]
+    pub fn split(self) -> (FromGuest, ToGuest) {
+        let stream = Arc::new(self.stream);
+        let from = FromGuest {
+            stream: stream.clone(),
+            buffer: self.buffer,
+        };
+        (from, ToGuest { stream })
+    }
+
     async fn recv_frame<T: DeserializeOwned>(&mut self) -> Result<T> {
         loop {
             if let Some(message) = self.take_frame()? {
@@ -114,12 +126,72 @@ impl GuestLink {
     }
 }
 
+/// What a guest's shell says.
+#[derive(Debug)]
+pub struct FromGuest {
+    stream: Arc<GuestStream>,
+    buffer: Vec<u8>,
+}
+
+impl FromGuest {
+    /// The next frame. May be dropped while it waits: nothing is lost.
+    ///
+    /// # Errors
+    /// When the guest closed the stream, or what it sent is no frame.
+    pub async fn next<T: ShellFrame>(&mut self) -> Result<T> {
+        loop {
+            let decoded = decode_shell(&self.buffer).map_err(|why| {
+                Error::new(Exit::Incomplete, why).while_("listening to the shell")
+            })?;
+            if let Some((frame, used)) = decoded {
+                self.buffer.drain(..used);
+                return Ok(frame);
+            }
+            match self.stream.read_into(&mut self.buffer).await {
+                Ok(0) => return Err(broken("the guest closed its stream before its shell ended")),
+                Ok(_) => {}
+                Err(e) => return Err(broken("listening to the shell").because(e)),
+            }
+        }
+    }
+}
+
+/// What a guest's shell is told.
+#[derive(Debug)]
+pub struct ToGuest {
+    stream: Arc<GuestStream>,
+}
+
+impl ToGuest {
+    /// Sends a frame, whole; waits for as long as the guest takes nothing.
+    ///
+    /// # Errors
+    /// When the stream is closed.
+    pub async fn send(&self, frame: &impl ShellFrame) -> Result<()> {
+        let bytes = encode_shell(frame).map_err(|why| {
+            Error::internal("encoding what a shell is told").because(io::Error::other(why))
+        })?;
+        let sent = self.stream.write_all(&bytes).await;
+        sent.map_err(|e| broken("sending to the shell").because(e))
+    }
+}
+
 impl GuestStream {
     /// Reads at most a chunk to the buffer's end; 0 at the end of the stream.
-    async fn read_into(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        debug_assert!(buffer.len() <= MAX_FRAME + 4 + CHUNK);
+    async fn read_into(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        debug_assert!(buffer.len() <= MAX_FRAME + 5 + CHUNK);
         match self {
-            GuestStream::Local(stream) => stream.take(CHUNK as u64).read_buf(buffer).await,
+            GuestStream::Local(stream) => loop {
+                stream.readable().await?;
+                let held = buffer.len();
+                buffer.resize(held + CHUNK, 0);
+                let read = stream.try_read(&mut buffer[held..]);
+                buffer.truncate(held + read.as_ref().copied().unwrap_or(0));
+                match read {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read,
+                }
+            },
             GuestStream::Kernel(stream) => {
                 let mut chunk = [0; 8 << 10];
                 let read = stream
@@ -131,19 +203,23 @@ impl GuestStream {
         }
     }
 
-    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        match self {
-            GuestStream::Local(stream) => stream.write_all(bytes).await,
-            GuestStream::Kernel(stream) => {
-                while !bytes.is_empty() {
-                    let written = stream
-                        .async_io(Interest::WRITABLE, |mut s| s.write(bytes))
-                        .await?;
-                    bytes = bytes.get(written..).unwrap_or_default();
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = match self {
+                GuestStream::Local(stream) => {
+                    stream
+                        .async_io(Interest::WRITABLE, || stream.try_write(bytes))
+                        .await?
                 }
-                Ok(())
-            }
+                GuestStream::Kernel(stream) => {
+                    stream
+                        .async_io(Interest::WRITABLE, |mut s| s.write(bytes))
+                        .await?
+                }
+            };
+            bytes = bytes.get(written..).unwrap_or_default();
         }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ mod packet;
 #[cfg(test)]
 mod testing;
 
-pub use link::GuestLink;
+pub use link::{FromGuest, GuestLink, ToGuest};
 
 use super::qmp::Qmp;
 use crate::error::Result;
