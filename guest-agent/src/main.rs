@@ -28,6 +28,7 @@ mod pattern;
 mod port;
 mod quiet;
 mod schedule;
+mod share;
 mod spin;
 mod stop;
 mod symbols;
@@ -83,6 +84,7 @@ fn main() -> ! {
             _ => stop::give_up(*e),
         }
     }
+    share::hand_back(&boot.shares);
     stop::power_off()
 }
 

@@ -28,10 +28,13 @@ pub enum Phase {
     Verify,
     /// Loading the vsock driver and sending the report.
     Report,
+    /// Handing files back, where the harness takes some; the detail is what went wrong, if anything
+    /// did.
+    Artifacts,
 }
 
 impl Phase {
-    const ALL: [(Phase, &'static str); 11] = [
+    const ALL: [(Phase, &'static str); 12] = [
         (Phase::Start, "start"),
         (Phase::Modules, "modules"),
         (Phase::Quiet, "quiet"),
@@ -43,6 +46,7 @@ impl Phase {
         (Phase::Measure, "measure"),
         (Phase::Verify, "verify"),
         (Phase::Report, "report"),
+        (Phase::Artifacts, "artifacts"),
     ];
 
     /// The word used on the wire.

@@ -1,11 +1,15 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
-use super::choices::{AccelChoice, DeviceWord, QemuChoice};
+use super::{
+    choices::{AccelChoice, DeviceWord, QemuChoice},
+    share::{ServeDirectoryArgs, ShareArgs},
+};
 use crate::{
     error::{Error, Result},
     report::Format,
     scenario::{ChosenDevice, KernelRef, Overrides, parse_kernel},
     units::parse_bytes,
+    vm::share::VERB,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::{
@@ -142,6 +146,9 @@ pub enum Verb {
     Agent(AgentArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
+    /// Serve a directory to a guest: started by the program itself, with descriptors that it inherits
+    #[command(hide = true, name = VERB)]
+    ServeDirectory(ServeDirectoryArgs),
 }
 
 /// Kernels that the scenario does not have.
@@ -207,6 +214,12 @@ pub struct SelectArgs {
     /// Words for the guests.
     #[command(flatten)]
     pub words: GuestWords,
+    /// Directories of the host's.
+    #[command(flatten)]
+    pub share: ShareArgs,
+    /// Let the guests hand files back through /artifacts, into artifacts/ in the run's directory (not in the exact lane)
+    #[arg(help_heading = "Files", long)]
+    pub artifacts: bool,
 }
 
 impl SelectArgs {

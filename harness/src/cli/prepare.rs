@@ -6,6 +6,7 @@ use super::{
     choices::QemuChoice,
     context::Context,
     drive::{self, Drive},
+    share,
     ui::Ui,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     plan::{self, Plan},
     provision::{Provision, Provisioned},
     scenario::{self, Clock, Scenario, features::features_note},
-    vm::{Spec, Vmm},
+    vm::{Spec, Vmm, share::Share},
 };
 use std::path::PathBuf;
 
@@ -36,6 +37,8 @@ pub struct Prepared {
     pub formatting: Vec<String>,
     /// The host's drive that the cells run on, if they do: nobody else has it as long as this lives.
     pub lease: Option<Ready>,
+    /// Directories that the guests share with the host.
+    pub shares: Vec<Share>,
 }
 
 /// Fetches and builds it.
@@ -56,7 +59,9 @@ pub fn prepare(
     let known = context.project()?.kernel_names();
     let scenario = load(context, select, &known, drive.as_ref())?;
     check(&scenario)?;
-    prepare_scenario(context, scenario, inputs, drive, ui)
+    let (words, tell) = (&select.share.shares, |text: &str| ui.line(text));
+    let shares = share::resolve(words, select.artifacts, &scenario, &tell)?;
+    prepare_scenario(context, scenario, inputs, drive, shares, ui)
 }
 
 /// The same for a scenario that is resolved already.
@@ -68,6 +73,7 @@ pub fn prepare_scenario(
     scenario: Scenario,
     inputs: &InputArgs,
     drive: Option<Drive>,
+    shares: Vec<Share>,
     ui: &Ui,
 ) -> Result<Prepared> {
     let project = context.project()?;
@@ -85,6 +91,7 @@ pub fn prepare_scenario(
         when_gone,
         progress: &downloads,
         tell: &tell,
+        shares: &shares,
     };
     let qemu = match &inputs.qemu {
         QemuChoice::Lock => "lock".to_owned(),
@@ -129,6 +136,7 @@ pub fn prepare_scenario(
         notes,
         formatting,
         lease: drive.map(Drive::into_lease),
+        shares,
     })
 }
 

@@ -8,7 +8,7 @@ use super::{
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, needs_digits, prepare},
-    print, print_json, replay, runtime, signals,
+    print, print_json, replay, runtime, share, signals,
     ui::{Drawing, Ui},
     width,
 };
@@ -21,8 +21,8 @@ use crate::{
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
     run::{
-        self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
-        StopReason, SymbolTables, Verification,
+        self, Artifacts, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording,
+        Session, Stop, StopReason, SymbolTables, Verification,
     },
     scenario::{Clock, Scenario},
     vm::{Deadlines, vsock::Vsock},
@@ -96,6 +96,7 @@ pub fn repro(
         formatting,
         // Until the last guest is over.
         lease: _lease,
+        shares,
     } = prepared;
     let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
         Deadlines::all(Duration::from_secs(s.get().into()))
@@ -116,6 +117,7 @@ pub fn repro(
     );
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
+    notes.extend(share::confinement(&runtime, &shares, dir.path())?);
     manifest::write(&dir, &plan, context.store.root(), &slots)?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
@@ -135,6 +137,7 @@ pub fn repro(
         // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
         fresh_checkpoints: known == Known::Replace,
         consoles: Some(Consoles::in_run(dir.path())),
+        artifacts: Some(Artifacts::in_run(dir.path())),
     });
     drop(entered);
     let order = Recording { dir, known, notes };

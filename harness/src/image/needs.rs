@@ -18,6 +18,8 @@ pub struct Needs {
     pub device: Option<Device>,
     /// Whether completions are polled for.
     pub polled: bool,
+    /// Whether directories of the host's are shared with the guest.
+    pub shares: bool,
 }
 
 /// Something the kernel lacks.

@@ -3,8 +3,10 @@
 
 mod profile;
 mod report;
+mod shares;
 
 use super::{
+    artifacts::Artifacts,
     consoles::{Consoles, Kept},
     event::Doing,
     executor::{Booted, Checkpointed, Executor, Watch},
@@ -50,6 +52,8 @@ pub struct Qemu {
     pub fresh_checkpoints: bool,
     /// Where the guests' consoles are kept, if anywhere.
     pub consoles: Option<Consoles>,
+    /// Where what the guests hand back goes, if they hand anything back.
+    pub artifacts: Option<Artifacts>,
 }
 
 /// What a guest finds that is booted to its checkpoint.
@@ -284,6 +288,8 @@ impl Qemu {
         let repetitions = cell.job.measure.repetitions;
         let mut watcher = Watcher::new(self.deadlines).expecting(repetitions);
         let name = cell.key.to_string();
+        let spec = Artifacts::place(self.artifacts.as_ref(), &plan.spec, &name)
+            .map_err(|e| failed("making room for the guest's files", &e))?;
         let console;
         // Where QEMU's own count stood when the plugin's began.
         let mut icount = None;
@@ -308,14 +314,18 @@ impl Qemu {
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
-                self.check(&plan.spec).await?;
-                let mut machine = self.boot(&vmm, &plan.spec, &job, cpu).await?;
+                self.check(&spec).await?;
+                let mut machine = self.boot(&vmm, &spec, &job, cpu).await?;
                 icount = profile::executed(&machine, profiling).await.map(|_| 0);
                 console = self.keep_console(&name, &machine);
-                watcher
+                let ready = watcher
                     .until(&mut machine, Handover::Ready, true, &phases(watch))
-                    .await?;
-                let memory = memory_of(&machine, &plan.spec).await?;
+                    .await;
+                if ready.is_err() {
+                    shares::tell_failed(&mut machine, &spec, watch);
+                }
+                ready?;
+                let memory = memory_of(&machine, &spec).await?;
                 go_on(&machine).await?;
                 (machine, memory)
             }
@@ -324,7 +334,7 @@ impl Qemu {
                 with_job = self.initramfs_with(plan, cell).await?;
                 let spec = Spec {
                     initramfs: with_job.join(crate::image::INITRAMFS),
-                    ..plan.spec.clone()
+                    ..spec.clone()
                 };
                 let machine = self.boot(&vmm, &spec, NO_JOB, cpu).await?;
                 console = self.keep_console(&name, &machine);
@@ -350,6 +360,8 @@ impl Qemu {
         let cpu_s = machine.cpu_seconds();
         // Whole since the guest's last mark, which came before its report.
         let profile = machine.profile.bytes_from(0);
+        self.take_artifacts(&mut machine, &mut watcher, &spec, watch)
+            .await;
         machine.end().await;
         drop(console);
         let (guest, symbols) = report?;

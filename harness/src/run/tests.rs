@@ -223,6 +223,7 @@ fn plan() -> Plan {
                     smp: 1,
                     time: Time::Instructions,
                     drive: None,
+                    shares: Vec::new(),
                 },
                 StopBy::Pvpanic,
             )),

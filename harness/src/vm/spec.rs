@@ -4,6 +4,7 @@
 //! In the exact lane every option here is an input of the digits: see the design's list of what
 //! makes it exact.
 
+use super::share::Share;
 use crate::{digest::Sha256, kernel::BootBy, vocabulary::Accel};
 use diorama_wire::{Clock, DEBUGCON_PORT, FW_CFG_JOB};
 use serde::Serialize;
@@ -120,6 +121,8 @@ pub struct Spec {
     pub time: Time,
     /// A drive that is there from the start; none where the device is the guest's own.
     pub drive: Option<EmulatedDrive>,
+    /// Directories of the host's that are there from the start; none under the instruction clock.
+    pub shares: Vec<Share>,
 }
 
 /// A machine without this host's paths: what digests are made of.
@@ -135,7 +138,7 @@ pub struct Identity {
 
 /// Descriptors that QEMU inherits. What it writes to are memfds but for the monitor's socket, so that
 /// nothing the guest writes can block it and nothing is left on a disk.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Descriptors {
     /// The guest's RAM.
     pub ram: RawFd,
@@ -149,6 +152,8 @@ pub struct Descriptors {
     pub job: RawFd,
     /// The drive's contents, if it has one.
     pub drive: Option<RawFd>,
+    /// QEMU's ends of the sockets of the shared directories' servers, in the order of the shares.
+    pub shares: Vec<RawFd>,
     /// The state of the devices: a pipe from which a machine is restored, or where it is saved to.
     pub devices: RawFd,
 }
@@ -236,6 +241,10 @@ impl Spec {
             ])
             .map(OsString::from)
             .collect();
+        for (at, fd) in fds.shares.iter().enumerate() {
+            let socket = format!("socket,id=share{at},fd={fd}");
+            argv.extend(["-chardev".into(), socket.into()]);
+        }
         let job = own_path(fds.job);
         argv.extend([
             "-fw_cfg".into(),
@@ -308,6 +317,10 @@ impl Spec {
         ]));
         if let Some(of) = &self.drive {
             argv.extend(of.argv(drive));
+        }
+        for (at, share) in self.shares.iter().enumerate() {
+            let device = format!("vhost-user-fs-pci,chardev=share{at},tag={}", share.tag);
+            argv.extend(["-device".to_owned(), device]);
         }
         argv.extend(["-append".to_owned(), self.cmdline.clone()]);
         argv
@@ -393,6 +406,7 @@ mod tests {
             smp: 1,
             time: Time::Instructions,
             drive: None,
+            shares: Vec::new(),
         }
     }
 
@@ -405,6 +419,7 @@ mod tests {
             job: 9,
             devices: 10,
             drive: None,
+            shares: Vec::new(),
         }
     }
 

@@ -16,6 +16,7 @@ mod interrupted;
 mod local;
 mod metal;
 mod patterns;
+mod share;
 mod store;
 mod strangers;
 mod terminal;
