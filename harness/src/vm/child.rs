@@ -1,4 +1,5 @@
-//! What happens in a child process between fork and exec. Nothing here allocates or takes locks.
+//! What child processes inherit, and what happens in them between fork and exec: nothing there allocates
+//! or takes locks.
 
 use rustix::process::{Pid, Signal};
 use std::{io, os::fd::RawFd};
@@ -21,4 +22,9 @@ pub(super) fn let_through(inherited: &[RawFd]) -> io::Result<()> {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
     }
     Ok(())
+}
+
+/// A name under which a process opens again what it has open, or inherits, as `fd`.
+pub(super) fn own_path(fd: RawFd) -> String {
+    format!("/proc/self/fd/{fd}")
 }

@@ -4,7 +4,7 @@
 //! In the exact lane every option here is an input of the digits: see the design's list of what
 //! makes it exact.
 
-use super::share::Share;
+use super::{child::own_path, share::Share};
 use crate::{digest::Sha256, kernel::BootBy, vocabulary::Accel};
 use diorama_wire::{Clock, DEBUGCON_PORT, FW_CFG_JOB};
 use serde::Serialize;
@@ -156,11 +156,6 @@ pub struct Descriptors {
     pub shares: Vec<RawFd>,
     /// The state of the devices: a pipe from which a machine is restored, or where it is saved to.
     pub devices: RawFd,
-}
-
-/// A name under which a process opens again what it has open, or inherits, as `fd`.
-pub(super) fn own_path(fd: RawFd) -> String {
-    format!("/proc/self/fd/{fd}")
 }
 
 /// How the machine begins.
@@ -393,6 +388,7 @@ fn words(words: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::share::Access;
 
     fn spec() -> Spec {
         Spec {
@@ -555,5 +551,37 @@ mod tests {
             text.join(" ")
                 .contains("driver=host_device,node-name=image,filename=/dev/a,,b,")
         );
+    }
+
+    #[test]
+    fn shared_directories_are_known_by_their_tags_and_not_by_their_paths() {
+        let share = |tag: &str, dir: &str| Share {
+            tag: tag.into(),
+            dir: dir.into(),
+            access: Access::Read,
+        };
+        let with = |shares| Spec {
+            time: Time::Wall(Accel::Tcg),
+            shares,
+            ..spec()
+        };
+        let one = with(vec![share("a", "/x"), share("b", "/y")]);
+        let fds = Descriptors {
+            shares: vec![12, 13],
+            ..fds()
+        };
+        let argv = one.argv(&fds, Start::Boot);
+        let text: Vec<_> = argv.iter().map(|a| a.to_string_lossy()).collect();
+        let text = text.join(" ");
+        for there in [
+            "socket,id=share1,fd=13",
+            "vhost-user-fs-pci,chardev=share1,tag=b",
+            "share=on",
+        ] {
+            assert!(text.contains(there), "{there} in {text}");
+        }
+        let moved = with(vec![share("a", "/elsewhere"), share("b", "/y")]);
+        assert_eq!(one.identity(), moved.identity());
+        assert_ne!(one.identity(), with(vec![share("a", "/x")]).identity());
     }
 }
