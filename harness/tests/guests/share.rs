@@ -9,7 +9,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// The guests' own program: static and without a C library, because there is nothing but the agent and
@@ -164,21 +165,28 @@ fn guests_of_every_age_read_a_shared_directory_and_hand_100_mb_back() {
     assert!(!tools.join("new").exists());
 }
 
+/// Waits until the run's events have these words.
+fn until_event(lab: &Lab, run: &mut Running, words: &str) {
+    run.until("1 to measure");
+    let path = lab.results().join("latest/events.jsonl");
+    let began = Instant::now();
+    while !fs::read_to_string(&path).is_ok_and(|text| text.contains(words)) {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "no {words} in {}",
+            path.display()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The program with its own directory for temporary files, where a socket would be seen.
 fn running(lab: &Lab, temporary: &Path, scenario: &str, share: &str) -> Running {
     fs::create_dir_all(temporary).expect("a directory");
     let mut command = lab.diorama();
     command.env("TMPDIR", temporary);
-    command.args([
-        "run",
-        "--plain",
-        scenario,
-        "--accel",
-        "tcg",
-        "--share",
-        share,
-        "--artifacts",
-    ]);
+    command.args(["run", "--plain", scenario, "--accel", "tcg"]);
+    command.args(["--share", share, "--artifacts", "--deadline", "40"]);
     Running::of(command)
 }
 
@@ -194,7 +202,7 @@ fn servers_end_with_their_guest_and_with_the_harness() {
     use rustix::process::Signal;
     for signal in [Signal::TERM, Signal::KILL] {
         let mut run = running(&lab, &temporary, &path, share);
-        run.until("warmup");
+        until_event(&lab, &mut run, "\"warmup\"");
         // QEMU and the servers of two directories.
         let children = run.guests();
         assert_eq!(children.len(), 3, "{children:?}");
@@ -205,6 +213,37 @@ fn servers_end_with_their_guest_and_with_the_harness() {
         let left: Vec<_> = fs::read_dir(&temporary).expect("it").collect();
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+#[test]
+fn a_server_that_dies_costs_no_measurement() {
+    let Some(lab) = Lab::open("a_server_that_dies_costs_no_measurement") else {
+        return;
+    };
+    let path = lab.write("share.toml", &scenario("\"7.2\"", 10_000));
+    let share = lab.results().join("tools");
+    fs::create_dir(&share).expect("a directory");
+    let share = share.to_str().expect("UTF-8");
+    let mut run = running(&lab, &lab.results().join("tmp"), &path, share);
+    until_event(&lab, &mut run, "\"warmup\"");
+    let server = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).expect("a command line");
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("serve-directory") && line.contains("artifacts")
+    };
+    let of_artifacts: Vec<u32> = run.guests().into_iter().filter(server).collect();
+    assert_eq!(of_artifacts.len(), 1, "{of_artifacts:?}");
+    let pid = i32::try_from(of_artifacts[0]).expect("a pid");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+    let (code, said) = run.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 of 1 cells measured"), "{said}");
+    assert!(said.contains("not all was handed back: "), "{said}");
+    assert!(
+        said.contains("the server of the shared directory `artifacts` ended with signal: 9"),
+        "{said}"
+    );
 }
 
 #[test]
