@@ -52,12 +52,6 @@ impl Server {
         Ok((Server { child, said, rung }, qemu))
     }
 
-    /// The process's id; none once it has ended.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Why it ended before its guest did, if it did.
     pub fn failed(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
