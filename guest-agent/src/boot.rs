@@ -3,7 +3,7 @@
 use crate::{
     clock, debugcon, device,
     fail::{Fail, Result},
-    quiet, sys,
+    quiet, share, sys,
 };
 use diorama_wire::{BOOT_PATH, Boot, BootFacts, Clock, FsKind, Module, PROTOCOL, Phase, config};
 use std::{fs, io, os::fd::AsRawFd};
@@ -74,6 +74,7 @@ pub fn prepare(boot: &Boot) -> Result<BootFacts> {
     device::check(boot.driver)?;
     clock::check(boot.clock)?;
     check_report_route(&boot.late_modules)?;
+    share::mount(&boot.shares)?;
     let facts = facts(modules)?;
     let quiet = match boot.clock {
         // A spin's length is known in instructions.

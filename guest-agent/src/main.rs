@@ -29,6 +29,7 @@ mod port;
 mod quiet;
 mod schedule;
 mod seconds;
+mod share;
 mod shell;
 mod spin;
 mod stop;
@@ -95,6 +96,7 @@ fn main() -> ! {
         }
         (Err(e), _) => stop::give_up(*e),
     }
+    share::hand_back(&boot.shares);
     stop::power_off()
 }
 

@@ -49,6 +49,20 @@ pub fn c_string(s: &str) -> Result<CString> {
 /// # Errors
 /// The system call's.
 pub fn mount(source: &str, target: &str, kind: &str, data: &str) -> Result<io::Result<()>> {
+    mount_with(source, target, kind, 0, data)
+}
+
+/// mount(2).
+///
+/// # Errors
+/// The system call's.
+pub fn mount_with(
+    source: &str,
+    target: &str,
+    kind: &str,
+    flags: libc::c_ulong,
+    data: &str,
+) -> Result<io::Result<()>> {
     let (source, target, kind, data) = (
         c_string(source)?,
         c_string(target)?,
@@ -61,9 +75,23 @@ pub fn mount(source: &str, target: &str, kind: &str, data: &str) -> Result<io::R
             source.as_ptr(),
             target.as_ptr(),
             kind.as_ptr(),
-            0,
+            flags,
             data.as_ptr().cast(),
         )
     };
     Ok(check(returned.into()).map(drop))
+}
+
+/// umount(2)
+///
+/// # Errors
+/// The system call's.
+pub fn unmount(target: &str) -> Result<()> {
+    let path = c_string(target)?;
+    // SAFETY: a valid C string; the kernel reads it only.
+    let returned = unsafe { libc::umount(path.as_ptr()) };
+    let returned = check(returned.into());
+    returned
+        .map(drop)
+        .map_err(|e| Fail::os(format_args!("unmount {target}"), &e))
 }

@@ -18,11 +18,14 @@ use crate::{
         hermetic::{Hermetic, QEMU},
         tree_key,
     },
-    vm::{Backing, Drive, EmulatedDrive, Spec, Time, Vmm},
+    vm::{
+        Backing, Drive, EmulatedDrive, Spec, Time, Vmm,
+        share::{Access, Share},
+    },
     vocabulary::Accel,
     vocabulary::KernelVersion,
 };
-use diorama_wire::{FsKind, StopBy};
+use diorama_wire::{ARTIFACTS, ARTIFACTS_TAG, FsKind, SHARES, StopBy};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -40,7 +43,7 @@ pub const SHELL_TOOLS: &str = "busybox";
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
-const RECIPE: u32 = 6;
+const RECIPE: u32 = 7;
 
 /// A checkout's data: declarations and locks.
 #[derive(Clone, Debug)]
@@ -94,6 +97,8 @@ pub struct Provision<'a> {
     pub progress: &'a dyn FetchProgress,
     /// Sees steps that take a while.
     pub tell: &'a dyn Fn(&str),
+    /// Directories that the guests share with the host.
+    pub shares: &'a [Share],
 }
 
 /// Everything a plan is made from.
@@ -313,7 +318,7 @@ impl Provision<'_> {
         };
         let version = ready.release.as_deref().and_then(KernelVersion::of);
 
-        let (always, unsupported) = lacking::of(&ready, inputs.scenario);
+        let (always, unsupported) = lacking::of(&ready, inputs.scenario, !self.shares.is_empty());
         let lost = |part: &Part| unsupported.iter().any(|u| u.part == *part);
         let filesystems = inputs.scenario.filesystems.iter();
         let filesystems = filesystems
@@ -323,7 +328,11 @@ impl Provision<'_> {
         let machine = if always.is_empty() {
             let image = self.initramfs(&key, &ready, filesystems, inputs)?;
             record.initramfs = Some(image.sha256);
-            Ok((spec(&ready, &image, inputs.scenario), image.boot.stop_by))
+            let spec = Spec {
+                shares: self.shares.to_vec(),
+                ..spec(&ready, &image, inputs.scenario)
+            };
+            Ok((spec, image.boot.stop_by))
         } else {
             Err(lacking::outcome(&always))
         };
@@ -354,7 +363,13 @@ impl Provision<'_> {
         let fio = inputs.fio.as_ref();
         let device = inputs.scenario.device.in_guest();
         let clock = inputs.scenario.clock;
-        let drive = (image::device_modules(&device), device.driver(), clock);
+        let shares: Vec<_> = self.shares.iter().map(in_guest).collect();
+        let drive = (
+            image::device_modules(&device),
+            device.driver(),
+            clock,
+            &shares,
+        );
         let key = Sha256::of_value(&(identity, drive, fio.map(|fio| (fio.key, &fio.stand_ins))));
         let dir = self.store.derive("initramfs", &key, |out| {
             let spec = ImageSpec {
@@ -365,8 +380,10 @@ impl Provision<'_> {
                 needs: Needs {
                     filesystems,
                     device: Some(device.clone()),
+                    shares: !shares.is_empty(),
                     ..Needs::default()
                 },
+                shares: &shares,
                 stop_by: stop_by(clock),
                 clock,
                 strip_modules: true,
@@ -386,6 +403,18 @@ fn stop_by(clock: Clock) -> StopBy {
     }
 }
 
+/// Where the guest has it: the artifacts' directory beside the others.
+fn in_guest(share: &Share) -> diorama_wire::Share {
+    diorama_wire::Share {
+        at: match share.tag.as_str() {
+            ARTIFACTS_TAG => ARTIFACTS.to_owned(),
+            tag => format!("{SHARES}/{tag}"),
+        },
+        tag: share.tag.clone(),
+        read_only: share.access == Access::Read,
+    }
+}
+
 fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
     Spec {
         kernel: kernel.image.clone(),
@@ -402,6 +431,7 @@ fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
             Clock::Wall => Time::Wall(Accel::Tcg),
         },
         drive: drive(&scenario.device),
+        shares: Vec::new(),
     }
 }
 

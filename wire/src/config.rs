@@ -11,6 +11,8 @@ pub const BLK_DEV_DM: &str = "CONFIG_BLK_DEV_DM";
 pub const BLK_DEV_NULL_BLK: &str = "CONFIG_BLK_DEV_NULL_BLK";
 /// NVM Express block devices.
 pub const BLK_DEV_NVME: &str = "CONFIG_BLK_DEV_NVME";
+/// File systems that are served from elsewhere, a host's for one.
+pub const FUSE_FS: &str = "CONFIG_FUSE_FS";
 /// Through which the model device is set up.
 pub const CONFIGFS_FS: &str = "CONFIG_CONFIGFS_FS";
 /// Device nodes.
@@ -35,6 +37,8 @@ pub const SYSVIPC: &str = "CONFIG_SYSVIPC";
 pub const TIMERFD: &str = "CONFIG_TIMERFD";
 /// Unix sockets.
 pub const UNIX: &str = "CONFIG_UNIX";
+/// Directories of the host's.
+pub const VIRTIO_FS: &str = "CONFIG_VIRTIO_FS";
 /// The device that carries results.
 pub const VIRTIO_PCI: &str = "CONFIG_VIRTIO_PCI";
 /// Terminals for a shell.

@@ -21,6 +21,22 @@ pub struct Boot {
     pub driver: Driver,
     /// What the guest's time is.
     pub clock: Clock,
+    /// Directories of the host's to mount before anything is measured; none under the instruction
+    /// clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
+}
+
+/// A directory of the host's in the guest, by virtio-fs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// The device's tag.
+    pub tag: String,
+    /// Where it is mounted: absolute.
+    pub at: String,
+    /// Whether the guest may only read there.
+    pub read_only: bool,
 }
 
 /// A kernel module in the initramfs.

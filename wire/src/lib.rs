@@ -27,7 +27,7 @@ mod workload;
 pub use conditioning::{Conditioned, Conditioning, NvmeFormat, Precondition};
 pub use device::{Clock, Device, Driver, ModelDevice, NvmeDevice, WriteCache};
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
-pub use job::{Boot, Filesystem, FsKind, Job, Measure, Module, StopBy};
+pub use job::{Boot, Filesystem, FsKind, Job, Measure, Module, Share, StopBy};
 pub use mark::{MARK, Mark};
 pub use message::{
     Ack, FrameError, LoadedModule, MAX_FRAME, Message, Symbols, decode_frame, encode_frame,
@@ -60,6 +60,19 @@ pub const BOOT_PATH: &str = "/diorama/boot.json";
 
 /// Where the initramfs holds the [`Job`] of a guest that boots once per cell.
 pub const JOB_PATH: &str = "/diorama/job.json";
+
+/// Below which the guest has the directories that the host shares, by their tags.
+pub const SHARES: &str = "/share";
+
+/// Tag of the directory through which the guest hands files back, mounted at [`ARTIFACTS`].
+pub const ARTIFACTS_TAG: &str = "artifacts";
+
+/// Where it is in the guest.
+pub const ARTIFACTS: &str = "/artifacts";
+
+/// A program in a shared directory that the guest runs once its cell is measured and reported, with
+/// [`ARTIFACTS`] as its working directory.
+pub const AFTER_CELL: &str = "after-cell";
 
 /// I/O port of QEMU's `isa-debugcon`: one byte out is one byte of [`Progress`].
 pub const DEBUGCON_PORT: u16 = 0x402;

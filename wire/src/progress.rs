@@ -32,10 +32,13 @@ pub enum Phase {
     Report,
     /// Giving a shell.
     Shell,
+    /// Handing files back, where the harness takes some; the detail is what went wrong, if anything
+    /// did.
+    Artifacts,
 }
 
 impl Phase {
-    const ALL: [(Phase, &'static str); 13] = [
+    const ALL: [(Phase, &'static str); 14] = [
         (Phase::Start, "start"),
         (Phase::Modules, "modules"),
         (Phase::Quiet, "quiet"),
@@ -49,6 +52,7 @@ impl Phase {
         (Phase::Verify, "verify"),
         (Phase::Report, "report"),
         (Phase::Shell, "shell"),
+        (Phase::Artifacts, "artifacts"),
     ];
 
     /// The word used on the wire.

@@ -31,6 +31,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::process::ExitStatusExt as _,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -313,6 +314,12 @@ fn start(text: &str) -> Result<Child> {
         .stderr(errors)
         .spawn()
         .map_err(|e| needs::explain(Fail::os(format_args!("run {FIO_DIR}/fio"), &e)))
+}
+
+/// What fio wrote in its last run, if it ran.
+pub fn last_output() -> Option<&'static Path> {
+    let path = Path::new(OUTPUT);
+    path.exists().then_some(path)
 }
 
 fn waiting(e: io::Error) -> Box<Fail> {

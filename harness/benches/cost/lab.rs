@@ -73,6 +73,7 @@ impl Lab {
             when_gone: WhenGone::Fail,
             progress: &NoProgress,
             tell: &|line| println!("{line}"),
+            shares: &[],
         };
         let mut provided = provision.scenario(&scenario, "lock", &agent)?;
         let plugin = agent.with_file_name(image::sysroot::PLUGIN);
@@ -106,6 +107,7 @@ impl Lab {
                 fresh_checkpoints: false,
                 consoles: None,
                 filled: Default::default(),
+                artifacts: None,
             },
             cpu: slots.cpus[0],
             runtime,

@@ -3,6 +3,7 @@
 use super::{
     args::{AgreeArgs, Cli, GuestWords, OwnKernels, SelectArgs},
     repro::{self, Judge, Then},
+    share::ShareArgs,
 };
 use crate::error::{Exit, Result};
 
@@ -25,6 +26,8 @@ pub fn agree(cli: &Cli, args: &AgreeArgs) -> Result<Exit> {
         seed: None,
         runtime: None,
         words: GuestWords::default(),
+        share: ShareArgs::default(),
+        artifacts: false,
     };
     // Whether the scenario's claims hold is for the tables to say.
     repro::repro(cli, &select, &args.measure, Judge::No, Then::CountUser)

@@ -1,12 +1,15 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
-use super::calibrate::parse_slowdown;
-use super::choices::{AccelChoice, DeviceWord, QemuChoice};
+use super::{
+    calibrate::parse_slowdown,
+    choices::{AccelChoice, DeviceWord, QemuChoice},
+    share::{ServeDirectoryArgs, ShareArgs},
+};
 use crate::{
     error::{Error, Result},
     report::Format,
-    scenario::{ChosenDevice, KernelRef, Overrides, parse_kernel},
     units::parse_bytes,
+    vm::share::VERB,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::{
@@ -147,111 +150,12 @@ pub enum Verb {
     Agent(AgentArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
+    /// Serve a directory to a guest: started by the program itself, with descriptors that it inherits
+    #[command(hide = true, name = VERB)]
+    ServeDirectory(ServeDirectoryArgs),
 }
 
-/// Kernels that the scenario does not have.
-#[derive(Clone, Debug, Default, Args)]
-pub struct OwnKernels {
-    /// Add your own kernel: bzImage or vmlinux, and the directory of its modules
-    #[arg(long = "kernel", value_name = "NAME=PATH[,modules=DIR]", value_parser = parse_kernel)]
-    #[arg(help_heading = "Selection")]
-    pub kernels: Vec<KernelRef>,
-}
-
-/// Which of the kernels.
-#[derive(Clone, Debug, Default, Args)]
-pub struct OnlyKernels {
-    /// Only this kernel, and the baseline (repeatable)
-    #[arg(long = "only-kernel", value_name = "NAME", help_heading = "Selection")]
-    pub only_kernels: Vec<String>,
-}
-
-/// What the guests' kernels are told besides.
-#[derive(Clone, Debug, Default, Args)]
-pub struct GuestWords {
-    /// Add a word to the guests' kernel command line (repeatable)
-    #[arg(
-        long,
-        value_name = "WORD",
-        help_heading = "Selection",
-        allow_hyphen_values = true
-    )]
-    pub cmdline: Vec<String>,
-}
-
-/// The scenario, and what the command line changes about it.
-#[derive(Debug, Args)]
-pub struct SelectArgs {
-    /// A scenario file, or the name of one in scenarios/
-    #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
-    pub scenario: String,
-    /// Kernels of one's own.
-    #[command(flatten)]
-    pub own: OwnKernels,
-    /// Compare with this kernel instead of the scenario's baseline
-    #[arg(long, value_name = "NAME", help_heading = "Selection")]
-    pub baseline: Option<String>,
-    /// Kernels that are left.
-    #[command(flatten)]
-    pub only: OnlyKernels,
-    /// Only this file system (repeatable)
-    #[arg(long = "filesystem", value_name = "NAME", help_heading = "Selection")]
-    pub only_filesystems: Vec<String>,
-    /// Only this workload (repeatable)
-    #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
-    pub only_workloads: Vec<String>,
-    /// Run on this device instead of the scenario's
-    #[arg(
-        long,
-        value_name = "model|nvme|vfio:...|/dev/...",
-        help_heading = "Selection"
-    )]
-    pub device: Option<DeviceWord>,
-    /// The serial number of the drive that --device names: all data on it will be lost
-    #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
-    pub erase: Option<String>,
-    /// Number of repetitions per cell
-    #[arg(long, value_name = "N", help_heading = "Selection")]
-    pub repetitions: Option<u32>,
-    /// Number of blocks of a session, in each of which every kernel is booted once and the baseline twice
-    /// (metal lane)
-    #[arg(long, value_name = "N", help_heading = "Selection")]
-    pub blocks: Option<u32>,
-    /// What decides the order of boots within blocks (metal lane) [default: one of the run's own]
-    #[arg(long, value_name = "N", help_heading = "Selection")]
-    pub seed: Option<u64>,
-    /// Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
-    #[arg(long, value_name = "TIME", help_heading = "Selection")]
-    pub runtime: Option<String>,
-    /// Words for the guests.
-    #[command(flatten)]
-    pub words: GuestWords,
-}
-
-impl SelectArgs {
-    /// What the command line changes about the scenario.
-    #[must_use]
-    pub fn overrides(&self) -> Overrides {
-        Overrides {
-            kernels: self.own.kernels.clone(),
-            baseline: self.baseline.clone(),
-            only_kernels: self.only.only_kernels.clone(),
-            only_filesystems: self.only_filesystems.clone(),
-            only_workloads: self.only_workloads.clone(),
-            // What it is of the host's is for who has looked at it.
-            device: match &self.device {
-                Some(DeviceWord::Model) => Some(ChosenDevice::Model),
-                Some(DeviceWord::Nvme) => Some(ChosenDevice::Nvme),
-                Some(DeviceWord::Host(_)) | None => None,
-            },
-            repetitions: self.repetitions,
-            blocks: self.blocks,
-            seed: self.seed,
-            runtime: self.runtime.clone(),
-            cmdline: self.words.cmdline.clone(),
-        }
-    }
-}
+pub use super::select::{GuestWords, OnlyKernels, OwnKernels, SelectArgs};
 
 /// What is measured with, besides the scenario: inputs of every digit, and where they come from.
 #[derive(Debug, Args)]
@@ -424,11 +328,18 @@ pub struct ShellArgs {
     #[arg(long, value_name = "NAME", help_heading = "Selection")]
     pub workload: Option<String>,
     /// Run on this device instead of the scenario's
-    #[arg(long, value_name = "model|nvme|/dev/...", help_heading = "Selection")]
+    #[arg(
+        long,
+        value_name = "model|nvme|vfio:...|/dev/...",
+        help_heading = "Selection"
+    )]
     pub device: Option<DeviceWord>,
     /// The serial number of the drive that --device names: all data on it will be lost
     #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
     pub erase: Option<String>,
+    /// Directories of the host's.
+    #[command(flatten)]
+    pub share: ShareArgs,
     /// Words for the guest.
     #[command(flatten)]
     pub words: GuestWords,

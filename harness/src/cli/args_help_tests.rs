@@ -129,6 +129,12 @@ fn the_help_of_repro() {
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
+    Files:
+          --share <[NAME=]DIR[,rw]>  Show the guests this directory as /share/NAME, read-only unless
+                                     `,rw` is added (repeatable; not in the exact lane)
+          --artifacts                Let the guests hand files back through /artifacts, into artifacts/
+                                     in the run's directory (not in the exact lane)
+
     Measuring:
           --fresh      Measure every cell again, and replace the cached results
           --verify     Measure every cell again, and compare every digit and guest memory with the
@@ -372,6 +378,12 @@ fn the_help_of_the_other_verbs() {
               Runtime of a repetition, and at most of a warm-up by time, where the scenario gives one
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
+
+    Files:
+          --share <[NAME=]DIR[,rw]>  Show the guests this directory as /share/NAME, read-only unless
+                                     `,rw` is added (repeatable; not in the exact lane)
+          --artifacts                Let the guests hand files back through /artifacts, into artifacts/
+                                     in the run's directory (not in the exact lane)
 
     Inputs:
           --locked                   Fail if a locked file is gone, instead of using what the archive

@@ -5,7 +5,9 @@ use super::{
     colors,
     context::Context,
     prepare::{Prepared, needs_digits, prepare, prepare_scenario},
-    print, print_json, runtime, signals,
+    print, print_json, runtime,
+    share::ShareArgs,
+    signals,
     ui::{Drawing, Ui},
     width,
 };
@@ -88,6 +90,7 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
             filled: std::cell::Cell::default(),
             fresh_checkpoints: false,
             consoles: None,
+            artifacts: None,
         })
     };
     let options = Options {
@@ -190,6 +193,8 @@ fn one_cell(
         seed: None,
         runtime: None,
         words: args.words.clone(),
+        share: ShareArgs::default(),
+        artifacts: false,
     };
     let prepared = prepare(
         context,
@@ -252,7 +257,14 @@ fn cells_of_a_run(
 ) -> Result<(Prepared, Vec<Wanted>, PathBuf)> {
     let (dir, results) = record::open(&context.results(), &args.what)?;
     needs_digits(&results.scenario, "explain counts every instruction")?;
-    let prepared = prepare_scenario(context, results.scenario.clone(), &args.inputs, None, ui)?;
+    let prepared = prepare_scenario(
+        context,
+        results.scenario.clone(),
+        &args.inputs,
+        None,
+        Vec::new(),
+        ui,
+    )?;
     let mut found = wanted(&results, &prepared.plan);
     for Wanted { against, .. } in &mut found {
         if let (Some((_, c)), Some(name)) = (*against, &args.against) {

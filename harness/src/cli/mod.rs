@@ -24,7 +24,9 @@ mod plan;
 mod prepare;
 mod replay;
 mod repro;
+mod select;
 mod session;
+mod share;
 mod shell;
 mod signals;
 mod terminal;
@@ -34,10 +36,12 @@ mod ui;
 use crate::{
     error::{Error, Exit, Result},
     text,
+    vm::{self, share::Access},
 };
 use args::{Cli, Verb};
 use clap::{CommandFactory as _, Parser as _};
 use repro::{Judge, Then};
+use share::ServeDirectoryArgs;
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
@@ -50,6 +54,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     crash::guarded(|| {
         let run = || {
+            // Before anything is opened: it closes what it does not know.
+            if let Verb::ServeDirectory(args) = &cli.verb {
+                return serve_directory(args).map(ExitCode::from);
+            }
             let cli = cli.with_environment(|name| std::env::var_os(name))?;
             signals::end_the_process()?;
             dispatch(&cli)
@@ -70,6 +78,15 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(|e| Error::host("starting the async runtime").because(e))
+}
+
+fn serve_directory(args: &ServeDirectoryArgs) -> Result<Exit> {
+    let access = match args.writable {
+        true => Access::Write,
+        false => Access::Read,
+    };
+    vm::share::serve(args.directory, args.listener, &args.tag, access)?;
+    Ok(Exit::Ok)
 }
 
 fn dispatch(cli: &Cli) -> Result<ExitCode> {
@@ -99,6 +116,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Verb::Agent(args) => agent::agent(places, args),
         // Its exit code is a guest's.
         Verb::Shell(args) => return shell::shell(cli, args).map(ExitCode::from),
+        Verb::ServeDirectory(args) => serve_directory(args),
         Verb::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "diorama", &mut script);

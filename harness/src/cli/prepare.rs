@@ -6,7 +6,7 @@ use super::{
     choices::QemuChoice,
     context::Context,
     drive::{self, Drive},
-    noise,
+    noise, share,
     ui::Ui,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     plan::{self, Plan},
     provision::{Provision, Provisioned},
     scenario::{self, ChosenDevice, Clock, Scenario, features::features_note},
-    vm::{Spec, Vmm},
+    vm::{Spec, Vmm, share::Share},
 };
 use std::path::PathBuf;
 
@@ -40,6 +40,8 @@ pub struct Prepared {
     pub hygiene: Option<Hygiene>,
     /// The host's drive that the cells run on, if they do: nobody else has it as long as this lives.
     pub lease: Option<Ready>,
+    /// Directories that the guests share with the host.
+    pub shares: Vec<Share>,
 }
 
 /// Fetches and builds it.
@@ -68,7 +70,8 @@ pub fn prepare(
     let drive = drive::take(select, u64::from(memory_mib) << 20, &tell)?;
     let scenario = load(context, select, &known, drive.as_ref().map(Drive::chosen))?;
     check(&scenario)?;
-    let mut prepared = prepare_scenario(context, scenario, inputs, drive, ui)?;
+    let shares = share::resolve(&select.share.shares, select.artifacts, &scenario, &tell)?;
+    let mut prepared = prepare_scenario(context, scenario, inputs, drive, shares, ui)?;
     if prepared.plan.scenario.clock == Clock::Wall {
         prepared.notes.extend(hygiene::warnings(&seen));
         prepared.hygiene = Some(seen);
@@ -85,6 +88,7 @@ pub fn prepare_scenario(
     scenario: Scenario,
     inputs: &InputArgs,
     drive: Option<Drive>,
+    shares: Vec<Share>,
     ui: &Ui,
 ) -> Result<Prepared> {
     let project = context.project()?;
@@ -102,6 +106,7 @@ pub fn prepare_scenario(
         when_gone,
         progress: &downloads,
         tell: &tell,
+        shares: &shares,
     };
     let qemu = match &inputs.qemu {
         QemuChoice::Lock => "lock".to_owned(),
@@ -147,6 +152,7 @@ pub fn prepare_scenario(
         formatting,
         hygiene: None,
         lease: drive.map(Drive::into_lease),
+        shares,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::{
     devices::HostDevice,
     scenario::{KernelRef, KernelSource, Lane, is_path},
     text,
+    vm::share::Access,
 };
 use std::path::{self, Path};
 
@@ -60,6 +61,21 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path)
         QemuChoice::Lock => {}
         QemuChoice::System => add("--qemu", "system".into()),
         QemuChoice::Path(path) => add("--qemu", place(path)),
+    }
+    for share in &select.share.shares {
+        let name = share
+            .name
+            .as_ref()
+            .map_or(String::new(), |name| format!("{name}="));
+        let write = if share.access == Access::Write {
+            ",rw"
+        } else {
+            ""
+        };
+        add("--share", format!("{name}{}{write}", place(&share.dir)));
+    }
+    if select.artifacts {
+        words.push("--artifacts".into());
     }
     if lane.is_exact() {
         words.push("--verify".into());

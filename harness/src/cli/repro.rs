@@ -10,7 +10,7 @@ use super::{
     explain::{self, Explained},
     manifest,
     prepare::{Prepared, needs_digits, prepare},
-    print, print_json, replay, runtime, session, signals, timings,
+    print, print_json, replay, runtime, session, share, signals, timings,
     ui::{Drawing, Ui},
     width,
 };
@@ -23,8 +23,8 @@ use crate::{
     record::{Outcome, RunDir},
     report::{self, Format, Report, Style},
     run::{
-        self, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording, Session, Stop,
-        StopReason, SymbolTables, Verification,
+        self, Artifacts, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording,
+        Session, Stop, StopReason, SymbolTables, Verification,
     },
     scenario::{Clock, Scenario, SessionSpec},
     vm::{Deadlines, vsock::Vsock},
@@ -103,6 +103,7 @@ pub fn repro(
         formatting,
         hygiene,
         lease,
+        shares,
     } = prepared;
     let asked = plan.scenario.session;
     let plan = match then {
@@ -136,6 +137,7 @@ pub fn repro(
     };
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
+    notes.extend(share::confinement(&runtime, &shares, dir.path())?);
     manifest::write(&dir, &plan, context.store.root(), &slots, hygiene.as_ref())?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
@@ -156,6 +158,7 @@ pub fn repro(
         fresh_checkpoints: known == Known::Replace,
         consoles: Some(Consoles::in_run(dir.path())),
         filled: Cell::default(),
+        artifacts: Some(Artifacts::in_run(dir.path())),
     });
     drop(entered);
     let took = timings::read(context.store.root());

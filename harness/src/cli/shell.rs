@@ -64,6 +64,8 @@ pub fn shell(cli: &Cli, args: &ShellArgs) -> Result<u8> {
         blocks: None,
         seed: None,
         words: args.words.clone(),
+        share: args.share.clone(),
+        artifacts: false,
     };
     let userland = userland(&context, args, &ui)?;
     let prepared = prepare(&context, &select, &args.inputs, |_| Ok(()), &ui)?;
@@ -109,6 +111,7 @@ pub fn shell(cli: &Cli, args: &ShellArgs) -> Result<u8> {
             deadlines: Deadlines::default(),
             fresh_checkpoints: false,
             consoles: None,
+            artifacts: None,
             filled: Cell::default(),
         }
     };
@@ -236,6 +239,7 @@ fn userland(context: &Context, args: &ShellArgs, ui: &Ui) -> Result<Vec<u8>> {
         when_gone: WhenGone::locked(args.inputs.locked),
         progress: &ui.downloads(),
         tell: &tell,
+        shares: &[],
     };
     let (tree, provided) = provision.tool_set(SHELL_TOOLS)?;
     if let Some(note) = provided.note {

@@ -40,6 +40,22 @@ const VSOCK: [Driver; 2] = [
     ),
 ];
 
+/// Loaded before the checkpoint, with the device's own transport: only where host-driven devices may
+/// be.
+const SHARES: [Driver; 3] = [
+    (
+        "virtio_pci",
+        config::VIRTIO_PCI,
+        "for directories of the host's",
+    ),
+    ("fuse", config::FUSE_FS, "for directories of the host's"),
+    (
+        "virtiofs",
+        config::VIRTIO_FS,
+        "for directories of the host's (--share, --artifacts)",
+    ),
+];
+
 /// Options without a module of their own, and what the kernel lacks without them. Hot-plug goes
 /// through ACPI: QEMU's q35 machine does not offer the port's own (`CONFIG_HOTPLUG_PCI_PCIE`) since
 /// 6.1.
@@ -113,7 +129,8 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Loading {
         .map(|(_, driver)| driver);
     let own = needs.device.as_ref();
     let own = own.map_or_else(|| device::MODEL.to_vec(), device::drivers);
-    let early: Vec<Driver> = own.into_iter().chain(filesystems).collect();
+    let shares = SHARES.into_iter().filter(|_| needs.shares);
+    let early: Vec<Driver> = own.into_iter().chain(filesystems).chain(shares).collect();
     let set = &kernel.module_set;
     let (loaded, lost) = choose(&early, set, config, &[]);
     plan.missing.extend(lost);
@@ -319,6 +336,41 @@ pub(super) mod tests {
         assert!(plan.missing.is_empty() && plan.can_stop_itself);
     }
 
+    /// What carries results is then there already, and is not loaded twice.
+    #[test]
+    fn what_shares_directories_is_loaded_early_where_some_are_shared() {
+        let list: &[(&str, &[&str])] = &[
+            ("virtio_ring", &[]),
+            ("virtio_pci", &["virtio_ring"]),
+            ("fuse", &[]),
+            ("virtiofs", &["fuse", "virtio_ring"]),
+            ("vsock", &[]),
+            ("vmw_vsock_virtio_transport", &["vsock", "virtio_ring"]),
+        ];
+        let of = |shares| {
+            let needs = Needs {
+                shares,
+                ..Needs::default()
+            };
+            let plan = plan(&needs, &kernel(list, Some("CONFIG_X=y\n")));
+            let lacks = |option| plan.missing.iter().any(|m| m.options == [option]);
+            assert!(!lacks("CONFIG_VIRTIO_FS"));
+            (plan.early, plan.late)
+        };
+        let (early, late) = of(true);
+        assert_eq!(early, ["virtio_ring", "virtio_pci", "fuse", "virtiofs"]);
+        assert_eq!(late, ["vsock", "vmw_vsock_virtio_transport"]);
+        let (early, late) = of(false);
+        assert_eq!(early, [""; 0]);
+        assert_eq!(late.len(), 4);
+        let needs = Needs {
+            shares: true,
+            ..Needs::default()
+        };
+        let missing = plan(&needs, &kernel(&[], Some("CONFIG_X=y\n"))).missing;
+        assert!(missing.iter().any(|m| m.options == ["CONFIG_VIRTIO_FS"]));
+    }
+
     #[test]
     fn only_what_is_needed_is_loaded() {
         let list: &[(&str, &[&str])] = &[("configfs", &[]), ("xfs", &[]), ("ext4", &[])];
@@ -424,6 +476,11 @@ pub(super) mod tests {
                 .chain(real)
                 .chain(&VSOCK)
                 .chain([&EXT4, &XFS])
+                .chain(if real.is_empty() {
+                    &[][..]
+                } else {
+                    &SHARES[..]
+                })
                 .map(|d| d.1);
             let options = OPTIONS.iter().chain(&FIO).map(|(option, _)| *option);
             let engines = Engine::ALL.iter().filter_map(|e| Some(engine(*e)?.0));
@@ -462,7 +519,8 @@ pub(super) mod tests {
 
     #[test]
     fn every_driver_is_kept_when_a_kernel_is_prepared() {
-        for (name, ..) in device::ALL.iter().chain(&VSOCK).chain([&EXT4, &XFS]) {
+        let all = device::ALL.iter().chain(&VSOCK).chain(&SHARES);
+        for (name, ..) in all.chain([&EXT4, &XFS]) {
             assert!(modules::CANDIDATES.contains(name), "{name}");
         }
     }

@@ -50,6 +50,8 @@ pub struct ImageSpec<'a> {
     pub stop_by: StopBy,
     /// What time is in the guest.
     pub clock: Clock,
+    /// Directories of the host's that the guest mounts.
+    pub shares: &'a [diorama_wire::Share],
     /// Whether to make modules cheap to load ([`strip`]).
     pub strip_modules: bool,
 }
@@ -143,6 +145,7 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
         },
         driver: (spec.needs.device.as_ref()).map_or(Driver::NullBlk, Device::driver),
         clock: spec.clock,
+        shares: spec.shares.to_vec(),
     };
     archive.file(BOOT_PATH, 0o644, json(&boot)?);
 

@@ -20,6 +20,8 @@ pub struct Needs {
     pub polled: bool,
     /// Whether progress is on the console even where the guest could stop itself.
     pub console: bool,
+    /// Whether directories of the host's are shared with the guest.
+    pub shares: bool,
 }
 
 /// Something the kernel lacks.

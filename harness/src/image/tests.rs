@@ -73,6 +73,7 @@ impl Inputs {
             stop_by: StopBy::Pvpanic,
             strip_modules,
             clock: Clock::Instructions,
+            shares: &[],
         };
         build(&spec, &self.dir.path().join(out))
     }

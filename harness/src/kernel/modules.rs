@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Modules that some scenario may ask for; what they depend on comes with them.
-pub const CANDIDATES: [&str; 15] = [
+pub const CANDIDATES: [&str; 17] = [
     "configfs",
     "null_blk",
     "nvme",
@@ -36,6 +36,8 @@ pub const CANDIDATES: [&str; 15] = [
     "vsock",
     "vmw_vsock_virtio_transport_common",
     "vmw_vsock_virtio_transport",
+    "fuse",
+    "virtiofs",
 ];
 
 /// A module that can be loaded.

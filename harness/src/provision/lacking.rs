@@ -9,12 +9,18 @@ use crate::{
 };
 
 /// What a kernel certainly lacks for any cell at all, and which cells it lacks something for: a
-/// file system or an engine costs its own cells only. All of it is known before anything boots.
-pub(super) fn of(kernel: &Kernel, scenario: &Scenario) -> (Vec<Missing>, Vec<Unsupported>) {
+/// file system or an engine costs its own cells only. `shares` says whether the guests share
+/// directories with the host. All of it is known before anything boots.
+pub(super) fn of(
+    kernel: &Kernel,
+    scenario: &Scenario,
+    shares: bool,
+) -> (Vec<Missing>, Vec<Unsupported>) {
     let common = Needs {
         smp: scenario.smp,
         device: Some(scenario.device.in_guest()),
         console: scenario.clock == Clock::Wall,
+        shares,
         ..Needs::default()
     };
     let always = missing(kernel, &common);

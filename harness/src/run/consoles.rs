@@ -61,7 +61,7 @@ impl Drop for Kept {
 }
 
 /// A guest's name as a file's.
-fn stem(guest: &str) -> String {
+pub(super) fn stem(guest: &str) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     guest
         .chars()

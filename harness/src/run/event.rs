@@ -162,6 +162,12 @@ impl Event {
                 phase: Doing::Rebuild | Doing::Retry,
                 detail,
             } => Some(format!("{guest}: {detail}")),
+            // What went wrong there, if anything did.
+            Event::Progress {
+                guest,
+                phase: Doing::Phase(Phase::Artifacts),
+                detail,
+            } if !detail.is_empty() => Some(format!("{guest}: {detail}")),
             Event::CheckpointNotSaved { kernel, why } => Some(format!(
                 "{kernel}: its checkpoint could not be saved, so each of its cells boots on its \
                  own; this takes longer but gives the same digits ({why})"

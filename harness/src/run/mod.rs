@@ -1,6 +1,7 @@
 //! Running a plan: what is known already is taken from the cache, the rest is measured, and
 //! everything is recorded as it happens.
 
+mod artifacts;
 mod cache;
 mod consoles;
 mod count;
@@ -21,6 +22,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use artifacts::Artifacts;
 pub use cache::CellCache;
 pub use consoles::Consoles;
 pub use event::{Doing, Event, Guest};

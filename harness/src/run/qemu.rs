@@ -3,11 +3,13 @@
 
 mod profile;
 mod report;
+mod shares;
 mod shell;
 
 pub use shell::{Ended, Shell};
 
 use super::{
+    artifacts::Artifacts,
     consoles::{Consoles, Kept},
     event::Doing,
     executor::{Booted, Checkpointed, Executor, Watch},
@@ -57,6 +59,8 @@ pub struct Qemu {
     pub consoles: Option<Consoles>,
     /// Whether a guest of this run has filled the drive already ([`Precondition`]).
     pub filled: Cell<bool>,
+    /// Where what the guests hand back goes, if they hand anything back.
+    pub artifacts: Option<Artifacts>,
 }
 
 /// What a guest finds that is booted to its checkpoint.
@@ -301,6 +305,7 @@ impl Qemu {
             from_checkpoint,
             mut icount,
             with_job: _with_job, // In use until the guest is over.
+            spec,
         } = begun.await?;
         let stops = plan.stop_by == StopBy::Pvpanic;
         watcher
@@ -321,6 +326,8 @@ impl Qemu {
         let cpu_s = machine.cpu_seconds();
         // Whole since the guest's last mark, which came before its report.
         let profile = machine.profile.bytes_from(0);
+        self.take_artifacts(&mut machine, &mut watcher, &spec, watch)
+            .await;
         machine.end().await;
         drop(console);
         let (guest, symbols) = report?;
@@ -394,6 +401,8 @@ impl Qemu {
         let job = serde_json::to_vec(&asked)
             .map_err(|e| failed("writing the job", &Error::internal("as JSON").because(e)))?;
         let name = cell.key.to_string();
+        let spec = Artifacts::place(self.artifacts.as_ref(), &plan.spec, &name)
+            .map_err(|e| failed("making room for the guest's files", &e))?;
         let console;
         let mut icount = None;
         let saved = match from {
@@ -417,14 +426,14 @@ impl Qemu {
                 (machine, Some(checkpoint.meta.memory.clone()))
             }
             (None, StopBy::Pvpanic) => {
-                self.check(&plan.spec).await?;
-                let mut machine = self.boot(vmm, &plan.spec, &job, cpu).await?;
+                self.check(&spec).await?;
+                let mut machine = self.boot(vmm, &spec, &job, cpu).await?;
                 icount = profile::executed(&machine, profiling).await.map(|_| 0);
                 console = self.keep_console(&name, &machine);
                 watcher
                     .until(&mut machine, Handover::Ready, true, &phases(watch))
                     .await?;
-                let memory = memory_of(&machine, &plan.spec).await?;
+                let memory = memory_of(&machine, &spec).await?;
                 go_on(&machine).await?;
                 (machine, memory)
             }
@@ -433,7 +442,7 @@ impl Qemu {
                 let added = with_job.insert(self.initramfs_with(plan, &asked).await?);
                 let spec = Spec {
                     initramfs: added.path().join(crate::image::INITRAMFS),
-                    ..plan.spec.clone()
+                    ..spec.clone()
                 };
                 let machine = self.boot(vmm, &spec, NO_JOB, cpu).await?;
                 console = self.keep_console(&name, &machine);
@@ -447,6 +456,7 @@ impl Qemu {
             from_checkpoint,
             icount,
             with_job,
+            spec,
         })
     }
 
@@ -482,6 +492,8 @@ struct Begun {
     icount: Option<u64>,
     /// The initramfs that it boots from, where that is its own.
     with_job: Option<Staging>,
+    /// Its machine, with the place for what it hands back.
+    spec: Spec,
 }
 
 /// What hands the agent's own phases on.

@@ -239,6 +239,7 @@ fn plan_of(mut scenario: Scenario) -> Plan {
                     smp: 1,
                     time,
                     drive: None,
+                    shares: Vec::new(),
                 },
                 StopBy::Pvpanic,
             )),

@@ -9,9 +9,10 @@
 
 use super::{
     Vmm,
+    child::own_path,
     machine::{Contents, Machine},
     memory::GuestRam,
-    spec::{Spec, Start, own_path},
+    spec::{Spec, Start},
 };
 use crate::{
     error::{Error, Result},

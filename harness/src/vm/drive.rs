@@ -1,6 +1,9 @@
 //! The contents of an emulated drive: a file without a name, gone with whoever has it open.
 
-use super::spec::{Backing, Drive, own_path};
+use super::{
+    child::own_path,
+    spec::{Backing, Drive},
+};
 use crate::error::{Error, Result};
 use rustix::fs::{Mode, OFlags, open};
 use std::{

@@ -1,9 +1,10 @@
 //! One QEMU process and what the harness holds of it. Dropping it ends the process.
 
 use super::{
-    Vmm,
+    Vmm, child,
     memory::GuestRam,
     qmp::{Events, Qmp},
+    share::Server,
     spec::{Descriptors, Spec, Start, Time},
     still_clock,
     stream::Stream,
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use diorama_wire::FW_CFG_JOB_SIZE;
 use rustix::{
     pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with},
-    process::{Pid, Signal},
+    process::Pid,
 };
 use std::{
     fs::File,
@@ -49,6 +50,8 @@ pub struct Machine {
     /// Where the plugin writes what it saw, at the guest's last mark.
     pub profile: Stream,
     stderr: Stream,
+    /// Of the shared directories, in the order of the specification's.
+    servers: Vec<Server>,
 }
 
 /// What is in a machine when it starts.
@@ -104,6 +107,17 @@ impl Machine {
         let item = Stream::new("job").map_err(starting)?;
         item.append(&padded(job)?).map_err(starting)?;
         let (ours, theirs) = UnixStream::pair().map_err(starting)?;
+        if exact && !spec.shares.is_empty() {
+            return Err(Error::internal(
+                "a guest under the instruction clock was to have shared directories",
+            ));
+        }
+        let (mut servers, mut sockets) = (Vec::new(), Vec::new());
+        for share in &spec.shares {
+            let (server, socket) = Server::start(share).await?;
+            servers.push(server);
+            sockets.push(socket);
+        }
         let fds = Descriptors {
             ram: ram.as_fd().as_raw_fd(),
             qmp: theirs.as_raw_fd(),
@@ -111,6 +125,7 @@ impl Machine {
             progress: progress.descriptor(),
             job: item.descriptor(),
             drive: drive.as_ref().map(|file| file.as_raw_fd()),
+            shares: sockets.iter().map(|socket| socket.as_raw_fd()).collect(),
             devices: incoming
                 .as_ref()
                 .map_or(devices.descriptor(), File::as_raw_fd),
@@ -142,6 +157,7 @@ impl Machine {
         .chain([devices.descriptor()])
         .chain(clock.as_ref().map(Stream::descriptor))
         .chain(fds.drive)
+        .chain(fds.shares)
         .collect();
         // By the wall clock QEMU is as any other program.
         let cpu = exact.then_some(cpu);
@@ -158,7 +174,8 @@ impl Machine {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| Error::host("starting QEMU").because(e))?;
-        drop((theirs, item, incoming, drive));
+        // A server ends when the last copy of its socket does.
+        drop((theirs, item, incoming, drive, sockets));
 
         match Qmp::connect(ours, QMP_DEADLINE).await {
             Ok((qmp, events)) => {
@@ -176,6 +193,7 @@ impl Machine {
                     devices,
                     profile,
                     stderr,
+                    servers,
                 })
             }
             Err(error) => {
@@ -226,6 +244,28 @@ impl Machine {
         }
     }
 
+    /// Whether the process has ended, and if so, whether it ended by itself and well.
+    pub(super) fn ended_well(&mut self) -> Option<bool> {
+        match self.child.try_wait() {
+            Ok(status) => status.map(|status| status.success()),
+            Err(_) => Some(false),
+        }
+    }
+
+    /// Shared directories whose server has failed: their tags, each with the reason.
+    pub fn failed_shares(&mut self, spec: &Spec) -> Vec<String> {
+        let servers = self.servers.iter_mut().zip(&spec.shares);
+        servers
+            .filter_map(|(server, share)| {
+                let why = server.failed()?;
+                Some(format!(
+                    "the server of the shared directory `{}` ended with {why}",
+                    share.tag
+                ))
+            })
+            .collect()
+    }
+
     /// How the process ended; waits a little, for a machine whose end is certain.
     pub async fn status(&mut self) -> Option<ExitStatus> {
         timeout(QMP_DEADLINE, self.child.wait()).await.ok()?.ok()
@@ -235,6 +275,9 @@ impl Machine {
     pub async fn end(mut self) {
         let _ = self.child.start_kill();
         let _ = timeout(QMP_DEADLINE, self.child.wait()).await;
+        for server in self.servers {
+            server.end().await;
+        }
     }
 }
 
@@ -277,23 +320,14 @@ fn padded(job: &[u8]) -> Result<Vec<u8>> {
 
 /// Between fork and exec: inherit exactly these, die with the parent, stay on one core where there is one.
 fn in_child(inherited: &[RawFd], cpu: Option<usize>, parent: Pid) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have died before the line above took effect.
-    if rustix::process::getppid() != Some(parent) {
-        return Err(io::ErrorKind::BrokenPipe.into());
-    }
+    child::die_with(parent)?;
     if let Some(cpu) = cpu {
         let mut cpus = rustix::thread::CpuSet::new();
         cpus.set(cpu);
         // Pinning saves a tenth of the CPU time but decides nothing: a host that refuses is fine.
         let _ = rustix::thread::sched_setaffinity(None, &cpus);
     }
-    for fd in inherited {
-        // SAFETY: the descriptor is open: the parent holds it across the fork.
-        let fd = unsafe { rustix::fd::BorrowedFd::borrow_raw(*fd) };
-        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
-    }
-    Ok(())
+    child::let_through(inherited)
 }
 
 /// utime + stime of a process in seconds: fields 14 and 15 of proc_pid_stat(5).

@@ -2,15 +2,18 @@
 //! channel out of them.
 
 mod checkpoint;
+mod child;
 pub mod drive;
 mod kvm;
 mod machine;
 pub mod memory;
 mod plugin;
 pub mod qmp;
+pub mod share;
 mod spec;
 mod still_clock;
 mod stream;
+mod vhost_user;
 mod vmm;
 pub mod vsock;
 mod watch;

@@ -1,6 +1,6 @@
 //! The TCG plugin that a guest is executed under: which file, and what it is asked to watch.
 
-use super::spec::own_path;
+use super::child::own_path;
 use diorama_wire::MARK;
 use std::{
     ffi::OsString,

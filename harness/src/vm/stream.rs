@@ -1,6 +1,6 @@
 //! What QEMU writes and the harness reads while both run.
 
-use super::spec::own_path;
+use super::child::own_path;
 use crate::error::{Error, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::{

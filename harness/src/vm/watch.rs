@@ -1,5 +1,7 @@
 //! Watching a guest until it hands over: its progress lines, its faults, its deadlines.
 
+mod off;
+
 use super::{
     machine::Machine,
     qmp::QmpEvent,

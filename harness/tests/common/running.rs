@@ -4,7 +4,7 @@ use super::Lab;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    process::{Child, ChildStderr, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -22,10 +22,14 @@ pub struct Running {
 impl Running {
     /// Starts `diorama run` with one guest at a time.
     pub fn start(lab: &Lab, select: &[&str]) -> Running {
-        let mut child = lab
-            .diorama()
-            .args(["run", "--plain", "--jobs", "1"])
-            .args(select)
+        let mut command = lab.diorama();
+        command.args(["run", "--plain", "--jobs", "1"]).args(select);
+        Running::of(command)
+    }
+
+    /// Starts it with these words and variables.
+    pub fn of(mut command: Command) -> Running {
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

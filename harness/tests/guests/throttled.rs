@@ -63,6 +63,7 @@ fn a_throttled_job_reaches_the_rate_it_is_allowed_and_no_more() {
         when_gone: WhenGone::Fail,
         progress: &NoProgress,
         tell: &|line| println!("{line}"),
+        shares: &[],
     };
     let provided = provision.scenario(&scenario, "lock", lab.agent());
     let provided = provided.expect("its inputs");
@@ -84,6 +85,7 @@ fn a_throttled_job_reaches_the_rate_it_is_allowed_and_no_more() {
         fresh_checkpoints: false,
         consoles: None,
         filled: std::cell::Cell::default(),
+        artifacts: None,
     };
     runtime.block_on(async {
         for (kernel, cell) in plan.cells() {

@@ -9,11 +9,12 @@ use super::{
     connection::Connection,
     packet::{HEADER_LEN, Header, MAX_PAYLOAD},
 };
+use crate::vm::vhost_user::Exit;
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
-    os::{fd::AsRawFd, unix::net::UnixStream},
-    sync::atomic::{AtomicI32, Ordering},
+    os::unix::net::UnixStream,
+    sync::Arc,
 };
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringState, VringT};
@@ -21,7 +22,7 @@ use virtio_queue::{DescriptorChain, QueueT};
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, GuestMemoryMmap};
 use vmm_sys_util::{
     epoll::EventSet,
-    event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier},
+    event::{EventConsumer, EventNotifier},
 };
 
 /// The guest's memory as QEMU last described it.
@@ -58,14 +59,13 @@ pub(super) struct VsockDevice {
     from_host: Vec<u8>,
     /// One packet's payload on its way in; [`MAX_PAYLOAD`] bytes.
     scratch: Vec<u8>,
-    /// The descriptor by which the worker's epoll instance hears of the end. The library releases
-    /// its ownership and never closes it; see [`VsockDevice::exit_descriptor`].
-    exit: AtomicI32,
+    /// By which the worker hears of the end.
+    exit: Arc<Exit>,
 }
 
 impl VsockDevice {
     /// A device with this CID whose guest may connect to this port, once.
-    pub(super) fn new(cid: u64, port: u32, stream: UnixStream) -> VsockDevice {
+    pub(super) fn new(cid: u64, port: u32, stream: UnixStream, exit: Arc<Exit>) -> VsockDevice {
         VsockDevice {
             cid,
             memory: None,
@@ -75,13 +75,8 @@ impl VsockDevice {
             writable: true,
             from_host: Vec::new(),
             scratch: vec![0; MAX_PAYLOAD],
-            exit: AtomicI32::new(-1),
+            exit,
         }
-    }
-
-    /// The exit event's number, for the one who outlives the worker to close; -1 if there is none.
-    pub(super) fn exit_descriptor(&self) -> i32 {
-        self.exit.load(Ordering::Acquire)
     }
 
     fn pump(&mut self, vrings: &[VringMutex<Memory>]) {
@@ -283,9 +278,7 @@ impl VhostUserBackendMut for VsockDevice {
     }
 
     fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
-        let (consumer, notifier) = new_event_consumer_and_notifier(EventFlag::CLOEXEC).ok()?;
-        self.exit.store(consumer.as_raw_fd(), Ordering::Release);
-        Some((consumer, notifier))
+        self.exit.event()
     }
 
     fn handle_event(

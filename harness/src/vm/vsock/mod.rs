@@ -5,11 +5,11 @@
 //! of the host. Which one it was goes into the record.
 
 mod connection;
-mod daemon;
 mod device;
 mod kernel;
 mod link;
 mod packet;
+mod start;
 #[cfg(test)]
 mod testing;
 
@@ -134,7 +134,7 @@ impl Plugged {
 /// The chardev is added only now as well, so that before and during the measurement QEMU has
 /// nothing that the host could drive.
 async fn plug_own(qmp: &Qmp, bus: &str) -> Result<GuestLink> {
-    let ends = daemon::start(PRIVATE_CID, VSOCK_PORT)?;
+    let ends = start::start(PRIVATE_CID, VSOCK_PORT)?;
     let link = GuestLink::local(ends.guest)?;
     qmp.send_fd(CHARDEV, &ends.qemu).await?;
     drop(ends.qemu); // QEMU has its own copy: the device must end when that one does.

@@ -39,7 +39,7 @@ impl Guest {
         let (host, inner) = UnixStream::pair().unwrap();
         inner.set_nonblocking(true).unwrap();
         host.set_nonblocking(true).unwrap();
-        let mut device = VsockDevice::new(GUEST.cid, HOST.port, inner);
+        let mut device = VsockDevice::new(GUEST.cid, HOST.port, inner, Arc::default());
         device.update_memory(memory.clone()).unwrap();
         let vrings = (0..QUEUES)
             .map(|queue| {
