@@ -251,15 +251,22 @@ fn the_help_of_the_other_verbs() {
       -h, --help               Print help (see more with '--help')
 
     Selection:
-          --scenario <NAME>               The cell's scenario: a file, or the name of one in scenarios/
-                                          [default: iomap-dio]
-          --filesystem <NAME>             The cell's file system [default: the scenario's first]
-          --workload <NAME>               The cell's workload, whose files are laid out [default: the
-                                          scenario's first]
-          --device <model|nvme|/dev/...>  Run on this device instead of the scenario's
-          --erase <SERIAL>                The serial number of the drive that --device names: all data
-                                          on it will be lost
-          --cmdline <WORD>                Add a word to the guests' kernel command line (repeatable)
+          --scenario <NAME>
+              The cell's scenario: a file, or the name of one in scenarios/ [default: iomap-dio]
+          --filesystem <NAME>
+              The cell's file system [default: the scenario's first]
+          --workload <NAME>
+              The cell's workload, whose files are laid out [default: the scenario's first]
+          --device <model|nvme|vfio:...|/dev/...>
+              Run on this device instead of the scenario's
+          --erase <SERIAL>
+              The serial number of the drive that --device names: all data on it will be lost
+          --cmdline <WORD>
+              Add a word to the guests' kernel command line (repeatable)
+
+    Files:
+          --share <[NAME=]DIR[,rw]>  Show the guests this directory as /share/NAME, read-only unless
+                                     `,rw` is added (repeatable; not in the exact lane)
 
     Inputs:
           --locked                   Fail if a locked file is gone, instead of using what the archive
@@ -348,8 +355,8 @@ fn the_help_of_the_other_verbs() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --json          Print the plan as JSON
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+          --json          Print the plan as JSON
       -h, --help          Print help (see more with '--help')
 
     Selection:
