@@ -71,10 +71,15 @@ impl Case {
         }
     }
 
-    /// One that an ordinary user does whose limit an administrator has raised.
-    pub fn user_with_limits(name: &'static str, command: impl Into<String>) -> Case {
+    /// One that an ordinary user does whose limit an administrator has raised to so many KiB.
+    pub fn user_with_limit(
+        name: &'static str,
+        locked: &'static str,
+        command: impl Into<String>,
+    ) -> Case {
         Case {
             user: "user",
+            locked,
             ..Case::root(name, command)
         }
     }
@@ -116,11 +121,6 @@ impl All {
     pub fn of(&self, case: &str) -> &Came {
         let found = self.0.iter().find(|(name, _)| *name == case);
         &found.unwrap_or_else(|| panic!("no case {case}")).1
-    }
-
-    /// What came of other cases, after these.
-    pub fn append(&mut self, other: All) {
-        self.0.extend(other.0);
     }
 
     /// The table of cases.

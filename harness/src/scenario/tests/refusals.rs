@@ -268,7 +268,7 @@ fn an_instruction_clock_for_a_real_time_device_is_refused() {
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
     s.toml:10:9: clock: the nvme device has no instruction clock: its completions arrive in real time; use clock = "wall", or device = "model"
-    s.toml:9:10: device: `nvm` is not one of the devices; did you mean `nvme`? (known devices: model, nvme, disk)
+    s.toml:9:10: device: `nvm` is not one of the devices; did you mean `nvme`? (known devices: model, nvme, disk, vfio)
     s.toml:10:9: clock: `host` is not one of the clocks; known clocks: instructions, wall
     "#);
 }
