@@ -126,12 +126,12 @@ impl All {
     /// The table of cases.
     pub fn table(&self) -> String {
         let mut table = format!(
-            "{:<48} {:>4} {:>7} {:>7}\n",
+            "{:<52} {:>4} {:>7} {:>7}\n",
             "case", "exit", "wall s", "CPU s"
         );
         let sum = |of: fn(&Came) -> f64| self.0.iter().map(|(_, came)| of(came)).sum::<f64>();
         let mut row = |name: &str, exit: &str, wall: f64, cpu: f64| {
-            table.push_str(&format!("{name:<48} {exit:>4} {wall:>7.0} {cpu:>7.0}\n"));
+            table.push_str(&format!("{name:<52} {exit:>4} {wall:>7.0} {cpu:>7.0}\n"));
         };
         for (name, came) in &self.0 {
             row(name, &came.exit.to_string(), came.wall_s, came.cpu_s);
