@@ -13,8 +13,10 @@ cargo xtask VERB [ARGUMENTS]
   repro [SCENARIO] ...  build everything, then run `diorama repro` (see `cargo xtask repro --help`)
   test [ARGUMENTS]      fetch what the tests need, then run all of them, including real guests
   check                 check formatting, lints and workflows
-  nested [--smoke]      run the exact lane inside an emulated machine that has vhost-vsock and KVM:
-                        one small cell, or the whole smoke scenario
+  nested [--smoke | --drives]
+                        run the exact lane inside an emulated machine that has vhost-vsock and KVM: one
+                        small cell, or the whole smoke scenario; then drives inside one that has an
+                        IOMMU and NVMe drives, or these alone
   bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 

@@ -31,17 +31,19 @@ pub fn test(rest: &[OsString]) -> Done {
 /// The test with a machine in a machine, with what it says.
 pub fn nested(rest: &[OsString]) -> Done {
     let mut tests = tests()?;
-    match rest {
-        [] => {}
+    let only = match rest {
+        [] => None,
         [word] if word == "--smoke" => {
             tests.env("DIORAMA_NESTED", "smoke");
+            None
         }
+        [word] if word == "--drives" => Some("drives"),
         other => {
             return Err(format!(
-                "nested takes --smoke and nothing else, not {other:?}"
+                "nested takes --smoke or --drives and nothing else, not {other:?}"
             ));
         }
-    }
+    };
     tests.args([
         "--package",
         "diorama",
@@ -49,7 +51,10 @@ pub fn nested(rest: &[OsString]) -> Done {
         "nested",
         "--",
         "--nocapture",
+        "--test-threads",
+        "1",
     ]);
+    tests.args(only);
     run(&mut tests)?;
     Ok(ExitCode::SUCCESS)
 }

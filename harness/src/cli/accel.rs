@@ -8,10 +8,17 @@ use crate::{
     vm::{self, Time, Vmm},
     vocabulary::{Accel, KvmTrial},
 };
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 /// A guest under KVM says something within this time, or hangs.
-pub const KVM_SILENCE: Duration = Duration::from_secs(20);
+const KVM_SILENCE: Duration = Duration::from_secs(20);
+
+/// The same where a phase of a guest may take `deadline` seconds: a slow machine is silent for longer.
+#[must_use]
+pub fn kvm_silence(deadline: Option<NonZeroU32>) -> Duration {
+    let slow = deadline.map(|s| Duration::from_secs(s.get().into()));
+    slow.map_or(KVM_SILENCE, |slow| slow.max(KVM_SILENCE))
+}
 
 /// Decides for guests that run by the wall clock, with what a reader must know of it; the others are
 /// left alone.
@@ -25,9 +32,7 @@ pub fn decide(
     tell: &dyn Fn(&str),
 ) -> Result<Option<String>> {
     let choice = inputs.accel;
-    // A machine whose guests may take longer may be silent for longer.
-    let slow = inputs.deadline.map(|s| Duration::from_secs(s.get().into()));
-    let silence = slow.map_or(KVM_SILENCE, |slow| slow.max(KVM_SILENCE));
+    let silence = kvm_silence(inputs.deadline);
     let specs = kernels.iter_mut().filter_map(PreparedKernel::spec_mut);
     let mut specs: Vec<_> = specs
         .filter(|spec| spec.time != Time::Instructions)

@@ -82,15 +82,24 @@ impl Cli {
         let places = &mut self.places;
         places.root = places.root.take().or_else(|| path("DIORAMA_ROOT"));
         places.cache = places.cache.take().or_else(|| path("DIORAMA_CACHE"));
-        let inputs = match &mut self.verb {
+        let inputs = |inputs: &mut InputArgs| {
+            inputs.agent = inputs.agent.take().or_else(|| path("DIORAMA_AGENT"));
+        };
+        let deadline = match &mut self.verb {
             Verb::Repro(ReproArgs { measure, .. })
             | Verb::Run(RunArgs { measure, .. })
-            | Verb::Calibrate(CalibrateArgs { measure, .. }) => &mut measure.inputs,
-            Verb::Plan(PlanArgs { inputs, .. }) | Verb::Shell(ShellArgs { inputs, .. }) => inputs,
+            | Verb::Calibrate(CalibrateArgs { measure, .. }) => {
+                inputs(&mut measure.inputs);
+                &mut measure.inputs.deadline
+            }
+            Verb::Plan(PlanArgs { inputs: of, .. }) | Verb::Shell(ShellArgs { inputs: of, .. }) => {
+                inputs(of);
+                &mut of.deadline
+            }
+            Verb::Doctor(doctor) => &mut doctor.deadline,
             _ => return Ok(self),
         };
-        inputs.agent = inputs.agent.take().or_else(|| path("DIORAMA_AGENT"));
-        if inputs.deadline.is_none()
+        if deadline.is_none()
             && let Some(value) = set("DIORAMA_DEADLINE")
         {
             let seconds = value.to_string_lossy().parse().map_err(|e| {
@@ -98,7 +107,7 @@ impl Cli {
                     .because(e as std::num::ParseIntError)
                     .hint("set it to a number of seconds, 1 or more, or unset it")
             })?;
-            inputs.deadline = Some(seconds);
+            *deadline = Some(seconds);
         }
         Ok(self)
     }
@@ -476,6 +485,9 @@ pub struct DoctorArgs {
     /// Do not use the network
     #[arg(long)]
     pub offline: bool,
+    /// How long KVM's trial may be silent, in seconds
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub deadline: Option<NonZeroU32>,
 }
 
 /// `diorama devices`

@@ -1,7 +1,7 @@
 //! `diorama doctor`.
 
 use super::{
-    accel::KVM_SILENCE,
+    accel::kvm_silence,
     args::{self, DoctorArgs},
     choices::QemuChoice,
     context::Context,
@@ -33,7 +33,7 @@ pub fn doctor(places: &args::Places, args: &DoctorArgs) -> Result<Exit> {
     let try_archive = (!args.offline).then_some(|| http::reach(&context.sources));
     let probes = Probes::find(
         &directories,
-        || try_kvm(&context, &project, &args.qemu),
+        || try_kvm(&context, &project, args),
         try_archive,
     );
     let checks = doctor::evaluate(&probes);
@@ -51,7 +51,7 @@ pub fn doctor(places: &args::Places, args: &DoctorArgs) -> Result<Exit> {
 }
 
 /// A kernel without a root file system ends in a panic of known words: that is the known point.
-fn try_kvm(context: &Context, project: &Project, qemu: &QemuChoice) -> KvmTrial {
+fn try_kvm(context: &Context, project: &Project, args: &DoctorArgs) -> KvmTrial {
     let provision = Provision {
         project,
         store: &context.store,
@@ -64,8 +64,8 @@ fn try_kvm(context: &Context, project: &Project, qemu: &QemuChoice) -> KvmTrial 
     let Some(kernel) = provision.cached_kernel() else {
         return not_tried("no kernel in the cache yet; run `diorama fetch smoke` first");
     };
-    match vmm(&provision, qemu) {
-        Ok(vmm) => vm::try_kvm(&vmm, &kernel, KVM_SILENCE),
+    match vmm(&provision, &args.qemu) {
+        Ok(vmm) => vm::try_kvm(&vmm, &kernel, kvm_silence(args.deadline)),
         Err(error) => not_tried(&error.to_string()),
     }
 }

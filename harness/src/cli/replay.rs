@@ -202,6 +202,15 @@ mod tests {
         let drive = ["--device", "/dev/disk/by-id/x", "--erase", "S1"];
         let line = [&["repro", "smoke", "--accel", "tcg"][..], &drive].concat();
         insta::assert_snapshot!(replay(&line), @"cargo xtask repro smoke --device /dev/disk/by-id/x --accel tcg");
+        let line = [
+            "repro",
+            "smoke",
+            "--device",
+            "vfio:0000:01:00.0",
+            "--erase",
+            "S1",
+        ];
+        insta::assert_snapshot!(replay(&line), @"cargo xtask repro smoke --device vfio:ADDRESS");
     }
 
     #[test]

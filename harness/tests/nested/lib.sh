@@ -37,7 +37,7 @@ begin() {
     scenario=$1
     shift
     cd /srv/project && exec diorama --results "/tmp/results-$scenario" run "ci/$scenario.toml" \
-        --device "$@" --plain --offline --deadline 600
+        --device "$@" --plain --offline
 }
 
 # The same, waited for.

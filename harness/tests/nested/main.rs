@@ -4,7 +4,8 @@
 //! be passed through and given back, and whatever must not be touched must be refused.
 //!
 //! Not part of `cargo xtask test`: everything takes a hundred times as long there. `cargo xtask nested`
-//! measures one small cell (ci/nested.toml), or with DIORAMA_NESTED=smoke the smoke scenario.
+//! measures one small cell (ci/nested.toml), or with DIORAMA_NESTED=smoke the smoke scenario, in a machine
+//! without an IOMMU; what needs drives is done in another one, which has one.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,22 +15,69 @@ mod vfio;
 use common::{Lab, Tree, store};
 use diorama::store::Store;
 use outer::{All, Case, Outer};
-use std::env;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 #[test]
 fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
     let test = "a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory";
     let Some(lab) = Lab::open(test) else { return };
     let (scenario, kernels, cells) = match env::var("DIORAMA_NESTED").as_deref() {
-        Ok("smoke") => ("smoke", ["6.12", "7.2"].iter(), 4),
+        Ok("smoke") => ("smoke", &["6.12", "7.2"][..], 4),
         Ok(other) => panic!("DIORAMA_NESTED={other}: the only word is smoke"),
-        Err(_) => ("ci/nested.toml", ["6.12"].iter(), 1),
+        Err(_) => ("ci/nested.toml", &["6.12"][..], 1),
     };
-    // A cache of its own holds no more than this scenario needs; what is unpacked already comes along.
+    let cache = cache(&lab, kernels);
+    diorama_here(&lab, &cache, &["run", scenario, "--plain", "--offline"]);
+    let mut outer = Outer::new(&lab, &cache, &vfio::DRIVES);
+    outer.iommu = false;
+    vfio::scenarios(&outer);
+    let cases: Vec<Case> = exact(scenario)
+        .into_iter()
+        .chain(vfio::without_iommu())
+        .collect();
+    let came = outer.run(&cases);
+    println!("{}", came.table());
+    judge_exact(&came, cells);
+    vfio::judge_without_iommu(&came);
+}
+
+#[test]
+fn drives_are_given_to_guests_and_given_back_and_refused_where_they_must_be() {
+    let test = "drives_are_given_to_guests_and_given_back_and_refused_where_they_must_be";
+    let Some(lab) = Lab::open(test) else { return };
+    let cache = cache(&lab, &["6.12"]);
+    // What guests boot from is built here, where it takes seconds.
+    let scenario = lab.write("drive.toml", &vfio::scenario("here"));
+    diorama_here(
+        &lab,
+        &cache,
+        &["plan", &scenario, "--device", "nvme", "--accel", "tcg"],
+    );
+    let outer = Outer::new(&lab, &cache, &vfio::DRIVES);
+    let labels = vfio::scenarios(&outer);
+    let cases: Vec<Case> = [
+        vfio::refusals(),
+        vfio::passed_by_root(),
+        vfio::passed_by_a_user(),
+        vfio::disk(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let came = outer.run(&cases);
+    println!("{}", came.table());
+    vfio::judge(&came, &outer, &labels);
+}
+
+/// A cache of the lab's own, which holds no more than is needed; what is unpacked already comes along.
+fn cache(lab: &Lab, kernels: &[&str]) -> PathBuf {
     let cache = lab.results().join("cache");
     drop(Store::open(cache.clone()).expect("a cache"));
     let mut needed = vec![Tree::Tools("vmm"), Tree::Tools("guest-tools")];
-    needed.extend(kernels.map(|name| Tree::Kernel(name)));
+    needed.extend(kernels.iter().map(|name| Tree::Kernel(name)));
     for tree in needed {
         for path in lab.files(tree).into_iter().chain([lab.tree(tree)]) {
             let inside = path
@@ -39,35 +87,16 @@ fn a_machine_with_vhost_vsock_and_kvm_gives_the_same_digits_and_memory() {
             outer::copy(&path, &cache.join(inside));
         }
     }
-    let here = lab
-        .diorama()
-        .arg("--cache")
-        .arg(&cache)
-        .args(["run", scenario, "--plain", "--offline"])
-        .current_dir(lab.root())
-        .output()
-        .expect("diorama starts");
-    assert!(here.status.success(), "{}", common::text(&here));
+    cache
+}
 
-    let mut outer = Outer::new(&lab, &cache, &vfio::DRIVES);
-    let labels = vfio::scenarios(&outer);
-    let drives = [
-        vfio::refusals(),
-        vfio::passed_by_root(),
-        vfio::passed_by_a_user(),
-        vfio::disk(),
-    ];
-    let cases: Vec<Case> = exact(scenario)
-        .into_iter()
-        .chain(drives.into_iter().flatten())
-        .collect();
-    let mut came = outer.run(&cases);
-    // The same machine without an IOMMU.
-    outer.iommu = false;
-    came.append(outer.run(&vfio::without_iommu()));
-    println!("{}", came.table());
-    judge_exact(&came, cells);
-    vfio::judge(&came, &outer, &labels);
+/// Runs the program here, with that cache.
+fn diorama_here(lab: &Lab, cache: &Path, words: &[&str]) {
+    let mut program = lab.diorama();
+    program.arg("--cache").arg(cache).args(words);
+    let output = program.current_dir(lab.root()).output();
+    let output = output.expect("diorama starts");
+    assert!(output.status.success(), "{}", common::text(&output));
 }
 
 /// What the exact lane must do there.

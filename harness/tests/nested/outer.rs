@@ -71,10 +71,15 @@ impl Case {
         }
     }
 
-    /// One that an ordinary user does whose limit an administrator has raised.
-    pub fn user_with_limits(name: &'static str, command: impl Into<String>) -> Case {
+    /// One that an ordinary user does whose limit an administrator has raised to so many KiB.
+    pub fn user_with_limit(
+        name: &'static str,
+        locked: &'static str,
+        command: impl Into<String>,
+    ) -> Case {
         Case {
             user: "user",
+            locked,
             ..Case::root(name, command)
         }
     }
@@ -118,20 +123,15 @@ impl All {
         &found.unwrap_or_else(|| panic!("no case {case}")).1
     }
 
-    /// What came of other cases, after these.
-    pub fn append(&mut self, other: All) {
-        self.0.extend(other.0);
-    }
-
     /// The table of cases.
     pub fn table(&self) -> String {
         let mut table = format!(
-            "{:<48} {:>4} {:>7} {:>7}\n",
+            "{:<52} {:>4} {:>7} {:>7}\n",
             "case", "exit", "wall s", "CPU s"
         );
         let sum = |of: fn(&Came) -> f64| self.0.iter().map(|(_, came)| of(came)).sum::<f64>();
         let mut row = |name: &str, exit: &str, wall: f64, cpu: f64| {
-            table.push_str(&format!("{name:<48} {exit:>4} {wall:>7.0} {cpu:>7.0}\n"));
+            table.push_str(&format!("{name:<52} {exit:>4} {wall:>7.0} {cpu:>7.0}\n"));
         };
         for (name, came) in &self.0 {
             row(name, &came.exit.to_string(), came.wall_s, came.cpu_s);
