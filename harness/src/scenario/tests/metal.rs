@@ -98,11 +98,21 @@ fn the_command_line_makes_a_long_measurement_short() {
 
 #[test]
 fn the_reports_scenarios_for_drives_have_its_parameters() {
-    for text in [
-        include_str!("../../../../scenarios/iomap-dio-nvme.toml"),
-        include_str!("../../../../scenarios/iomap-dio-vfio.toml"),
+    let named = Overrides {
+        device: Some(ChosenDevice::Vfio(ControllerFacts::default())),
+        ..Overrides::default()
+    };
+    for (text, overrides) in [
+        (
+            include_str!("../../../../scenarios/iomap-dio-nvme.toml"),
+            Overrides::default(),
+        ),
+        (
+            include_str!("../../../../scenarios/iomap-dio-vfio.toml"),
+            named,
+        ),
     ] {
-        let s = good(text);
+        let s = read(text, &overrides).unwrap_or_else(|e| panic!("{}", e.render()));
         let exact = good(IOMAP_DIO);
         assert_eq!(s.lane().clock, Clock::Wall);
         assert_eq!((&s.kernels, &s.baseline), (&exact.kernels, &exact.baseline));
