@@ -1,6 +1,7 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
 use super::choices::{AccelChoice, DeviceWord, QemuChoice};
+use super::fio_args::FioArgs;
 use crate::{
     error::{Error, Result},
     report::Format,
@@ -180,6 +181,9 @@ pub struct SelectArgs {
     /// A scenario file, or the name of one in scenarios/
     #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     pub scenario: String,
+    /// fio's jobs.
+    #[command(flatten)]
+    pub fio: FioArgs,
     /// Kernels of one's own.
     #[command(flatten)]
     pub own: OwnKernels,
@@ -236,6 +240,7 @@ impl SelectArgs {
             blocks: self.blocks,
             seed: self.seed,
             cmdline: self.words.cmdline.clone(),
+            fio: self.fio.choices(),
         }
     }
 }

@@ -27,6 +27,26 @@ impl AccelChoice {
     }
 }
 
+/// Whether a fio job's sizes and times are scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScaleChoice {
+    /// Where they do not fit.
+    Auto,
+    /// Never.
+    None,
+}
+
+impl ScaleChoice {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ScaleChoice::Auto => "auto",
+            ScaleChoice::None => "none",
+        }
+    }
+}
+
 /// Which QEMU runs the guests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QemuChoice {

@@ -15,6 +15,7 @@ mod doctor;
 mod drive;
 mod explain;
 mod fetch;
+mod fio_args;
 mod inspect;
 mod lock;
 mod manifest;

@@ -73,7 +73,7 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
     for note in notes
         .into_iter()
         .chain(plan.cautions())
-        .chain(plan.slow(Deadlines::default().phase))
+        .chain(plan.cost(Deadlines::default().phase))
     {
         text.push_str(&format!("note: {note}\n"));
     }

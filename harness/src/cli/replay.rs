@@ -5,7 +5,7 @@ use super::{
     choices::{AccelChoice, QemuChoice},
 };
 use crate::{
-    scenario::{KernelRef, KernelSource, Lane, is_path},
+    scenario::{KernelRef, KernelSource, Lane, is_fio_command, is_path},
     text,
 };
 use std::path::{self, Path};
@@ -16,10 +16,16 @@ use std::path::{self, Path};
 pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path) -> String {
     let place = |path: &Path| place(path, root);
     let mut words = vec!["cargo".into(), "xtask".into(), "repro".into()];
-    words.push(match is_path(&select.scenario) {
-        true => place(Path::new(&select.scenario)),
-        false => select.scenario.clone(),
-    });
+    words.extend(select.fio.words(|job| match is_fio_command(job) {
+        true => job.to_owned(),
+        false => place(Path::new(job)),
+    }));
+    if select.fio.jobs.is_empty() {
+        words.push(match is_path(&select.scenario) {
+            true => place(Path::new(&select.scenario)),
+            false => select.scenario.clone(),
+        });
+    }
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     for kernel in &select.own.kernels {
         add("--kernel", definition(kernel, place));

@@ -97,15 +97,23 @@ pub fn repro(
         // Until the last guest is over.
         lease: _lease,
     } = prepared;
-    let deadlines = measure.deadline.map_or_else(Deadlines::default, |s| {
-        Deadlines::all(Duration::from_secs(s.get().into()))
-    });
+    let usual = Deadlines::default();
+    let (deadlines, cost) = match measure.deadline {
+        Some(seconds) => {
+            let deadlines = Deadlines::all(Duration::from_secs(seconds.get().into()));
+            (deadlines, plan.slow(deadlines.phase))
+        }
+        None => {
+            let phase = plan.deadline(usual.phase);
+            (Deadlines { phase, ..usual }, plan.cost(usual.phase))
+        }
+    };
     let slots = run::slots(jobs(measure, &plan.scenario), plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
         .chain(slots.note.clone())
         .chain(plan.cautions())
-        .chain(plan.slow(deadlines.phase))
+        .chain(cost)
         .collect();
     say_settled(&ui, &plan);
     let runtime = runtime()?;

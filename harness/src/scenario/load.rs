@@ -1,6 +1,9 @@
 //! Finding and reading a scenario's file.
 
-use super::{Overrides, Scenario, resolve::resolve_with};
+use super::{
+    Overrides, Scenario, is_fio_command,
+    resolve::{World, resolve_with},
+};
 use crate::{
     error::{Error, Result},
     files,
@@ -66,21 +69,133 @@ pub fn available(root: &Path) -> Vec<String> {
 /// When the file cannot be read, and for every problem in it at once. Files of local kernels are not
 /// looked for ([`look_for`]).
 pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Result<Scenario> {
+    load_checked(path, known_kernels, overrides, &|_| None)
+}
+
+/// The same; `fio` is asked about every job file, and says why it refuses it, if it does.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_checked(
+    path: &Path,
+    known_kernels: &[String],
+    overrides: &Overrides,
+    fio: &dyn Fn(&str) -> Option<String>,
+) -> Result<Scenario> {
     let text = files::read_text(path, files::TEXT).map_err(|e| {
         Error::input(format!("reading the scenario {}", path.display()))
             .because(e)
             .hint("give a scenario file, or the name of one in scenarios/")
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let read = |path: &Path| files::read_text(path, files::TEXT).map_err(|e| e.to_string());
-    resolve_with(
-        &text,
-        &path.display().to_string(),
-        base,
-        known_kernels,
-        overrides,
-        &read,
-    )
+    let origin = path.display().to_string();
+    resolve(&text, &origin, base, known_kernels, overrides, fio)
+}
+
+/// Job files of fio's, and the kernels to run them on: a scenario that nobody has written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FioRun {
+    /// Job files, by path, or command lines of fio's.
+    pub jobs: Vec<String>,
+    /// Locked kernels. The first is the baseline, or the first of the overrides' own.
+    pub kernels: Vec<String>,
+    /// Kinds of file systems; empty means ext4.
+    pub filesystems: Vec<String>,
+}
+
+/// Resolves such a scenario.
+///
+/// # Errors
+/// As [`load`], and when there is no kernel.
+pub fn load_fio(
+    run: &FioRun,
+    known_kernels: &[String],
+    overrides: &Overrides,
+    fio: &dyn Fn(&str) -> Option<String>,
+) -> Result<Scenario> {
+    let text = written_down(run, overrides)?;
+    resolve(&text, "--fio", Path::new(""), known_kernels, overrides, fio)
+}
+
+fn resolve(
+    text: &str,
+    origin: &str,
+    base: &Path,
+    known_kernels: &[String],
+    overrides: &Overrides,
+    fio: &dyn Fn(&str) -> Option<String>,
+) -> Result<Scenario> {
+    let world = World {
+        read: &|path| files::read_text(path, files::TEXT).map_err(|e| e.to_string()),
+        variable: &|name| std::env::var(name).ok(),
+        fio,
+    };
+    resolve_with(text, origin, base, known_kernels, overrides, &world)
+}
+
+/// The scenario's text.
+fn written_down(run: &FioRun, overrides: &Overrides) -> Result<String> {
+    let own = overrides.kernels.iter().map(|kernel| &kernel.name);
+    let first = run.kernels.iter().chain(own).next();
+    let baseline = overrides.baseline.as_ref().or(first).ok_or_else(|| {
+        Error::input("--fio names a job, but no kernel to run it on")
+            .hint("add --kernels 6.12,7.2 (see `diorama kernels`), or --kernel NAME=PATH")
+    })?;
+    let names = job_names(&run.jobs);
+    let text = |text: &str| toml::Value::from(text).to_string();
+    let list = |texts: &[String]| toml::Value::from(texts.to_vec()).to_string();
+    let mut out = format!(
+        "name = {}\ntitle = {}\nbaseline = {}\nkernels = {}\n",
+        text(&names[0]),
+        text(&format!("fio: {}", names.join(", "))),
+        text(baseline),
+        list(&run.kernels),
+    );
+    let ext4 = ["ext4".to_owned()];
+    let kinds = if run.filesystems.is_empty() {
+        &ext4[..]
+    } else {
+        &run.filesystems[..]
+    };
+    for kind in kinds {
+        out.push_str(&format!("[filesystems.{}]\n", text(kind)));
+    }
+    for (name, job) in names.iter().zip(&run.jobs) {
+        out.push_str(&format!(
+            "[workloads.{}]\nfio = {}\n",
+            text(name),
+            text(job)
+        ));
+    }
+    Ok(out)
+}
+
+/// What each job file is called in tables: its name without the ending, different from the others'.
+fn job_names(jobs: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for job in jobs {
+        let stem = match is_fio_command(job) {
+            true => None,
+            false => Path::new(job).file_stem().and_then(|stem| stem.to_str()),
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        let name = stem.unwrap_or("fio").chars();
+        let name: String = name.map(|c| if fits(c) { c } else { '-' }).collect();
+        let name = name.trim_start_matches(['.', '-']).to_owned();
+        let name: String = name.chars().take(40).collect();
+        let name = if name.is_empty() {
+            "fio".to_owned()
+        } else {
+            name
+        };
+        let count = names.iter().filter(|other| **other == name).count();
+        let taken = count > 0;
+        names.push(match taken {
+            true => format!("{name}.{}", names.len() + 1),
+            false => name,
+        });
+    }
+    names
 }
 
 /// Whether a local kernel's image and modules are where the scenario says.
