@@ -137,6 +137,25 @@ mod tests {
 
     #[test]
     fn every_choice_that_changes_a_digit_is_in_it_and_no_other() {
+        let fio = [
+            "repro",
+            "--fio",
+            "/x/a.fio",
+            "--fio",
+            "fio --name=a --rw=read",
+            "--kernels",
+            "6.12,7.2",
+            "-D",
+            "A=1 2",
+            "--section",
+            "b c",
+            "--scale",
+            "none",
+            "--overwrite",
+            "--filesystem",
+            "xfs",
+        ];
+        insta::assert_snapshot!(replay(&fio), @"cargo xtask repro --fio /x/a.fio --fio 'fio --name=a --rw=read' --kernels 6.12,7.2 --section 'b c' -D 'A=1 2' --scale none --overwrite --filesystem xfs --verify");
         insta::assert_snapshot!(replay(&["repro"]), @"cargo xtask repro iomap-dio --verify");
         let line = [
             "run",

@@ -151,6 +151,8 @@ fn written_down(run: &FioRun, overrides: &Overrides) -> Result<String> {
         text(baseline),
         list(&run.kernels),
     );
+    // fio's own start and end are a part of every repetition.
+    out.push_str("[measure]\nrepetitions = 3\n");
     let ext4 = ["ext4".to_owned()];
     let kinds = if run.filesystems.is_empty() {
         &ext4[..]
@@ -223,4 +225,90 @@ fn absent(kernel: &str, part: &str, path: &Path, wanted: &str) -> Error {
         path.display()
     ))
     .hint(format!("give the path of a {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(jobs: &[&str], kernels: &[&str]) -> FioRun {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        FioRun {
+            jobs: texts(jobs),
+            kernels: texts(kernels),
+            filesystems: vec![],
+        }
+    }
+
+    #[test]
+    fn jobs_and_kernels_alone_are_a_scenario() {
+        let jobs = [
+            "their jobs/a b.fio",
+            "/x/a b.fio",
+            "fio --name=\"q\" --rw=read",
+            "..fio",
+        ];
+        let text = written_down(&run(&jobs, &["6.12", "7.2"]), &Overrides::default()).unwrap();
+        insta::assert_snapshot!(text, @r#"
+        name = "a-b"
+        title = "fio: a-b, a-b.2, fio, fio.4"
+        baseline = "6.12"
+        kernels = ["6.12", "7.2"]
+        [measure]
+        repetitions = 3
+        [filesystems."ext4"]
+        [workloads."a-b"]
+        fio = "their jobs/a b.fio"
+        [workloads."a-b.2"]
+        fio = "/x/a b.fio"
+        [workloads."fio"]
+        fio = 'fio --name="q" --rw=read'
+        [workloads."fio.4"]
+        fio = "..fio"
+        "#);
+    }
+
+    #[test]
+    fn a_job_without_a_kernel_says_how_to_name_one() {
+        let error = written_down(&run(&["a.fio"], &[]), &Overrides::default()).unwrap_err();
+        assert!(
+            error.render().contains("--kernels 6.12,7.2"),
+            "{}",
+            error.render()
+        );
+    }
+
+    #[test]
+    fn the_first_kernel_is_the_baseline_locked_or_own() {
+        let own = super::super::parse_kernel("mine=bzImage").unwrap();
+        let overrides = Overrides {
+            kernels: vec![own],
+            ..Overrides::default()
+        };
+        let baseline = |kernels: &[&str]| {
+            let text = written_down(&run(&["a.fio"], kernels), &overrides).unwrap();
+            text.lines()
+                .find(|l| l.starts_with("baseline"))
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(baseline(&[]), "baseline = \"mine\"");
+        assert_eq!(baseline(&["6.12"]), "baseline = \"6.12\"");
+    }
+
+    #[test]
+    fn mistakes_in_a_job_are_named_by_its_line_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = dir.path().join("bad.fio");
+        std::fs::write(&job, "[j]\nioengine=rbd\ndirect=1\nsize=1m\n").unwrap();
+        let job = job.display().to_string();
+        let run = run(&[&job], &["7.2"]);
+        let error = load_fio(&run, &["7.2".to_owned()], &Overrides::default(), &|_| None);
+        let said = error.unwrap_err().render();
+        assert!(said.contains("--fio has 1 problem:\n"), "{said}");
+        assert!(
+            said.contains(&format!("\n  {job}:2: job `j`, `ioengine=rbd`")),
+            "{said}"
+        );
+    }
 }

@@ -165,12 +165,8 @@ impl<'a> Checker<'a> {
 
     /// What becomes of every option.
     fn fates(&mut self) {
-        let verifies = self.job.get(&["verify"]).is_some_and(|verify| {
-            let off = ini::switch(verify.value()) == Some(false);
-            !off && verify.value() != "none"
-        });
         for setting in &self.job.settings {
-            match options::fate(&setting.key, setting.value(), verifies) {
+            match options::fate(&setting.key, setting.value()) {
                 Ok(Fate::Kept) => {}
                 Ok(Fate::Dropped) => self.edits.push((setting.id, Edit::Drop)),
                 Ok(Fate::LeftOut(why)) => {

@@ -10,6 +10,7 @@ mod ini;
 pub(super) mod keys;
 mod notes;
 mod options;
+mod places;
 mod reason;
 mod region;
 mod scale;
@@ -113,16 +114,35 @@ fn job_file(
     }
 }
 
-/// A mistake of [global] reaches several jobs: said once, by line and reason.
-fn one_each(found: Vec<Refusal>) -> Vec<Refusal> {
+/// A mistake of [global] reaches several jobs: said once, by line and reason. What is missing has no
+/// line.
+fn one_each(mut found: Vec<Refusal>) -> Vec<Refusal> {
     let mut seen = BTreeSet::new();
-    let reason = |refusal: &Refusal| match refusal.what.split_once(", `") {
-        Some((_, option)) if refusal.what.starts_with("job `") => option.to_owned(),
-        _ => refusal.what.clone(),
-    };
-    let mut kept = found;
-    kept.retain(|refusal| seen.insert((refusal.line, reason(refusal))));
-    kept
+    found.retain(|refusal| {
+        let of_job = refusal.what.starts_with("job `");
+        let option = refusal.what.split_once("`, `").filter(|_| of_job);
+        let (line, reason) = match option {
+            Some((_, option)) if !option.contains('=') => (0, option),
+            Some((_, option)) => (refusal.line, option),
+            None => (refusal.line, refusal.what.as_str()),
+        };
+        seen.insert((line, reason.to_owned()))
+    });
+    found
+}
+
+/// Where a job lacks what it may have been given in a section that only looks global, that is said.
+fn as_meant(file: &JobFile, mut found: Vec<Refusal>) -> Vec<Refusal> {
+    let looks = |s: &&ini::Section| !s.is_global() && s.name.to_lowercase().starts_with("global");
+    if let Some(section) = file.sections.iter().find(looks) {
+        for refusal in found.iter_mut().filter(|r| r.what.contains("`direct`:")) {
+            refusal.next = format!(
+                "write [global]: fio takes [{}] (line {}) for a job",
+                section.name, section.line
+            );
+        }
+    }
+    found
 }
 
 /// Every job of the sections that are wanted.
@@ -148,7 +168,7 @@ fn drafts(file: &JobFile, wanted: &Wanted<'_>) -> Result<Vec<Draft>, Vec<Refusal
         .collect();
     match found.is_empty() {
         true => Ok(drafts),
-        false => Err(one_each(found)),
+        false => Err(as_meant(file, one_each(found))),
     }
 }
 

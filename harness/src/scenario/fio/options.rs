@@ -263,7 +263,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("ioscheduler", "the scenario sets it: [model] scheduler"),
     ("kb_base", "sizes are read with fio's default, kb_base=1024"),
     (
-        "latency_",
+        "latency_target",
         "fio changes the queue depth until the latency fits, so no two kernels would do the same I/O",
     ),
     ("lockfile", "the guest has no other user of the file"),
@@ -311,12 +311,16 @@ pub(super) enum Fate {
     LeftOut(&'static str),
 }
 
-/// What becomes of an option with this value. `verifies` tells whether the job verifies anything.
+/// Options that are details of another, by its name's beginning: they stand or fall with it.
+const DETAILS: &[&str] = &["latency_", "verify_"];
+
+/// What becomes of an option with this value.
 ///
 /// # Errors
 /// Why it can't stand, and what to do.
-pub(super) fn fate(key: &str, value: &str, verifies: bool) -> Result<Fate, (String, String)> {
-    if REPORTS.contains(&key) {
+pub(super) fn fate(key: &str, value: &str) -> Result<Fate, (String, String)> {
+    let detail = DETAILS.iter().any(|of| key.starts_with(of)) && key != "latency_target";
+    if REPORTS.contains(&key) || detail {
         return Ok(Fate::Dropped);
     }
     let neutral = NEUTRAL.iter().find(|(name, _)| *name == key);
@@ -335,8 +339,8 @@ pub(super) fn fate(key: &str, value: &str, verifies: bool) -> Result<Fate, (Stri
         });
     }
     let known = REFUSED.iter().find(|(name, _)| named(name, key));
-    // What is off needs no support; neither do details of what is off.
-    if known.is_some() && (zero || (key.starts_with("verify_") && !verifies)) {
+    // What is off needs no support.
+    if known.is_some() && zero {
         return Ok(Fate::Dropped);
     }
     Err(match known {
@@ -364,7 +368,7 @@ mod tests {
     use super::*;
 
     fn why(key: &str, value: &str) -> String {
-        match fate(key, value, true) {
+        match fate(key, value) {
             Err((why, next)) => format!("{why}; {next}"),
             Ok(fate) => format!("{fate:?}"),
         }
@@ -375,7 +379,7 @@ mod tests {
         assert_eq!(why("bs", "4k"), "Kept");
         assert!(why("write_iolog", "x").contains("during the measurement"));
         assert!(why("exec_prerun", "x").contains("no other program"));
-        assert!(why("verify_pattern", "1").contains("counted"));
+        assert_eq!(why("verify_pattern", "1"), "Dropped");
         assert!(why("verify", "crc32c").contains("another test"));
         assert!(why("ss", "iops:1%").contains("known end"));
         assert!(why("latency_target", "500000").contains("queue depth"));
@@ -403,9 +407,9 @@ mod tests {
             "kb_base=1024",
         ] {
             let (key, value) = option.split_once('=').unwrap();
-            assert_eq!(fate(key, value, true), Ok(Fate::Dropped), "{option}");
+            assert_eq!(fate(key, value), Ok(Fate::Dropped), "{option}");
         }
-        assert_eq!(fate("verify_fatal", "1", false), Ok(Fate::Dropped));
+        assert_eq!(fate("verify_fatal", "1"), Ok(Fate::Dropped));
         for option in [
             "disable_lat=1",
             "gtod_reduce=1",
@@ -413,23 +417,14 @@ mod tests {
             "fadvise_hint=0",
         ] {
             let (key, value) = option.split_once('=').unwrap();
-            assert_eq!(fate(key, value, true), Ok(Fate::Kept), "{option}");
+            assert_eq!(fate(key, value), Ok(Fate::Kept), "{option}");
         }
-        assert!(matches!(
-            fate("ramp_time", "10s", true),
-            Ok(Fate::LeftOut(_))
-        ));
-        assert!(matches!(
-            fate("directory", "/mnt", true),
-            Ok(Fate::LeftOut(_))
-        ));
-        assert!(matches!(
-            fate("log_avg_msec", "500", true),
-            Ok(Fate::LeftOut(_))
-        ));
+        assert!(matches!(fate("ramp_time", "10s"), Ok(Fate::LeftOut(_))));
+        assert!(matches!(fate("directory", "/mnt"), Ok(Fate::LeftOut(_))));
+        assert!(matches!(fate("log_avg_msec", "500"), Ok(Fate::LeftOut(_))));
         for option in ["nrfiles=4", "startdelay=5", "unlink=x y", "kb_base=1000"] {
             let (key, value) = option.split_once('=').unwrap();
-            assert_ne!(fate(key, value, true), Ok(Fate::Dropped), "{option}");
+            assert_ne!(fate(key, value), Ok(Fate::Dropped), "{option}");
         }
     }
 
@@ -445,7 +440,7 @@ mod tests {
     fn no_option_is_both_kept_and_refused() {
         let neutral = |key: &&&str| NEUTRAL.iter().any(|(name, _)| name == *key);
         for key in ALLOWED.iter().filter(|key| !neutral(key)) {
-            assert_eq!(fate(key, "7", true), Ok(Fate::Kept));
+            assert_eq!(fate(key, "7"), Ok(Fate::Kept));
             assert!(!REFUSED.iter().any(|(name, _)| name == key), "{key}");
         }
     }

@@ -106,18 +106,17 @@ fn what_cannot_work_is_refused_by_job_option_and_reason() {
         refused("numjobs=2", "size=${SIZE}"),
         refused("iodepth=4", "iodepth=40000"),
         refused("iodepth=4", "cpus_allowed=0,4"),
-        refused("iodepth=4", "latency_target=500000"),
+        refused("iodepth=4", "latency_target=500000\nlatency_window=5000000"),
+        refused("[global]", "[Global]"),
     ];
     insta::assert_snapshot!(all.join("\n"), @r"
     3: job `reader`, `ioengine=rbd`: it is not one of the engines that do direct file I/O in the guest; use one of io_uring, libaio, psync, pvsync, pvsync2, sync, vsync
     11: job `reader`, `filename=/dev/sda:/dev/sdb`: it names several files; name one file, or leave filename out
     14: job `writer`, `rw=trim`: it is not a supported direction; use read, write, randread, randwrite, rw or randrw
     15: job `writer`, `verify=crc32c`: verifying I/O would be counted as the workload's; leave it out, if that is still the test you mean: without it this would be another test
-    16: job `writer`, `verify_fatal=1`: verifying I/O would be counted as the workload's; leave it out, if that is still the test you mean: without it this would be another test
     7: job `reader`, `time_based`: without a runtime it never ends; add runtime=1s
     4: job `reader`, `direct=0`: it is buffered I/O, and only direct I/O is measured; use direct=1, if that is still the test you mean
     9: job `reader`, `direct`: without it fio's I/O is buffered, and only direct I/O is measured; add direct=1, if that is still the test you mean
-    13: job `writer`, `direct`: without it fio's I/O is buffered, and only direct I/O is measured; add direct=1, if that is still the test you mean
     5: job `reader`, `exec_prerun=x`: there is no other program in the guest; leave it out, if that is still the test you mean: without it this would be another test
     16: job `writer`, `bs=8x`: it is not a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes); use a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)
     18: `numjobs=$ncpus`: `$` is not a variable; write ${NAME}, or the value itself
@@ -125,6 +124,7 @@ fn what_cannot_work_is_refused_by_job_option_and_reason() {
     9: its buffers take 1250 MiB, and the guest has 256 MiB for them; use a smaller bs, iodepth or numjobs, if that is still the test you mean
     17: job `writer`, `cpus_allowed=0,4`: the guest has one CPU, number 0; leave it out, or give the guest more CPUs: [guest] smp
     17: job `writer`, `latency_target=500000`: fio changes the queue depth until the latency fits, so no two kernels would do the same I/O; leave it out, if that is still the test you mean: without it this would be another test
+    9: job `reader`, `direct`: without it fio's I/O is buffered, and only direct I/O is measured; write [global]: fio takes [Global] (line 2) for a job
     ");
 }
 
