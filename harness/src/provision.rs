@@ -1,7 +1,10 @@
 //! From a scenario to files: the VMM, the tool sets, the kernels and their initramfs, all by way
 //! of the store. What comes out is what [`crate::plan`] plans with.
 
+mod fio;
 mod lacking;
+
+pub use fio::HostFio;
 
 use crate::{
     digest::Sha256,

@@ -1,5 +1,6 @@
 //! `diorama agree`: the same workloads through our engines and through fio's.
 
+use super::fio_args::FioArgs;
 use super::{
     args::{AgreeArgs, Cli, GuestWords, OwnKernels, SelectArgs},
     repro::{self, Judge, Then},
@@ -14,6 +15,7 @@ const SCENARIO: &str = "agree";
 pub fn agree(cli: &Cli, args: &AgreeArgs) -> Result<Exit> {
     let select = SelectArgs {
         scenario: SCENARIO.to_owned(),
+        fio: FioArgs::default(),
         own: OwnKernels::default(),
         baseline: None,
         only: args.only.clone(),

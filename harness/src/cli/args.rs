@@ -1,8 +1,7 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
 use super::{
-    calibrate::parse_slowdown,
-    choices::{AccelChoice, DeviceWord, QemuChoice},
+    choices::{AccelChoice, DeviceWord, QemuChoice, parse_slowdown},
     share::{ServeDirectoryArgs, ShareArgs},
 };
 use crate::{

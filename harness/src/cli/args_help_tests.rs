@@ -89,7 +89,7 @@ fn the_help_explains_itself() {
 
 #[test]
 fn the_help_of_repro() {
-    insta::assert_snapshot!(printed(&["repro", "-h"]), @"
+    insta::assert_snapshot!(printed(&["repro", "-h"]), @r"
     Measure a scenario, compare, report, and say whether it was reproduced
 
     Usage: diorama repro [OPTIONS] [SCENARIO]
@@ -98,9 +98,19 @@ fn the_help_of_repro() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --explain       Profile the cells that differ, and show in the report where
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+          --explain       Profile the cells that differ, and show in the report where
       -h, --help          Print help (see more with '--help')
+
+    fio jobs:
+          --fio <FILE|COMMAND>   Run a fio job instead of a scenario: a job file, or a command line in
+                                 quotes, 'fio --name=..' (repeatable)
+          --kernels <NAME,NAME>  The locked kernels to run it on; the first is the baseline
+          --section <NAME>       Only this section of the job file (repeatable)
+      -D <VAR=VALUE>             Give ${VAR} in a job file a value (repeatable) [default: the
+                                 environment's]
+          --scale <auto|none>    Whether sizes and runtimes are scaled to the drive and the guest
+          --overwrite            Write every file before the job writes to it
 
     Selection:
           --kernel <NAME=PATH[,modules=DIR]>
@@ -192,7 +202,7 @@ fn the_help_of_the_other_verbs() {
             .to_owned()
     };
     let all: Vec<_> = verbs.iter().map(short).collect();
-    insta::assert_snapshot!(all.join("\n\n====\n\n"), @"
+    insta::assert_snapshot!(all.join("\n\n====\n\n"), @r"
     Show where a cell's instructions went, and what differs from another kernel
 
     Usage: diorama explain [OPTIONS] <CELL|RUN>
@@ -358,6 +368,16 @@ fn the_help_of_the_other_verbs() {
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
           --json          Print the plan as JSON
       -h, --help          Print help (see more with '--help')
+
+    fio jobs:
+          --fio <FILE|COMMAND>   Run a fio job instead of a scenario: a job file, or a command line in
+                                 quotes, 'fio --name=..' (repeatable)
+          --kernels <NAME,NAME>  The locked kernels to run it on; the first is the baseline
+          --section <NAME>       Only this section of the job file (repeatable)
+      -D <VAR=VALUE>             Give ${VAR} in a job file a value (repeatable) [default: the
+                                 environment's]
+          --scale <auto|none>    Whether sizes and runtimes are scaled to the drive and the guest
+          --overwrite            Write every file before the job writes to it
 
     Selection:
           --kernel <NAME=PATH[,modules=DIR]>

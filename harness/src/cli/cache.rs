@@ -12,11 +12,12 @@ use crate::{
 };
 
 /// What goes first when the cache must shrink: what costs least to make again.
-const CHEAPEST_FIRST: [&str; 10] = [
+const CHEAPEST_FIRST: [&str; 11] = [
     "quarantine",
     "partial",
     "initramfs-with-job",
     CHECKPOINTS,
+    "fio",
     "symbols",
     "tree",
     "kernel",

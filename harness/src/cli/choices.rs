@@ -27,6 +27,26 @@ impl AccelChoice {
     }
 }
 
+/// Whether a fio job's sizes and times are scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScaleChoice {
+    /// Where they do not fit.
+    Auto,
+    /// Never.
+    None,
+}
+
+impl ScaleChoice {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ScaleChoice::Auto => "auto",
+            ScaleChoice::None => "none",
+        }
+    }
+}
+
 /// Which QEMU runs the guests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QemuChoice {
@@ -82,6 +102,31 @@ impl fmt::Display for DeviceWord {
             DeviceWord::Model => f.write_str("model"),
             DeviceWord::Nvme => f.write_str("nvme"),
             DeviceWord::Host(device) => device.fmt(f),
+        }
+    }
+}
+
+/// A slowdown in percent.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_slowdown(text: &str) -> Result<f64, String> {
+    let percent = text.trim_end_matches('%').parse::<f64>().ok();
+    percent
+        .filter(|percent| (1.0..=90.0).contains(percent))
+        .ok_or_else(|| "not a slowdown in percent; use a number from 1 to 90".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slowdown_is_a_percentage_that_is_one() {
+        assert_eq!(parse_slowdown("10"), Ok(10.0));
+        assert_eq!(parse_slowdown("12.5%"), Ok(12.5));
+        for text in ["0", "100", "-5", "ten", "NaN"] {
+            assert!(parse_slowdown(text).is_err(), "{text}");
         }
     }
 }

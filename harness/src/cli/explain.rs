@@ -1,5 +1,6 @@
 //! `diorama explain`: where the instructions of a cell went, and what differs from another kernel.
 
+use super::fio_args::FioArgs;
 use super::{
     args::{Cli, ExplainArgs, ExplainFormat, OnlyKernels, SelectArgs},
     colors,
@@ -181,6 +182,7 @@ fn one_cell(
 ) -> Result<(Prepared, Vec<Wanted>, PathBuf)> {
     let select = SelectArgs {
         scenario: args.scenario.clone(),
+        fio: FioArgs::default(),
         own: args.own.clone(),
         baseline: None,
         only: OnlyKernels::default(),

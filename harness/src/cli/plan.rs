@@ -84,7 +84,7 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
         .into_iter()
         .chain(cost)
         .chain(plan.cautions())
-        .chain(plan.slow(plan.deadlines(Deadlines::default()).phase))
+        .chain(plan.long(Deadlines::default().phase))
     {
         text.push_str(&format!("note: {note}\n"));
     }

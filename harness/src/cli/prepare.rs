@@ -16,11 +16,14 @@ use crate::{
     image,
     lock::WhenGone,
     plan::{self, Plan},
-    provision::{Provision, Provisioned},
+    provision::{HostFio, Provision, Provisioned},
     scenario::{self, ChosenDevice, Clock, Scenario, features::features_note},
     vm::{Spec, Vmm, share::Share},
 };
-use std::path::PathBuf;
+use std::{
+    cell::{OnceCell, RefCell},
+    path::PathBuf,
+};
 
 /// Everything that a run needs, on this machine.
 pub struct Prepared {
@@ -64,11 +67,18 @@ pub fn prepare(
     drive::recover(&context.store, &tell);
     // What guests have of memory does not depend on what a drive of the host's turns out to be.
     let memory_mib = match drive::named(select) {
-        Some(device) => load(context, select, &known, Some(device))?.memory_mib,
+        Some(device) => load(context, select, inputs, &known, Some(device), ui)?.memory_mib,
         None => 0,
     };
     let drive = drive::take(select, u64::from(memory_mib) << 20, &tell)?;
-    let scenario = load(context, select, &known, drive.as_ref().map(Drive::chosen))?;
+    let scenario = load(
+        context,
+        select,
+        inputs,
+        &known,
+        drive.as_ref().map(Drive::chosen),
+        ui,
+    )?;
     check(&scenario)?;
     let shares = share::resolve(&select.share.shares, select.artifacts, &scenario, &tell)?;
     let mut prepared = prepare_scenario(context, scenario, inputs, drive, shares, ui)?;
@@ -172,14 +182,53 @@ pub fn needs_digits(scenario: &Scenario, what: &str) -> Result<()> {
 fn load(
     context: &Context,
     select: &SelectArgs,
+    inputs: &InputArgs,
     known: &[String],
     device: Option<ChosenDevice>,
+    ui: &Ui,
 ) -> Result<Scenario> {
-    let path = scenario::locate(&select.scenario, &context.root)?;
     let mut overrides = select.overrides();
     overrides.device = device.or(overrides.device);
-    let scenario = scenario::load(&path, known, &overrides)?;
+    // Only a scenario with job files needs fio on this side.
+    let (fio, failed) = (OnceCell::new(), RefCell::new(None));
+    let refused = |jobs: &str| {
+        let asked = || fio_here(context, inputs, ui);
+        let fio = fio.get_or_init(|| asked().map_err(|error| failed.replace(Some(error))).ok());
+        match fio.as_ref()?.refuses(jobs) {
+            Ok(said) => said,
+            Err(error) => {
+                failed.replace(Some(error));
+                None
+            }
+        }
+    };
+    let scenario = match select.fio.run(&select.only_filesystems) {
+        Some(run) => scenario::load_fio(&run, known, &overrides, &refused),
+        None => {
+            let path = scenario::locate(&select.scenario, &context.root)?;
+            scenario::load_checked(&path, known, &overrides, &refused)
+        }
+    }?;
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
+    }
     Spec::check_cmdline(scenario.clock, scenario.smp, &scenario.cmdline)
         .map_err(|why| Error::input(why).hint("remove words from [guest] cmdline or --cmdline"))?;
     Ok(scenario)
+}
+
+/// The guest's fio, to be asked about job files before anything boots.
+fn fio_here(context: &Context, inputs: &InputArgs, ui: &Ui) -> Result<HostFio> {
+    let project = context.project()?;
+    let downloads = ui.downloads();
+    let provision = Provision {
+        project: &project,
+        store: &context.store,
+        sources: &context.sources,
+        when_gone: WhenGone::locked(inputs.locked),
+        progress: &downloads,
+        tell: &|text| ui.line(text),
+        shares: &[],
+    };
+    provision.fio_here()
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     devices::HostDevice,
-    scenario::{KernelRef, KernelSource, Lane, is_path},
+    scenario::{KernelRef, KernelSource, Lane, is_fio_command, is_path},
     text,
     vm::share::Access,
 };
@@ -18,10 +18,16 @@ use std::path::{self, Path};
 pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path) -> String {
     let place = |path: &Path| place(path, root);
     let mut words = vec!["cargo".into(), "xtask".into(), "repro".into()];
-    words.push(match is_path(&select.scenario) {
-        true => place(Path::new(&select.scenario)),
-        false => select.scenario.clone(),
-    });
+    words.extend(select.fio.words(|job| match is_fio_command(job) {
+        true => job.to_owned(),
+        false => place(Path::new(job)),
+    }));
+    if select.fio.jobs.is_empty() {
+        words.push(match is_path(&select.scenario) {
+            true => place(Path::new(&select.scenario)),
+            false => select.scenario.clone(),
+        });
+    }
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     for kernel in &select.own.kernels {
         add("--kernel", definition(kernel, place));
@@ -160,6 +166,25 @@ mod tests {
 
     #[test]
     fn every_choice_that_changes_a_digit_is_in_it_and_no_other() {
+        let fio = [
+            "repro",
+            "--fio",
+            "/x/a.fio",
+            "--fio",
+            "fio --name=a --rw=read",
+            "--kernels",
+            "6.12,7.2",
+            "-D",
+            "A=1 2",
+            "--section",
+            "b c",
+            "--scale",
+            "none",
+            "--overwrite",
+            "--filesystem",
+            "xfs",
+        ];
+        insta::assert_snapshot!(replay(&fio), @"cargo xtask repro --fio /x/a.fio --fio 'fio --name=a --rw=read' --kernels 6.12,7.2 --section 'b c' -D 'A=1 2' --scale none --overwrite --filesystem xfs --verify");
         insta::assert_snapshot!(replay(&["repro"]), @"cargo xtask repro iomap-dio --verify");
         let line = [
             "run",

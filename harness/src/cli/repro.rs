@@ -3,9 +3,9 @@
 use super::{
     agreement,
     args::{Cli, MeasureArgs, SelectArgs},
-    calibrate::{self, Control},
     colors,
     context::Context,
+    control::{self, Control},
     drive::{self, Held},
     explain::{self, Explained},
     manifest,
@@ -110,16 +110,20 @@ pub fn repro(
         Then::Calibrate(control) => control.first(&plan),
         _ => plan,
     };
-    let deadlines = match measure.inputs.deadline {
-        Some(seconds) => Deadlines::all(Duration::from_secs(seconds.get().into())),
-        None => plan.deadlines(Deadlines::default()),
+    let usual = Deadlines::default();
+    let (deadlines, cost) = match measure.inputs.deadline {
+        Some(seconds) => {
+            let deadlines = Deadlines::all(Duration::from_secs(seconds.get().into()));
+            (deadlines, plan.slow(deadlines.phase))
+        }
+        None => (plan.deadlines(usual), plan.long(usual.phase)),
     };
     let slots = run::slots(jobs(measure, &plan.scenario), plan.scenario.memory_mib)?;
     let notes = notes
         .into_iter()
         .chain(slots.note.clone())
         .chain(plan.cautions())
-        .chain(plan.slow(deadlines.phase))
+        .chain(cost)
         .collect();
     say_settled(&ui, &plan);
     let runtime = runtime()?;
@@ -218,7 +222,7 @@ pub fn repro(
     };
     let mut exit = conclude(cli, measure, judge, &ui, &finished, after)?;
     if let (Then::Calibrate(control), Stop::No) = (then, finished.stopped) {
-        let found = calibrate::show(&finished.results, control)?;
+        let found = control::show(&finished.results, control)?;
         exit = if exit == Exit::Ok { found } else { exit };
     }
     given_back?;
@@ -315,7 +319,7 @@ async fn execute(
             Then::End => {}
             Then::Calibrate(control) => {
                 if let Some(plan) = control.second(&session.plan, asked, &finished.results) {
-                    let order = calibrate::order(&plan, dir()?, &took);
+                    let order = control::order(&plan, dir()?, &took);
                     let session = Session {
                         plan: Rc::new(plan),
                         cache: None,

@@ -1,6 +1,6 @@
 //! Which cells a command line means: the scenario, and what it changes about it.
 
-use super::{choices::DeviceWord, share::ShareArgs};
+use super::{choices::DeviceWord, fio_args::FioArgs, share::ShareArgs};
 use crate::scenario::{ChosenDevice, KernelRef, Overrides, parse_kernel};
 use clap::{Args, ValueHint};
 
@@ -40,6 +40,9 @@ pub struct SelectArgs {
     /// A scenario file, or the name of one in scenarios/
     #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     pub scenario: String,
+    /// fio's jobs.
+    #[command(flatten)]
+    pub fio: FioArgs,
     /// Kernels of one's own.
     #[command(flatten)]
     pub own: OwnKernels,
@@ -110,6 +113,7 @@ impl SelectArgs {
             seed: self.seed,
             runtime: self.runtime.clone(),
             cmdline: self.words.cmdline.clone(),
+            fio: self.fio.choices(),
         }
     }
 }

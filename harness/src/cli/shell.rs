@@ -4,6 +4,7 @@ use super::{
     args::{Cli, OnlyKernels, OwnKernels, SelectArgs, ShellArgs},
     context::Context,
     drive::{self, Held},
+    fio_args::FioArgs,
     prepare::{Prepared, prepare},
     runtime, signals, terminal,
     ui::{Drawing, Ui},
@@ -66,6 +67,7 @@ pub fn shell(cli: &Cli, args: &ShellArgs) -> Result<u8> {
         words: args.words.clone(),
         share: args.share.clone(),
         artifacts: false,
+        fio: FioArgs::default(),
     };
     let userland = userland(&context, args, &ui)?;
     let prepared = prepare(&context, &select, &args.inputs, |_| Ok(()), &ui)?;

@@ -221,6 +221,7 @@ fn scenario() -> Scenario {
             wire::Bound::Runtime(200_000_000),
         ),
         fio: None,
+        notes: Vec::new(),
     };
     let expect = |metric, relative, kernels: &[&str], workloads: &[&str], low, high| Expect {
         metric,

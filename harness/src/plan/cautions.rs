@@ -17,7 +17,23 @@ pub(super) fn of(scenario: &Scenario) -> Vec<String> {
         )
     });
     let notes = turns.into_iter().chain(durability(scenario));
-    notes.chain(stack(scenario)).collect()
+    let notes = notes.chain(stack(scenario));
+    notes.chain(of_jobs(&scenario.workloads)).collect()
+}
+
+/// What is said of fio's job files, each sentence once.
+fn of_jobs(workloads: &[WorkloadSpec]) -> Vec<String> {
+    let mut said: Vec<(&str, Vec<&str>)> = Vec::new();
+    for workload in workloads {
+        for note in &workload.notes {
+            match said.iter_mut().find(|(known, _)| known == note) {
+                Some((_, names)) => names.push(&workload.name),
+                None => said.push((note, vec![&workload.name])),
+            }
+        }
+    }
+    let sentence = |(note, names): (&str, Vec<&str>)| format!("{}: {note}", names.join(", "));
+    said.into_iter().map(sentence).collect()
 }
 
 /// Durable writes on a drive that makes them so for nothing, or for the latency of any write.

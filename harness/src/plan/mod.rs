@@ -202,7 +202,37 @@ impl Plan {
     /// take besides.
     #[must_use]
     pub fn deadlines(&self, least: Deadlines) -> Deadlines {
-        patience::deadlines(&self.scenario, least)
+        let deadlines = patience::deadlines(&self.scenario, least);
+        Deadlines {
+            phase: self.deadline(deadlines.phase),
+            ..deadlines
+        }
+    }
+
+    /// How long a phase of a guest may take, if nobody says it: long enough for the longest workload.
+    fn deadline(&self, usual: Duration) -> Duration {
+        let of = |w: &crate::scenario::WorkloadSpec| estimate_s(&w.job, self.scenario.clock);
+        let longest = self.scenario.workloads.iter().map(of).fold(0.0, f64::max);
+        // A loaded host is several times slower than the estimate.
+        let needed = Duration::try_from_secs_f64(longest * 5.0).unwrap_or(Duration::MAX);
+        usual.max(needed)
+    }
+
+    /// What workloads cost that are longer than the usual deadline, which follows them.
+    #[must_use]
+    pub fn long(&self, usual: Duration) -> Vec<String> {
+        let runs = self.scenario.measure.repetitions.saturating_add(1);
+        let of = |workload: &crate::scenario::WorkloadSpec| {
+            let seconds = estimate_s(&workload.job, self.scenario.clock);
+            (seconds * 5.0 > usual.as_secs_f64()).then(|| {
+                format!(
+                    "workload {}: each of the {runs} runs of a cell may take {seconds:.0} s of this \
+                     host's time, and more where it is slow or busy; the deadline follows",
+                    workload.name
+                )
+            })
+        };
+        self.scenario.workloads.iter().filter_map(of).collect()
     }
 
     /// Workloads whose repetitions may not end before their deadline, each with its estimate: to be

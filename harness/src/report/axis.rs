@@ -103,6 +103,7 @@ mod tests {
             name: format!("w{bs}-{iodepth}"),
             job,
             fio: None,
+            notes: Vec::new(),
         }
     }
 

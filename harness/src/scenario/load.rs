@@ -1,6 +1,9 @@
 //! Finding and reading a scenario's file.
 
-use super::{Overrides, Scenario, resolve::resolve_with};
+use super::{
+    Overrides, Scenario, is_fio_command,
+    resolve::{World, resolve_with},
+};
 use crate::{
     error::{Error, Result},
     files,
@@ -66,21 +69,135 @@ pub fn available(root: &Path) -> Vec<String> {
 /// When the file cannot be read, and for every problem in it at once. Files of local kernels are not
 /// looked for ([`look_for`]).
 pub fn load(path: &Path, known_kernels: &[String], overrides: &Overrides) -> Result<Scenario> {
+    load_checked(path, known_kernels, overrides, &|_| None)
+}
+
+/// The same; `fio` is asked about every job file, and says why it refuses it, if it does.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_checked(
+    path: &Path,
+    known_kernels: &[String],
+    overrides: &Overrides,
+    fio: &dyn Fn(&str) -> Option<String>,
+) -> Result<Scenario> {
     let text = files::read_text(path, files::TEXT).map_err(|e| {
         Error::input(format!("reading the scenario {}", path.display()))
             .because(e)
             .hint("give a scenario file, or the name of one in scenarios/")
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let read = |path: &Path| files::read_text(path, files::TEXT).map_err(|e| e.to_string());
-    resolve_with(
-        &text,
-        &path.display().to_string(),
-        base,
-        known_kernels,
-        overrides,
-        &read,
-    )
+    let origin = path.display().to_string();
+    resolve(&text, &origin, base, known_kernels, overrides, fio)
+}
+
+/// Job files of fio's, and the kernels to run them on: a scenario that nobody has written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FioRun {
+    /// Job files, by path, or command lines of fio's.
+    pub jobs: Vec<String>,
+    /// Locked kernels. The first is the baseline, or the first of the overrides' own.
+    pub kernels: Vec<String>,
+    /// Kinds of file systems; empty means ext4.
+    pub filesystems: Vec<String>,
+}
+
+/// Resolves such a scenario.
+///
+/// # Errors
+/// As [`load`], and when there is no kernel.
+pub fn load_fio(
+    run: &FioRun,
+    known_kernels: &[String],
+    overrides: &Overrides,
+    fio: &dyn Fn(&str) -> Option<String>,
+) -> Result<Scenario> {
+    let text = written_down(run, overrides)?;
+    resolve(&text, "--fio", Path::new(""), known_kernels, overrides, fio)
+}
+
+fn resolve(
+    text: &str,
+    origin: &str,
+    base: &Path,
+    known_kernels: &[String],
+    overrides: &Overrides,
+    fio: &dyn Fn(&str) -> Option<String>,
+) -> Result<Scenario> {
+    let world = World {
+        read: &|path| files::read_text(path, files::TEXT).map_err(|e| e.to_string()),
+        variable: &|name| std::env::var(name).ok(),
+        fio,
+    };
+    resolve_with(text, origin, base, known_kernels, overrides, &world)
+}
+
+/// The scenario's text.
+fn written_down(run: &FioRun, overrides: &Overrides) -> Result<String> {
+    let own = overrides.kernels.iter().map(|kernel| &kernel.name);
+    let first = run.kernels.iter().chain(own).next();
+    let baseline = overrides.baseline.as_ref().or(first).ok_or_else(|| {
+        Error::input("--fio names a job, but no kernel to run it on")
+            .hint("add --kernels 6.12,7.2 (see `diorama kernels`), or --kernel NAME=PATH")
+    })?;
+    let names = job_names(&run.jobs);
+    let text = |text: &str| toml::Value::from(text).to_string();
+    let list = |texts: &[String]| toml::Value::from(texts.to_vec()).to_string();
+    let mut out = format!(
+        "name = {}\ntitle = {}\nbaseline = {}\nkernels = {}\n",
+        text(&names[0]),
+        text(&format!("fio: {}", names.join(", "))),
+        text(baseline),
+        list(&run.kernels),
+    );
+    // fio's own start and end are a part of every repetition.
+    out.push_str("[measure]\nrepetitions = 3\n");
+    let ext4 = ["ext4".to_owned()];
+    let kinds = if run.filesystems.is_empty() {
+        &ext4[..]
+    } else {
+        &run.filesystems[..]
+    };
+    for kind in kinds {
+        out.push_str(&format!("[filesystems.{}]\n", text(kind)));
+    }
+    for (name, job) in names.iter().zip(&run.jobs) {
+        out.push_str(&format!(
+            "[workloads.{}]\nfio = {}\n",
+            text(name),
+            text(job)
+        ));
+    }
+    Ok(out)
+}
+
+/// What each job file is called in tables: its name without the ending, different from the others'.
+fn job_names(jobs: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for job in jobs {
+        let stem = match is_fio_command(job) {
+            true => None,
+            false => Path::new(job).file_stem().and_then(|stem| stem.to_str()),
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        let name = stem.unwrap_or("fio").chars();
+        let name: String = name.map(|c| if fits(c) { c } else { '-' }).collect();
+        let name = name.trim_start_matches(['.', '-']).to_owned();
+        let name: String = name.chars().take(40).collect();
+        let name = if name.is_empty() {
+            "fio".to_owned()
+        } else {
+            name
+        };
+        let count = names.iter().filter(|other| **other == name).count();
+        let taken = count > 0;
+        names.push(match taken {
+            true => format!("{name}.{}", names.len() + 1),
+            false => name,
+        });
+    }
+    names
 }
 
 /// Whether a local kernel's image and modules are where the scenario says.
@@ -108,4 +225,90 @@ fn absent(kernel: &str, part: &str, path: &Path, wanted: &str) -> Error {
         path.display()
     ))
     .hint(format!("give the path of a {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(jobs: &[&str], kernels: &[&str]) -> FioRun {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        FioRun {
+            jobs: texts(jobs),
+            kernels: texts(kernels),
+            filesystems: vec![],
+        }
+    }
+
+    #[test]
+    fn jobs_and_kernels_alone_are_a_scenario() {
+        let jobs = [
+            "their jobs/a b.fio",
+            "/x/a b.fio",
+            "fio --name=\"q\" --rw=read",
+            "..fio",
+        ];
+        let text = written_down(&run(&jobs, &["6.12", "7.2"]), &Overrides::default()).unwrap();
+        insta::assert_snapshot!(text, @r#"
+        name = "a-b"
+        title = "fio: a-b, a-b.2, fio, fio.4"
+        baseline = "6.12"
+        kernels = ["6.12", "7.2"]
+        [measure]
+        repetitions = 3
+        [filesystems."ext4"]
+        [workloads."a-b"]
+        fio = "their jobs/a b.fio"
+        [workloads."a-b.2"]
+        fio = "/x/a b.fio"
+        [workloads."fio"]
+        fio = 'fio --name="q" --rw=read'
+        [workloads."fio.4"]
+        fio = "..fio"
+        "#);
+    }
+
+    #[test]
+    fn a_job_without_a_kernel_says_how_to_name_one() {
+        let error = written_down(&run(&["a.fio"], &[]), &Overrides::default()).unwrap_err();
+        assert!(
+            error.render().contains("--kernels 6.12,7.2"),
+            "{}",
+            error.render()
+        );
+    }
+
+    #[test]
+    fn the_first_kernel_is_the_baseline_locked_or_own() {
+        let own = super::super::parse_kernel("mine=bzImage").unwrap();
+        let overrides = Overrides {
+            kernels: vec![own],
+            ..Overrides::default()
+        };
+        let baseline = |kernels: &[&str]| {
+            let text = written_down(&run(&["a.fio"], kernels), &overrides).unwrap();
+            text.lines()
+                .find(|l| l.starts_with("baseline"))
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(baseline(&[]), "baseline = \"mine\"");
+        assert_eq!(baseline(&["6.12"]), "baseline = \"6.12\"");
+    }
+
+    #[test]
+    fn mistakes_in_a_job_are_named_by_its_line_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = dir.path().join("bad.fio");
+        std::fs::write(&job, "[j]\nioengine=rbd\ndirect=1\nsize=1m\n").unwrap();
+        let job = job.display().to_string();
+        let run = run(&[&job], &["7.2"]);
+        let error = load_fio(&run, &["7.2".to_owned()], &Overrides::default(), &|_| None);
+        let said = error.unwrap_err().render();
+        assert!(said.contains("--fio has 1 problem:\n"), "{said}");
+        assert!(
+            said.contains(&format!("\n  {job}:2: job `j`, `ioengine=rbd`")),
+            "{said}"
+        );
+    }
 }

@@ -26,10 +26,13 @@ mod write_cache;
 
 pub use device::{Device, EmulatedNvme, HostDisk, PassedThrough};
 pub use expect::METRICS;
+pub use fio::source::is_command as is_fio_command;
 pub use fio::words::jobs as in_fios_words;
-pub use load::{available, is_path, load, locate, look_for};
+pub use load::{FioRun, available, is_path, load, load_checked, load_fio, locate, look_for};
 pub use nvme::safe_serial;
-pub use overrides::{ChosenDevice, ControllerFacts, DiskFacts, Overrides, parse_kernel};
+pub use overrides::{
+    ChosenDevice, ControllerFacts, DiskFacts, FioChoices, Overrides, parse_kernel,
+};
 pub use resolve::resolve;
 pub use session::{MOST_BLOCKS, SessionSpec};
 
@@ -175,6 +178,10 @@ pub struct WorkloadSpec {
     /// fio's job file, where fio runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fio: Option<Fio>,
+    /// What was changed about a job file, and what a reader of its figures must know; one sentence
+    /// each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One claim of an `[[expect]]` section: a bound on a figure, or on its ratio to the baseline, for

@@ -30,6 +30,21 @@ pub struct Overrides {
     pub runtime: Option<String>,
     /// Words appended to the guest's kernel command line (`--cmdline`).
     pub cmdline: Vec<String>,
+    /// What it says about fio's job files.
+    pub fio: FioChoices,
+}
+
+/// What the command line says about fio's job files, all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FioChoices {
+    /// Values of `${NAME}` (`-D NAME=VALUE`); before the environment's.
+    pub variables: Vec<(String, String)>,
+    /// The only sections to run (`--section`); empty means all.
+    pub sections: Vec<String>,
+    /// Sizes and times are taken as they are (`--scale none`).
+    pub literal: bool,
+    /// Files are written before they are written to (`--overwrite`).
+    pub overwrite: bool,
 }
 
 /// A device that the command line chose.

@@ -79,13 +79,28 @@ impl Problems {
         if let Some(more) = self.0.len().checked_sub(LISTED).filter(|more| *more > 0) {
             lines.push_str(&format!("\n  and {more} more"));
         }
-        Error::input(format!("the scenario {origin} has {count}:{lines}"))
+        let what = match origin.starts_with("--") {
+            true => origin.to_owned(),
+            false => format!("the scenario {origin}"),
+        };
+        Error::input(format!("{what} has {count}:{lines}"))
             .hint("fix the above; scenarios/README.md describes every key")
     }
 }
 
 impl Problem {
+    /// A scenario that the command line stands for has no places that anybody has seen; a job file's
+    /// are in the words.
     fn render(&self, origin: &str, text: &str) -> String {
+        if origin.starts_with("--") && !self.at.key.starts_with("--") {
+            let key = self.at.key.split('.').next().unwrap_or_default();
+            let key = match key {
+                "workloads" | "" => String::new(),
+                key => format!("{key}: "),
+            };
+            let words = format!("{key}{}; {}", self.what, self.next);
+            return format!("\n  {}", cut_words(&line(&words)));
+        }
         let place = match self.at.offset {
             Some(offset) => {
                 let (line, column) = position(text, offset);

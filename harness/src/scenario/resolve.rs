@@ -1,5 +1,6 @@
 //! What a scenario's text means, with every check (pure).
 
+use super::fio::keys::Surroundings;
 use super::problems::{At, Place, Problems};
 use super::rules::{check_name, choice, place, required};
 use super::{
@@ -26,31 +27,43 @@ pub fn resolve(
     overrides: &Overrides,
 ) -> Result<Scenario> {
     let nothing = |_: &Path| Err("no files are read here".to_owned());
-    resolve_with(text, origin, base_dir, known, overrides, &nothing)
+    let world = World {
+        read: &nothing,
+        variable: &|_| None,
+        fio: &|_| None,
+    };
+    resolve_with(text, origin, base_dir, known, overrides, &world)
 }
 
-/// [`resolve`] for a scenario that names other files (fio's job files), which `read` reads.
+/// What a scenario with fio's job files needs of the world.
+pub(super) struct World<'a> {
+    /// Reads a file.
+    pub(super) read: &'a dyn Fn(&Path) -> Result<String, String>,
+    /// A variable of the environment.
+    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// What fio itself says of a job file, if it refuses it.
+    pub(super) fio: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// [`resolve`] for a scenario that names other files (fio's job files).
 ///
 /// # Errors
 /// As [`resolve`].
-pub fn resolve_with(
+pub(super) fn resolve_with(
     text: &str,
     origin: &str,
     base_dir: &Path,
     known: &[String],
     overrides: &Overrides,
-    read: &dyn Fn(&Path) -> Result<String, String>,
+    world: &World<'_>,
 ) -> Result<Scenario> {
     let mut problems = Problems::default();
     let mut raw = parse::parse(text, &mut problems);
     if let (Some(raw), Some(time)) = (&mut raw, &overrides.runtime) {
         shorten(raw, time, &mut problems);
     }
-    let workloads = raw.iter_mut().flat_map(|raw| &mut raw.workloads);
-    for file in workloads.filter_map(|w| w.fio.as_mut()) {
-        file.text = read(&base_dir.join(&file.path.value));
-    }
-    let scenario = raw.and_then(|raw| build(&raw, base_dir, known, overrides, &mut problems));
+    let mut build = |raw| build(&raw, base_dir, known, overrides, world, &mut problems);
+    let scenario = raw.and_then(&mut build);
     match scenario {
         Some(scenario) if problems.is_empty() => Ok(scenario),
         _ => Err(problems.into_error(origin, text)),
@@ -91,6 +104,7 @@ fn build(
     base_dir: &Path,
     known: &[String],
     overrides: &Overrides,
+    world: &World<'_>,
     problems: &mut Problems,
 ) -> Option<Scenario> {
     let name = required(raw.name.as_ref(), "name", "\"iomap-dio\"", problems);
@@ -111,7 +125,17 @@ fn build(
     let device = device(raw, kind, overrides.device.as_ref(), smp, problems);
     let in_guest = device.as_ref().map(Device::in_guest);
     let filesystems = filesystems::filesystems(&raw.filesystems, problems);
-    let workloads = workload::workloads(&raw.workloads, in_guest.as_ref(), problems);
+    let around = Surroundings {
+        device: in_guest.as_ref(),
+        clock: lane.map_or(Clock::Instructions, |lane| lane.clock),
+        cpus: smp.unwrap_or(1),
+        choices: &overrides.fio,
+        read: world.read,
+        variable: world.variable,
+        refused: world.fio,
+        base_dir,
+    };
+    let workloads = workload::workloads(&raw.workloads, &around, problems);
     let written_kind = written_kind(raw).unwrap_or(kind);
     let conditioning = conditioning::conditioning(&raw.conditioning, written_kind, kind, problems);
     let written_for = (written_kind, kind);
@@ -125,7 +149,8 @@ fn build(
     let session = session::session(&raw.session, overrides, lane, problems);
     let memory_mib = machine::memory(raw.memory.as_ref(), device.as_ref(), &workloads, problems);
     let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
-    let written = written(raw, overrides);
+    let mut written = written(raw, overrides);
+    written.workloads = workload::names(&raw.workloads, &workloads);
     let own = raw.baseline.as_ref().map(|b| b.value.as_str());
     let claims = expect::expect(&raw.expect, own, &written, problems);
     check_selection(overrides, &written, problems);

@@ -92,9 +92,9 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// The places of every key but one.
-    pub(super) fn others(&self, key: &str) -> Vec<Place> {
+    pub(super) fn others(&self, keys: &[&str]) -> Vec<Place> {
         (self.table.iter())
-            .filter(|(k, _)| k.get_ref() != key)
+            .filter(|(k, _)| !keys.contains(&k.get_ref().as_ref()))
             .map(|(k, _)| self.place(k.get_ref(), k.span().start))
             .collect()
     }

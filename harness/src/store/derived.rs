@@ -23,8 +23,9 @@ use std::{
 };
 
 /// Kinds of derived directories.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 8] = [
     "tree",
+    "fio",
     "kernel",
     "initramfs",
     // Earlier versions kept these.

@@ -62,7 +62,8 @@ fn a_job_that_cannot_work_here_is_refused_before_any_boot() {
         "mine.toml",
         &scenario.replace("jobs/example.fio", "mine.fio"),
     );
-    let jobs = "[global]\ndirect=1\nsize=16m\n[ceph]\nioengine=rbd\n[raw]\nfilename=/dev/nvme0n1\n";
+    let jobs =
+        "[global]\ndirect=1\nsize=16m\n[ceph]\nioengine=rbd\n[two]\nfilename=/dev/a:/dev/b\n";
     lab.write("mine.fio", jobs);
     let output = lab.run(&["run", &path, "--plain"]);
     let said = text(&output);
@@ -72,14 +73,25 @@ fn a_job_that_cannot_work_here_is_refused_before_any_boot() {
         "{said}"
     );
     assert!(
-        said.contains("mine.fio:7: job `raw`, `filename=/dev/nvme0n1`"),
-        "{said}"
-    );
-    assert!(
-        said.contains("outside the file system under test"),
+        said.contains("mine.fio:7: job `two`, `filename=/dev/a:/dev/b`: it names several files"),
         "{said}"
     );
     assert!(!said.contains("boot"), "{said}");
+
+    // What only fio knows, in fio's words.
+    let jobs = "[j]\nioengine=libaio\ndirect=1\nsize=16m\niodepth=0\nrandom_distribution=zopf\nrw=randread\n";
+    lab.write("mine.fio", jobs);
+    let output = lab.run(&["plan", &path]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("mine.fio:5: fio refuses `iodepth=0`: iodepth: min value out of range"),
+        "{said}"
+    );
+    assert!(
+        said.contains("mine.fio:6: fio refuses `random_distribution=zopf`: it cannot read it; use one of random, zipf"),
+        "{said}"
+    );
 
     std::fs::remove_file(lab.results().join("mine.fio")).expect("the job file, removed");
     let said = text(&lab.run(&["run", &path, "--plain"]));
@@ -184,4 +196,60 @@ fn polled_completions_of_a_job_file_are_polled_or_unsupported() {
     assert_eq!(output.status.code(), Some(5), "{said}");
     assert!(said.contains("polled completion"), "{said}");
     assert!(!said.contains("7.2/ext4/hipri: unsupported"), "{said}");
+}
+
+/// The job files of tests/jobs, each as it is: fio itself accepts what it would be given, and some of
+/// them run.
+#[test]
+fn published_jobs_need_no_scenario_and_no_changes() {
+    let test = "published_jobs_need_no_scenario_and_no_changes";
+    let Some(lab) = Lab::open(test) else { return };
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jobs");
+    let entries = std::fs::read_dir(&dir).expect("the job files");
+    let names = entries.map(|e| e.expect("an entry").path().display().to_string());
+    let mut jobs: Vec<String> = names.filter(|name| name.ends_with(".fio")).collect();
+    jobs.sort();
+    assert!(jobs.len() >= 20, "{jobs:?}");
+    let kernels = ["--kernels", "7.2", "-D", "DEPTH=8", "-D", "STEP=100G"];
+    let mut words = vec!["plan"];
+    words.extend(jobs.iter().flat_map(|job| ["--fio", job.as_str()]));
+    words.extend(kernels);
+    let output = lab.run(&words);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for cell in [
+        "7.2/ext4/two-groups-seq-read",
+        "7.2/ext4/zones",
+        "7.2/ext4/spaces-a-b",
+    ] {
+        assert!(said.contains(cell), "{said}");
+    }
+
+    let job = |name: &str| dir.join(format!("{name}.fio")).display().to_string();
+    let (groups, units, append) = (job("two-groups"), job("units"), job("appender"));
+    let line =
+        "fio --name=pasted --ioengine=libaio --direct=1 --rw=randread --size=1G --number_ios=1000";
+    let mut words = vec![
+        "--fio", &groups, "--fio", &units, "--fio", &append, "--fio", line,
+    ];
+    words.extend(kernels);
+    words.extend(["--repetitions", "1"]);
+    let results = lab.measure(&words, 0);
+    let measured = digits(&results);
+    let cells: Vec<&str> = measured.keys().map(String::as_str).collect();
+    assert_eq!(
+        cells,
+        [
+            "7.2/ext4/appender",
+            "7.2/ext4/fio",
+            "7.2/ext4/two-groups-over-write",
+            "7.2/ext4/two-groups-seq-read",
+            "7.2/ext4/units"
+        ]
+    );
+    let notes = results["notes"].to_string();
+    assert!(
+        notes.contains("size 2 GiB -> 128 MiB: of every job, by one factor"),
+        "{notes}"
+    );
 }

@@ -1,64 +1,162 @@
 //! A workload's `via` and `fio` keys (pure).
 
-use super::{job_file, travels, words};
+use super::checker::Guest;
+use super::scale::{Limits, SHORTEST_NS};
+use super::source::{self, Outside};
+use super::{Refusal, Wanted, job_file, travels, words};
 use crate::scenario::{
+    Clock, FioChoices, WorkloadSpec,
     parse::{JobFileText, RawWorkload},
-    problems::Problems,
-    rules::{choice, larger},
+    problems::{Place, Problems},
+    rules::choice,
 };
-use crate::units::show_bytes;
 use diorama_wire::{Bound, Device, Fio, Workload};
+use std::path::Path;
 
-/// fio's figures count whole milliseconds: shorter windows are not known to half a percent.
-const SHORTEST_NS: u64 = 200_000_000;
+/// A drive of the default's size, where the scenario's makes no sense.
+const NO_DEVICE: u64 = 512 << 20;
 
-/// What `fio = "..."` means.
+/// What a job file may ask of others, and what it runs on.
+pub(in crate::scenario) struct Surroundings<'a> {
+    /// The guest's drive, if it makes sense.
+    pub(in crate::scenario) device: Option<&'a Device>,
+    /// What time is.
+    pub(in crate::scenario) clock: Clock,
+    /// The guest's CPUs.
+    pub(in crate::scenario) cpus: u32,
+    /// What the command line says about job files.
+    pub(in crate::scenario) choices: &'a FioChoices,
+    /// Reads a file.
+    pub(in crate::scenario) read: &'a dyn Fn(&Path) -> Result<String, String>,
+    /// A variable's value in the environment.
+    pub(in crate::scenario) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// What fio itself says of a job file, if it refuses it.
+    pub(in crate::scenario) refused: &'a dyn Fn(&str) -> Option<String>,
+    /// What the scenario's paths are relative to.
+    pub(in crate::scenario) base_dir: &'a Path,
+}
+
+/// What `fio = ".."` means: a workload for each group of jobs that run together.
 pub(in crate::scenario) fn from_file(
+    raw: &RawWorkload,
     file: &JobFileText,
-    device: Option<&Device>,
+    around: &Surroundings<'_>,
     problems: &mut Problems,
-) -> Option<(Workload, Fio)> {
-    let larger = larger(device);
+) -> Vec<WorkloadSpec> {
+    let shown = shown(&file.path.value);
     for key in &file.beside {
-        let what = format!("cannot be combined with fio = \"{}\"", file.path.value);
+        let what = format!("cannot be combined with fio = \"{shown}\"");
         problems.add(key, what, "put it into the job file, or remove fio");
     }
-    let text = match &file.text {
-        Ok(text) => text,
-        Err(why) => {
-            let what = format!("`{}` cannot be read: {why}", file.path.value);
-            problems.add(
-                &file.path.at,
-                what,
-                "give a job file, relative to the scenario",
-            );
-            return None;
-        }
+    const SCALES: &[(&str, bool)] = &[("auto", true), ("none", false)];
+    let scale = match &file.scale {
+        Some(word) => choice(word, "ways to scale", SCALES, problems),
+        None => Some(true),
     };
-    let block = device.and_then(Device::block_size).unwrap_or(512);
-    let (workload, fio) = match job_file(text, block) {
-        Ok(both) => both,
-        Err(found) => {
-            for refusal in found {
-                let what = format!("{}:{}: {}", file.path.value, refusal.line, refusal.what);
-                problems.add(&file.path.at, what, refusal.next);
+    let Some(scale) = scale else {
+        return Vec::new();
+    };
+    let refuse = |found: Vec<Refusal>, problems: &mut Problems| {
+        for refusal in found {
+            let what = format!("{shown}:{}: {}", refusal.line, refusal.what);
+            problems.add(&file.path.at, what, refusal.next);
+        }
+        Vec::new()
+    };
+    let own: Vec<String> = file.section.iter().map(|name| name.value.clone()).collect();
+    let choices = around.choices;
+    let sections = if choices.sections.is_empty() {
+        &own
+    } else {
+        &choices.sections
+    };
+    let wanted = Wanted {
+        guest: Guest {
+            sector: around
+                .device
+                .and_then(Device::block_size)
+                .unwrap_or(512)
+                .max(512),
+            cpus: around.cpus,
+        },
+        limits: Limits {
+            // A drive passed through is as large as its guests find it.
+            device: around
+                .device
+                .map_or(NO_DEVICE, |of| of.size().unwrap_or(u64::MAX)),
+            by_instructions: around.clock == Clock::Instructions,
+            scale: scale && !choices.literal,
+        },
+        sections,
+        overwrite: choices.overwrite || file.overwrite.as_ref().is_some_and(|on| on.value),
+    };
+    let path = around.base_dir.join(&file.path.value);
+    let include = |name: &str| {
+        let beside = path.parent().unwrap_or(Path::new("")).join(name);
+        (around.read)(&beside).map_err(|why| format!("{} cannot be read: {why}", beside.display()))
+    };
+    let given = |name: &str| {
+        let given = choices.variables.iter().rev().find(|(own, _)| own == name);
+        given
+            .map(|(_, value)| value.clone())
+            .or_else(|| (around.variable)(name))
+    };
+    let outside = Outside {
+        include: &include,
+        variable: &given,
+        refused: around.refused,
+    };
+    let lines = match source::is_command(&file.path.value) {
+        true => source::command(&file.path.value).map_err(|what| (1, what)),
+        false => match (around.read)(&path) {
+            Ok(text) => source::included(&text, &outside),
+            Err(why) => {
+                let what = format!("`{}` cannot be read: {why}", file.path.value);
+                let next = "give a job file, relative to the scenario, or fio's command line";
+                problems.add(&file.path.at, what, next);
+                return Vec::new();
             }
-            return None;
+        },
+    };
+    let lines = match lines {
+        Ok(lines) => lines,
+        Err((line, what)) => {
+            let next = "see \"Job file format\" in fio's HOWTO".to_owned();
+            return refuse(vec![Refusal { line, what, next }], problems);
         }
     };
-    if let Some(device) = device.and_then(Device::size)
-        && workload.file_size > device / 4 * 3
-    {
-        let what = format!(
-            "the jobs of `{}` use {}, more than 3/4 of the device, {}",
-            file.path.value,
-            show_bytes(workload.file_size),
-            show_bytes(device)
-        );
-        let next = format!("use a smaller size there, or {larger}");
-        problems.add(&file.path.at, what, next);
+    let runs = match job_file(&lines, &wanted, &outside) {
+        Ok(runs) => runs,
+        Err(found) => return refuse(found, problems),
+    };
+    if !file.beside.is_empty() {
+        return Vec::new();
     }
-    file.beside.is_empty().then_some((workload, fio))
+    let base = &raw.name.value;
+    let spec = |run: super::Run| WorkloadSpec {
+        name: match run.suffix {
+            Some(suffix) => format!("{base}-{suffix}"),
+            None => base.clone(),
+        },
+        job: run.workload,
+        fio: Some(run.fio),
+        notes: run.said,
+    };
+    runs.into_iter().map(spec).collect()
+}
+
+/// How a job file is named in messages: a command line by its beginning.
+fn shown(path: &str) -> String {
+    match source::is_command(path) {
+        true => "fio's command line".to_owned(),
+        false => path.to_owned(),
+    }
+}
+
+/// Says that a key is about a job file, where there is none.
+pub(in crate::scenario) fn refuse_without_file(key: &Place, problems: &mut Problems) {
+    let what = "is about a job file, and there is none";
+    problems.add(key, what, "add fio = \"..\", or remove it");
 }
 
 /// What `via` makes of our own workload: nothing, or fio's job file. None when it is refused.

@@ -1,15 +1,27 @@
 //! Workloads that fio runs: ours in its words, and job files of a user's own (pure).
 //!
-//! What cannot work in a guest is refused here, before anything boots, by job, option and reason.
+//! A job file runs as it is published: sizes and times of real drives are scaled, options that say
+//! nothing about the I/O are left out, jobs behind a `stonewall` become workloads of their own. What
+//! cannot work in a guest is refused here, before anything boots, by job, option and reason.
 
+mod checker;
+mod groups;
 mod ini;
 pub(super) mod keys;
+mod notes;
 mod options;
+mod places;
+mod reason;
 mod region;
+mod scale;
+pub(super) mod source;
 pub(super) mod words;
 
-use diorama_wire::{Bound, Engine, FW_CFG_JOB_SIZE, Fio, FioFile, IoUring, Layout, Rw, Workload};
-use ini::JobSection;
+use checker::{Checker, Draft, Guest, MOST_IN_FLIGHT};
+use diorama_wire::{Bound, FW_CFG_JOB_SIZE, Fio, FioFile, IoUring, Layout, Rw, Workload};
+use ini::{JobFile, JobOption, Line};
+use scale::{Fitted, Limits, Scale};
+use source::Outside;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that fio's job file and its list of files may have as JSON: they travel in an item of
@@ -33,55 +45,269 @@ pub(super) struct Refusal {
     pub(super) next: String,
 }
 
-/// What a job file means: the run of fio, and what it amounts to for those who need its size,
-/// engine and directions. `sector` is the drive's block in bytes, which direct I/O is aligned to.
+/// What is asked of a job file, and what it runs on.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    guest: Guest,
+    limits: Limits,
+    /// The only sections to run; empty means all.
+    sections: &'a [String],
+    /// Whether files are written before they are written to.
+    overwrite: bool,
+}
+
+/// Jobs that run together.
+#[derive(Debug)]
+struct Run {
+    /// What tells them from the file's other groups.
+    suffix: Option<String>,
+    /// What they amount to, for those who need to know size, engine and directions.
+    workload: Workload,
+    fio: Fio,
+    /// What was changed, and what a reader must know.
+    said: Vec<String>,
+}
+
+/// What a job file means: the runs of fio.
 ///
 /// # Errors
 /// Everything in it that can't work here.
-pub(super) fn job_file(text: &str, sector: u32) -> Result<(Workload, Fio), Vec<Refusal>> {
-    let file = ini::read(text).map_err(|(line, what)| {
+fn job_file(
+    lines: &[Line],
+    wanted: &Wanted<'_>,
+    outside: &Outside<'_>,
+) -> Result<Vec<Run>, Vec<Refusal>> {
+    let mut file = ini::read(lines).map_err(|(line, what)| {
         vec![Refusal {
             line,
             what,
             next: "see \"Job file format\" in fio's HOWTO".into(),
         }]
     })?;
+    let replaced = source::replace(&mut file, outside).map_err(|unknown| {
+        let refusals = unknown.into_iter();
+        let refusals = refusals.map(|(line, what, next)| Refusal { line, what, next });
+        refusals.collect::<Vec<_>>()
+    })?;
+    if wanted.overwrite {
+        overwrite(&mut file);
+    }
+    let groups = groups::split(drafts(&file, wanted)?);
+    let suffixes = groups::names(&groups);
+    let scale = Scale::of(&groups, wanted.limits);
     let mut found = Vec::new();
-    let jobs: Vec<Summary> = (file.jobs.iter())
-        .filter_map(|job| {
-            Checker {
-                job,
-                sector: sector.max(512),
-                found: &mut found,
-            }
-            .summary()
-        })
-        .collect();
-    let clones = (jobs.iter()).fold(0_u64, |all, job| all.saturating_add(job.clones));
-    if clones > MAX_JOBS {
-        found.push(Refusal {
-            line: 1,
-            what: format!("it makes {clones} jobs"),
-            next: format!("use at most {MAX_JOBS}"),
-        });
+    let mut runs = Vec::new();
+    for (group, suffix) in groups.iter().zip(suffixes) {
+        if let Some(mut run) = run(&file, group, &scale, wanted, &mut found) {
+            let values = replaced.iter();
+            let values = values.map(|v| format!("${{{}}} is {}", v.name, v.value));
+            run.said.extend(values);
+            run.suffix = suffix;
+            let said = (outside.refused)(&run.fio.jobs);
+            found.extend(said.iter().flat_map(|said| reason::refusals(said, &file)));
+            runs.push(run);
+        }
     }
-    // [global] reaches several jobs; its mistakes are one job's each.
+    match found.is_empty() {
+        true => Ok(runs),
+        false => Err(one_each(found)),
+    }
+}
+
+/// A mistake of [global] reaches several jobs: said once, by line and reason. What is missing has no
+/// line.
+fn one_each(mut found: Vec<Refusal>) -> Vec<Refusal> {
     let mut seen = BTreeSet::new();
-    found.retain(|refusal| refusal.line == 1 || seen.insert(refusal.line));
-    let fio = Fio {
-        files: files(&jobs),
-        jobs: file.text,
-    };
-    if let Err(what) = travels(&fio) {
+    found.retain(|refusal| {
+        let of_job = refusal.what.starts_with("job `");
+        let option = refusal.what.split_once("`, `").filter(|_| of_job);
+        let (line, reason) = match option {
+            Some((_, option)) if !option.contains('=') => (0, option),
+            Some((_, option)) => (refusal.line, option),
+            None => (refusal.line, refusal.what.as_str()),
+        };
+        seen.insert((line, reason.to_owned()))
+    });
+    found
+}
+
+/// Where a job lacks what it may have been given in a section that only looks global, that is said.
+fn as_meant(file: &JobFile, mut found: Vec<Refusal>) -> Vec<Refusal> {
+    let looks = |s: &&ini::Section| !s.is_global() && s.name.to_lowercase().starts_with("global");
+    if let Some(section) = file.sections.iter().find(looks) {
+        for refusal in found.iter_mut().filter(|r| r.what.contains("`direct`:")) {
+            refusal.next = format!(
+                "write [global]: fio takes [{}] (line {}) for a job",
+                section.name, section.line
+            );
+        }
+    }
+    found
+}
+
+/// Every job of the sections that are wanted.
+fn drafts(file: &JobFile, wanted: &Wanted<'_>) -> Result<Vec<Draft>, Vec<Refusal>> {
+    let mut jobs = file.jobs();
+    let mut found = Vec::new();
+    let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
+    for absent in wanted.sections.iter().filter(|name| !names.contains(name)) {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         found.push(Refusal {
             line: 1,
-            what,
-            next: "use fewer jobs, and move what they share to [global]".into(),
+            what: format!("it has no section `{absent}`"),
+            next: crate::suggest::next_step(absent, "sections", &names),
         });
     }
-    match jobs.first() {
-        Some(first) if found.is_empty() => Ok((amounts_to(first, &jobs, &fio), fio)),
-        _ => Err(found),
+    if !wanted.sections.is_empty() {
+        jobs.retain(|job| wanted.sections.contains(&job.name));
+    }
+    let files = checker::local_names(&jobs);
+    let drafts = jobs
+        .iter()
+        .filter_map(|job| Checker::new(job, wanted.guest, &files, &mut found).draft())
+        .collect();
+    match found.is_empty() {
+        true => Ok(drafts),
+        false => Err(as_meant(file, one_each(found))),
+    }
+}
+
+/// Adds the option to every job.
+fn overwrite(file: &mut JobFile) {
+    for (number, section) in file.sections.iter_mut().enumerate() {
+        if section.is_global() {
+            continue;
+        }
+        section.options.push(JobOption {
+            id: (number, section.options.len()),
+            line: section.line,
+            raw: "overwrite=1".to_owned(),
+            key: "overwrite".to_owned(),
+            value: Some("1".to_owned()),
+            global: false,
+        });
+    }
+}
+
+/// One group, on the drive that there is.
+fn run(
+    file: &JobFile,
+    group: &[Draft],
+    scale: &Scale,
+    wanted: &Wanted<'_>,
+    found: &mut Vec<Refusal>,
+) -> Option<Run> {
+    let before = found.len();
+    let ios = |draft: &Draft| {
+        draft
+            .ios(&scale.fit(draft, 0).region)
+            .saturating_mul(draft.clones)
+    };
+    let beside = group.iter().map(ios).fold(0, u64::saturating_add);
+    let fitted: Vec<Fitted> = group.iter().map(|draft| scale.fit(draft, beside)).collect();
+    let mut text = groups::Text::default();
+    let (mut said, mut sizes, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for (draft, fit) in group.iter().zip(&fitted) {
+        text.add(draft.job.section, &draft.edits, &[]);
+        text.add(draft.job.section, &fit.edits, &fit.more);
+        sizes.extend(fit.sizes.iter().cloned());
+        times.extend(fit.times.iter().cloned());
+        said.extend(draft.said.iter().chain(&fit.said).cloned());
+        check(draft, fit, found);
+    }
+    let line = group.first()?.job.line;
+    let refuse = |what: String, next: &str, found: &mut Vec<Refusal>| {
+        found.push(Refusal {
+            line,
+            what,
+            next: next.to_owned(),
+        });
+    };
+    let clones = group
+        .iter()
+        .fold(0_u64, |all, job| all.saturating_add(job.clones));
+    if clones > MAX_JOBS {
+        let what = format!("it makes {clones} jobs at once");
+        refuse(what, &format!("use at most {MAX_JOBS}"), found);
+    }
+    let flight = |d: &Draft| u64::from(d.block_size) * u64::from(d.iodepth) * d.clones;
+    let flight = group.iter().map(flight).fold(0, u64::saturating_add);
+    if flight > MOST_IN_FLIGHT {
+        let (flight, most) = (flight >> 20, MOST_IN_FLIGHT >> 20);
+        let what = format!("its buffers take {flight} MiB, and the guest has {most} MiB for them");
+        let next = "use a smaller bs, iodepth or numjobs, if that is still the test you mean";
+        refuse(what, next, found);
+    }
+    if found.len() > before {
+        return None;
+    }
+    let sections: Vec<usize> = group.iter().map(|draft| draft.job.section).collect();
+    let fio = Fio {
+        files: files(group, &fitted),
+        jobs: text.render(file, &sections),
+    };
+    let size = fio
+        .files
+        .iter()
+        .fold(0, |sum: u64, file| sum.saturating_add(file.size));
+    let most = wanted.limits.most();
+    if size > most {
+        let what = format!(
+            "its files have {}, more than 3/4 of the drive, {}",
+            crate::units::show_bytes(size),
+            crate::units::show_bytes(most)
+        );
+        let next = "use a smaller size, a larger drive (model.size), or leave out scale = \"none\"";
+        refuse(what, next, found);
+    }
+    if let Err(what) = travels(&fio) {
+        let next = "use fewer jobs, and move what they share to [global]";
+        refuse(what, next, found);
+    }
+    let mut all = scale.words(sizes, times);
+    all.append(&mut said);
+    all.extend(notes::of(group, wanted.guest.cpus));
+    let mut seen = BTreeSet::new();
+    all.retain(|one| seen.insert(one.clone()));
+    (found.len() == before).then(|| Run {
+        suffix: None,
+        workload: amounts_to(group, &fitted, &fio, beside),
+        fio,
+        said: all,
+    })
+}
+
+/// What only shows on the drive that there is.
+fn check(draft: &Draft, fit: &Fitted, found: &mut Vec<Refusal>) {
+    let job = &draft.job;
+    let mut refuse = |names: &[&str], why: &str, next: &str| {
+        let option = job.get(names);
+        found.push(Refusal {
+            line: option.map_or(job.line, |o| o.line),
+            what: format!("job `{}`, `{}`: {why}", job.name, names[0]),
+            next: next.to_owned(),
+        });
+    };
+    if scale::lengths(draft, &fit.region).is_none() {
+        refuse(
+            &["offset", "fileoffset", "offset_increment"],
+            "a clone of the job would start beyond the end of its file",
+            "use a smaller offset, or a larger filesize",
+        );
+    } else if fit.region.moves() < u64::from(draft.block_size) {
+        refuse(
+            &["size", "filesize"],
+            "it is less than one block",
+            "use a larger size, or a smaller bs",
+        );
+    }
+    if (1..scale::SHORTEST_NS).contains(&fit.runtime_ns) {
+        let why = "fio counts whole milliseconds, and it is shorter than 200ms";
+        refuse(&["runtime", "timeout"], why, "use runtime=500ms or more");
+    }
+    if fit.runtime_ns > MAX_RUNTIME_NS {
+        let why = "it is longer than ten minutes";
+        refuse(&["runtime", "timeout"], why, "use a shorter one");
     }
 }
 
@@ -93,336 +319,6 @@ fn travels(fio: &Fio) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
-}
-
-/// A job, as far as anybody besides fio must know it.
-#[derive(Debug)]
-struct Summary {
-    engine: Engine,
-    rw: Rw,
-    block_size: u32,
-    iodepth: u32,
-    bound: Bound,
-    clones: u64,
-    io_uring: IoUring,
-    /// Writes between two calls of fdatasync(2); 0 is never.
-    fdatasync: u32,
-    files: Vec<FioFile>,
-}
-
-struct Checker<'a> {
-    job: &'a JobSection,
-    /// The drive's block, in bytes.
-    sector: u32,
-    found: &'a mut Vec<Refusal>,
-}
-
-impl Checker<'_> {
-    fn refuse(&mut self, line: usize, option: &str, why: &str, next: impl Into<String>) {
-        self.found.push(Refusal {
-            line,
-            what: format!("job `{}`, `{option}`: {why}", self.job.name),
-            next: next.into(),
-        });
-    }
-
-    /// A value by one of the readers above, or a refusal.
-    fn read<T>(
-        &mut self,
-        names: &[&str],
-        default: T,
-        read: impl Fn(&str) -> Option<T>,
-        wanted: &str,
-    ) -> Option<T> {
-        let Some(setting) = self.job.get(names) else {
-            return Some(default);
-        };
-        let value = read(setting.value());
-        if value.is_none() {
-            let option = format!("{}={}", setting.key, setting.value());
-            self.refuse(
-                setting.line,
-                &option,
-                &format!("it is not {wanted}"),
-                format!("use {wanted}"),
-            );
-        }
-        value
-    }
-
-    fn summary(mut self) -> Option<Summary> {
-        let before = self.found.len();
-        let job = self.job;
-        let fits = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-        if !job.name.chars().all(fits) || job.name.starts_with('.') || job.name.len() > 64 {
-            let next = "use up to 64 letters, digits, `.`, `_`, `+` and `-`";
-            self.refuse(1, &job.name, "its name becomes a file name", next);
-        }
-        for setting in &job.settings {
-            let option = match &setting.value {
-                Some(value) => format!("{}={value}", setting.key),
-                None => setting.key.clone(),
-            };
-            if let Some(why) = options::refusal(&setting.key) {
-                self.refuse(setting.line, &option, &why, "leave it out");
-            } else if option.contains("${") || option.contains('$') {
-                let why = "variables are not expanded here";
-                self.refuse(setting.line, &option, why, "write the value itself");
-            }
-        }
-        self.switches();
-        let engine = self.engine();
-        let rw = self.direction();
-        self.direct();
-        let number = |text: &str| text.parse().ok();
-        let region = self.region();
-        let sector = self.sector;
-        let wanted = format!(
-            "a multiple of {sector} bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)"
-        );
-        let blocks = |text: &str| blocks(text, sector);
-        let block_size = self.read(&["bs", "blocksize"], 4096, blocks, &wanted);
-        let iodepth = self.read(&["iodepth"], 1, number, "a number");
-        let jobs = |text: &str| text.parse().ok().filter(|n| (1..=MAX_JOBS).contains(n));
-        let clones = self.read(&["numjobs"], 1, jobs, "a number from 1 to 64");
-        let fdatasync = self.read(&["fdatasync"], 0, number, "a number");
-        let bound = self.bound();
-        let layout = self.layout(rw.unwrap_or(Rw::Read));
-        let names = self.file_names(clones.unwrap_or(1));
-        let lengths = region
-            .zip(clones)
-            .and_then(|(region, clones)| self.lengths(&region, clones));
-        if self.found.len() > before {
-            return None;
-        }
-        let (rw, layout) = (rw?, layout?);
-        let file = |(name, size)| FioFile {
-            name,
-            size,
-            layout,
-            read_only: !rw.writes(),
-        };
-        // Clones of a job that names its file share it.
-        let names = names.iter().cycle().cloned();
-        Some(Summary {
-            io_uring: self.io_uring(),
-            fdatasync: fdatasync?,
-            engine: engine?,
-            rw,
-            block_size: block_size?,
-            iodepth: iodepth?,
-            bound: bound?,
-            clones: clones?,
-            files: names.zip(lengths?).map(file).collect(),
-        })
-    }
-
-    /// Every switch is on or off, and an engine's own options are its own, as fio will have it.
-    fn switches(&mut self) {
-        let engine = self.job.value(&["ioengine"]).unwrap_or(DEFAULT_ENGINE);
-        for setting in &self.job.settings {
-            let key = setting.key.as_str();
-            let option = match &setting.value {
-                Some(value) => format!("{key}={value}"),
-                None => key.to_owned(),
-            };
-            let switch = options::SWITCHES.iter().find(|(name, _)| *name == key);
-            let bad = switch.is_some_and(|(_, alone)| match &setting.value {
-                Some(value) => ini::switch(value).is_none(),
-                None => !alone,
-            });
-            if bad {
-                let why = "fio accepts only 0 or 1 for it";
-                self.refuse(
-                    setting.line,
-                    &option,
-                    why,
-                    format!("use {key}=1 or {key}=0"),
-                );
-            }
-            if let Some(engines) = options::engines_of(key)
-                && !engines.contains(&engine)
-                && !setting.global
-            {
-                let why = format!(
-                    "it is an option of {}, not of {engine}",
-                    engines.join(" and ")
-                );
-                self.refuse(setting.line, &option, &why, "leave it out");
-            }
-        }
-    }
-
-    /// The options of io_uring that the device and a reader of the report must know. pvsync2 has the
-    /// first, too.
-    fn io_uring(&self) -> IoUring {
-        let engine = self.job.value(&["ioengine"]).unwrap_or(DEFAULT_ENGINE);
-        let on = |key| {
-            let known = options::engines_of(key).is_some_and(|of| of.contains(&engine));
-            known && self.job.on(&[key])
-        };
-        IoUring {
-            fixedbufs: on("fixedbufs"),
-            registerfiles: on("registerfiles"),
-            hipri: on("hipri"),
-        }
-    }
-
-    fn engine(&mut self) -> Option<Engine> {
-        let (line, name) = match self.job.get(&["ioengine"]) {
-            Some(setting) => (setting.line, setting.value().to_owned()),
-            None => (1, DEFAULT_ENGINE.to_owned()),
-        };
-        match name.as_str() {
-            "libaio" => Some(Engine::Libaio),
-            "io_uring" => Some(Engine::IoUring),
-            engine if options::ENGINES.contains(&engine) => Some(Engine::Psync),
-            other => {
-                let option = format!("ioengine={other}");
-                let next = format!("use one of {}", options::ENGINES.join(", "));
-                self.refuse(
-                    line,
-                    &option,
-                    "it is not one of the engines that do direct file I/O in the guest",
-                    next,
-                );
-                None
-            }
-        }
-    }
-
-    fn direction(&mut self) -> Option<Rw> {
-        let Some(setting) = self.job.get(&["rw", "readwrite"]) else {
-            return Some(Rw::Read); // fio's default
-        };
-        let value = setting.value();
-        let word = value.split(':').next().unwrap_or_default();
-        let word = if word == "readwrite" { "rw" } else { word };
-        let found = Rw::ALL.into_iter().find(|rw| rw.name() == word);
-        if found.is_none() {
-            let next = "use read, write, randread, randwrite, rw or randrw";
-            self.refuse(
-                setting.line,
-                &format!("{}={value}", setting.key),
-                "it is not a supported direction",
-                next,
-            );
-        }
-        found
-    }
-
-    fn direct(&mut self) {
-        // `buffered` is the same switch the other way round.
-        let setting = self.job.get(&["direct", "buffered"]);
-        let on = setting
-            .is_some_and(|s| ini::switch(s.value()).is_none_or(|on| on == (s.key == "direct")));
-        if !on {
-            let line = setting.map_or(1, |s| s.line);
-            self.refuse(
-                line,
-                "direct=0",
-                "only direct I/O is measured",
-                "use direct=1",
-            );
-        }
-    }
-
-    /// A run must end by itself.
-    fn bound(&mut self) -> Option<Bound> {
-        let runtime = self.read(
-            &["runtime", "timeout"],
-            0,
-            ini::nanos,
-            "a time in us, ms, s or m",
-        )?;
-        if self.job.on(&["time_based"]) {
-            let line = self.job.get(&["time_based"]).map_or(1, |s| s.line);
-            if runtime == 0 {
-                self.refuse(
-                    line,
-                    "time_based",
-                    "without a runtime it never ends",
-                    "add runtime=1s",
-                );
-                return None;
-            }
-            if runtime > MAX_RUNTIME_NS {
-                self.refuse(
-                    line,
-                    "runtime",
-                    "it is longer than ten minutes",
-                    "use a shorter one",
-                );
-                return None;
-            }
-            return Some(Bound::Runtime(runtime));
-        }
-        let ios = self.read(&["number_ios"], 0, |t| t.parse().ok(), "a number")?;
-        Some(match ios {
-            0 => Bound::Runtime(runtime),
-            n => Bound::Ios(n),
-        })
-    }
-
-    /// The files of all clones: those named, or fio's `$jobname.$jobnum.$filenum`.
-    fn file_names(&mut self, clones: u64) -> Vec<String> {
-        let Some(setting) = self.job.get(&["filename"]) else {
-            let names = (0..clones.min(MAX_JOBS)).map(|i| format!("{}.{i}.0", self.job.name));
-            return names.collect();
-        };
-        let value = setting.value();
-        if value.contains(':') {
-            let next = "name one file, or leave filename out";
-            self.refuse(
-                setting.line,
-                &format!("filename={value}"),
-                "it names several files",
-                next,
-            );
-        } else if value.contains('/') || value.starts_with('.') || value.is_empty() || value == "-"
-        {
-            let why = "it is outside the file system under test";
-            let next = "use a bare file name, without a directory: filename=data";
-            self.refuse(setting.line, &format!("filename={value}"), why, next);
-        }
-        vec![value.to_owned()]
-    }
-
-    /// As fio would find the file: one that it reads or overwrites must be there. What it allocates
-    /// in a way of its own it makes itself.
-    fn layout(&mut self, rw: Rw) -> Option<Layout> {
-        if self.job.on(&["file_append"]) {
-            return Some(Layout::Append);
-        }
-        if rw.reads() || self.job.on(&["overwrite"]) {
-            return Some(Layout::Written);
-        }
-        let Some(setting) = self.job.get(&["fallocate"]) else {
-            return Some(Layout::Unwritten); // fio's default, native
-        };
-        match setting.value() {
-            "native" | "posix" | "1" => Some(Layout::Unwritten),
-            "none" | "0" | "keep" | "truncate" => Some(Layout::Extending),
-            other => {
-                let next = "use native, posix, keep, truncate or none";
-                let option = format!("fallocate={other}");
-                self.refuse(setting.line, &option, "fio has no such mode", next);
-                None
-            }
-        }
-    }
-}
-
-/// The first of `4k,8k` (reads, writes); None unless direct I/O can have each.
-fn blocks(text: &str, sector: u32) -> Option<u32> {
-    let sizes = text.split(',').map(|one| {
-        let bytes = ini::bytes(one)?;
-        u32::try_from(bytes)
-            .ok()
-            .filter(|n| *n > 0 && n.is_multiple_of(sector))
-    });
-    let sizes: Option<Vec<u32>> = sizes.collect();
-    sizes?.first().copied()
 }
 
 /// Which of several layouts a file has that several jobs use: that of the neediest. One that jobs
@@ -437,26 +333,32 @@ fn need(layout: Layout) -> u8 {
 }
 
 /// Every file once: as large as any job wants it, written if any job needs that.
-fn files(jobs: &[Summary]) -> Vec<FioFile> {
+fn files(group: &[Draft], fitted: &[Fitted]) -> Vec<FioFile> {
     let mut files: BTreeMap<&str, FioFile> = BTreeMap::new();
-    for file in jobs.iter().flat_map(|job| &job.files) {
-        let known = files.entry(&file.name).or_insert_with(|| file.clone());
-        known.size = known.size.max(file.size);
-        known.read_only &= file.read_only;
-        if need(file.layout) > need(known.layout) {
-            known.layout = file.layout;
+    for (draft, fit) in group.iter().zip(fitted) {
+        for (name, size) in scale::lengths(draft, &fit.region).unwrap_or_default() {
+            let own = FioFile {
+                name: name.to_owned(),
+                size,
+                layout: draft.layout,
+                read_only: !draft.rw.writes(),
+            };
+            let known = files.entry(name).or_insert_with(|| own.clone());
+            known.size = known.size.max(own.size);
+            known.read_only &= own.read_only;
+            if need(own.layout) > need(known.layout) {
+                known.layout = own.layout;
+            }
         }
     }
     files.into_values().collect()
 }
 
-/// The first job's words, and the size of all files.
-fn amounts_to(first: &Summary, jobs: &[Summary], fio: &Fio) -> Workload {
-    let (reads, writes) = (jobs.iter()).fold((false, false), |(r, w), job| {
-        (r || job.rw.reads(), w || job.rw.writes())
-    });
-    let random = jobs.iter().any(|job| job.rw.is_random());
-    let rw = match (reads, writes, random) {
+/// The first job's words, and the size of all files. `ios` are those of all jobs together.
+fn amounts_to(group: &[Draft], fitted: &[Fitted], fio: &Fio, ios: u64) -> Workload {
+    let any = |of: fn(&Draft) -> bool| group.iter().any(of);
+    let (reads, writes) = (any(|d| d.rw.reads()), any(|d| d.rw.writes()));
+    let rw = match (reads, writes, any(|d| d.rw.is_random())) {
         (true, true, false) => Rw::Rw,
         (true, true, true) => Rw::Randrw,
         (_, false, false) => Rw::Read,
@@ -468,10 +370,12 @@ fn amounts_to(first: &Summary, jobs: &[Summary], fio: &Fio) -> Workload {
     let sum = |sum: u64, file: &FioFile| sum.saturating_add(file.size);
     let grown = fio.files.iter().filter(appended).fold(0, sum);
     let size = fio.files.iter().fold(0, sum);
-    let any = |on: fn(&IoUring) -> bool| jobs.iter().any(|job| on(&job.io_uring));
-    let writing: BTreeSet<u32> = (jobs.iter().filter(|job| job.rw.writes()))
+    let writing: BTreeSet<u32> = (group.iter().filter(|job| job.rw.writes()))
         .map(|job| job.fdatasync)
         .collect();
+    let longest = fitted.iter().map(|fit| fit.runtime_ns).max().unwrap_or(0);
+    let limited = fitted.iter().all(|fit| fit.runtime_ns > 0);
+    let first = &group[0];
     Workload {
         // One number for all that write, or none that could be counted by.
         fdatasync: writing
@@ -480,9 +384,9 @@ fn amounts_to(first: &Summary, jobs: &[Summary], fio: &Fio) -> Workload {
             .filter(|_| writing.len() == 1)
             .unwrap_or(0),
         io_uring: IoUring {
-            fixedbufs: any(|o| o.fixedbufs),
-            registerfiles: any(|o| o.registerfiles),
-            hipri: any(|o| o.hipri),
+            fixedbufs: any(|d| d.io_uring.fixedbufs),
+            registerfiles: any(|d| d.io_uring.registerfiles),
+            hipri: any(|d| d.io_uring.hipri),
         },
         ..Workload::new(
             first.engine,
@@ -490,10 +394,15 @@ fn amounts_to(first: &Summary, jobs: &[Summary], fio: &Fio) -> Workload {
             first.block_size,
             first.iodepth,
             size.saturating_add(grown),
-            first.bound,
+            match limited {
+                true => Bound::Runtime(longest),
+                false => Bound::Ios(ios.max(1)),
+            },
         )
     }
 }
 
+#[cfg(test)]
+mod published;
 #[cfg(test)]
 mod tests;

@@ -3,109 +3,112 @@
 //! fio's rule is in `setup_files` and `get_start_offset` (filesetup.c): a file shorter than where a
 //! job's part of it ends is removed and laid out anew, by fio, through the page cache.
 
-use super::Checker;
+use super::ini;
 
 /// Files are audited in whole blocks of this many bytes. A file longer than a job's part is fio's
 /// to leave alone.
-const WHOLE: u64 = 4096;
+pub(super) const WHOLE: u64 = 4096;
+
+/// A number of bytes, or a share of the drive or file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Amount {
+    Bytes(u64),
+    /// Of what the job file does not say: the drive it was written for.
+    Percent(u32),
+}
+
+impl Amount {
+    pub(super) fn read(text: &str) -> Option<Amount> {
+        let bytes = || ini::bytes(text).map(Amount::Bytes);
+        ini::percent(text).map(Amount::Percent).or_else(bytes)
+    }
+
+    /// The bytes that it is of a file of so many.
+    pub(super) fn of(self, whole: u64) -> u64 {
+        match self {
+            Amount::Bytes(bytes) => bytes,
+            Amount::Percent(share) => {
+                let part = u128::from(whole) * u128::from(share) / 100;
+                u64::try_from(part).unwrap_or(whole)
+            }
+        }
+    }
+
+    fn bytes(self) -> u64 {
+        self.of(0)
+    }
+}
 
 /// The part of a file that a job uses, by fio's options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Region {
-    /// `offset`, in bytes.
-    offset: u64,
-    /// `offset_increment`: so many bytes further in each clone.
-    increment: u64,
-    /// `size`, in bytes.
-    size: Option<u64>,
-    /// `filesize`, in bytes.
-    file: Option<u64>,
+    /// `offset`
+    pub(super) offset: Amount,
+    /// `offset_increment`: so much further in each clone.
+    pub(super) increment: Amount,
+    /// `size`
+    pub(super) size: Option<Amount>,
+    /// `filesize`
+    pub(super) file: Option<Amount>,
+    /// `io_size`: what is moved, if it is not the part once.
+    pub(super) moved: Option<Amount>,
 }
 
 impl Region {
+    /// Whether its file is as long as the drive, which the job file does not tell.
+    pub(super) fn is_relative(&self) -> bool {
+        let percent = |amount: Option<Amount>| matches!(amount, Some(Amount::Percent(_)));
+        let shares = [
+            Some(self.offset),
+            Some(self.increment),
+            self.size,
+            self.file,
+        ];
+        (self.size.is_none() && self.file.is_none()) || shares.into_iter().any(percent)
+    }
+
+    /// What a drive must hold at least for its clones to lie side by side, as far as the job tells.
+    pub(super) fn least(&self, clones: u64) -> u64 {
+        let reach = self.increment.bytes().saturating_mul(clones);
+        let end = self.offset.bytes().saturating_add(reach);
+        let size = self.size.map_or(0, Amount::bytes);
+        let file = self.file.map_or(0, Amount::bytes);
+        end.max(size).max(file)
+    }
+
+    /// The same in bytes, on a drive of so many.
+    pub(super) fn on(self, drive: u64) -> Region {
+        if !self.is_relative() {
+            return self;
+        }
+        let file = self.file.map_or(drive, |file| file.of(drive));
+        let bytes = |amount: Amount| Amount::Bytes(amount.of(file) / WHOLE * WHOLE);
+        Region {
+            offset: bytes(self.offset),
+            increment: bytes(self.increment),
+            size: self.size.map(bytes),
+            file: Some(bytes(Amount::Bytes(file))),
+            moved: self.moved.map(bytes),
+        }
+    }
+
     /// The length that the file of the `clone`th clone must have, in bytes; None when it exceeds
     /// what can be counted, or the part begins behind the file's end.
     pub(super) fn length(&self, clone: u64) -> Option<u64> {
-        let start = self.increment.checked_mul(clone)?;
-        let start = start.checked_add(self.offset)?;
+        let start = self.increment.bytes().checked_mul(clone)?;
+        let start = start.checked_add(self.offset.bytes())?;
         let end = match (self.file, self.size) {
-            (Some(file), _) => (start < file).then_some(file)?,
-            (None, size) => start.checked_add(size?)?,
+            (Some(file), _) => (start < file.bytes()).then_some(file.bytes())?,
+            (None, size) => start.checked_add(size?.bytes())?,
         };
         end.checked_next_multiple_of(WHOLE)
     }
-}
 
-impl Checker<'_> {
-    /// Reads the four options.
-    pub(super) fn region(&mut self) -> Option<Region> {
-        let wanted = "a number of bytes, such as 64m";
-        let mut optional = |name: &str| match self.job.get(&[name]) {
-            None => Some(None),
-            Some(_) => self.read(&[name], 0, super::ini::bytes, wanted).map(Some),
-        };
-        let (size, file) = (optional("size"), optional("filesize"));
-        let offset = self.offset("offset");
-        let increment = self.offset("offset_increment");
-        let (size, file) = (size?, file?);
-        if size.is_none() && file.is_none() {
-            let next = "add the size of the job's file: size=64m";
-            self.refuse(1, "size", "it is missing", next);
-            return None;
-        }
-        for (name, value) in [("size", size), ("filesize", file)] {
-            if value == Some(0) {
-                let line = self.job.get(&[name]).map_or(1, |s| s.line);
-                let why = "there is nothing to read or write";
-                self.refuse(line, &format!("{name}=0"), why, format!("use {name}=64m"));
-                return None;
-            }
-        }
-        if self.job.on(&["file_append"]) {
-            if let Some(setting) = self.job.get(&["filesize"]) {
-                let why = "with file_append fio would extend the file to it first";
-                self.refuse(setting.line, "filesize", why, "use size alone");
-                return None;
-            }
-            // fio begins at the file's end, whatever the offset.
-            let (offset, increment) = (0, 0);
-            return Some(Region {
-                offset,
-                increment,
-                size,
-                file,
-            });
-        }
-        Some(Region {
-            offset: offset?,
-            increment: increment?,
-            size,
-            file,
-        })
-    }
-
-    fn offset(&mut self, name: &str) -> Option<u64> {
-        let sector = u64::from(self.sector);
-        let aligned = |text: &str| super::ini::bytes(text).filter(|n| n.is_multiple_of(sector));
-        let wanted = format!("a number of bytes, a multiple of {sector}, the drive's block");
-        self.read(&[name], 0, aligned, &wanted)
-    }
-
-    /// Refuses a part that begins behind its file's end, or ends where nobody can count.
-    pub(super) fn lengths(&mut self, region: &Region, clones: u64) -> Option<Vec<u64>> {
-        let lengths = (0..clones).map(|clone| region.length(clone));
-        let lengths: Option<Vec<u64>> = lengths.collect();
-        if lengths.is_none() {
-            let setting = self
-                .job
-                .get(&["offset_increment"])
-                .or(self.job.get(&["offset"]));
-            let line = setting.map_or(1, |s| s.line);
-            let why = "a clone of the job would start beyond the end of its file";
-            let next = "use a smaller offset, or a larger filesize";
-            self.refuse(line, "offset", why, next);
-        }
-        lengths
+    /// Bytes that a clone moves in one loop.
+    pub(super) fn moves(&self) -> u64 {
+        let part = self.size.or(self.file).map_or(0, Amount::bytes);
+        let part = self.file.map_or(part, |file| part.min(file.bytes()));
+        self.moved.map_or(part, Amount::bytes)
     }
 }
 
@@ -115,10 +118,11 @@ mod tests {
 
     fn region(offset: u64, increment: u64, size: Option<u64>, file: Option<u64>) -> Region {
         Region {
-            offset,
-            increment,
-            size,
-            file,
+            offset: Amount::Bytes(offset),
+            increment: Amount::Bytes(increment),
+            size: size.map(Amount::Bytes),
+            file: file.map(Amount::Bytes),
+            moved: None,
         }
     }
 
@@ -147,5 +151,28 @@ mod tests {
         assert_eq!(region(0, 4096, Some(4096), Some(8192)).length(2), None);
         assert_eq!(region(u64::MAX - 511, 0, Some(4096), None).length(0), None);
         assert_eq!(region(0, u64::MAX / 2, Some(4096), None).length(9), None);
+    }
+
+    #[test]
+    fn shares_are_of_the_drive_and_offsets_of_the_file() {
+        const M: u64 = 1 << 20;
+        let whole = Region {
+            size: Some(Amount::Percent(10)),
+            offset: Amount::Percent(50),
+            ..region(0, 0, None, None)
+        };
+        assert!(whole.is_relative() && region(0, 0, None, None).is_relative());
+        let here = whole.on(100 * M);
+        assert_eq!(here.length(0), Some(100 * M));
+        assert_eq!(
+            (here.moves(), here.offset),
+            (10 * M / 4096 * 4096, Amount::Bytes(50 * M))
+        );
+        // A drive on which eight clones lie side by side.
+        let clones = Region {
+            size: Some(Amount::Percent(100)),
+            ..region(0, M, None, None)
+        };
+        assert_eq!(clones.least(8), 8 * M);
     }
 }

@@ -33,15 +33,21 @@ pub(in crate::scenario) struct RawWorkload {
     pub(in crate::scenario) number_ios: Option<At<u64>>,
     pub(in crate::scenario) via: Option<At<String>>,
     pub(in crate::scenario) fio: Option<JobFileText>,
+    /// Keys that are about a job file.
+    pub(in crate::scenario) about_file: Vec<Place>,
 }
 
-/// A job file that a workload names, and its text or why it cannot be read.
+/// A job file that a workload names, and what is said about it.
 #[derive(Debug)]
 pub(in crate::scenario) struct JobFileText {
     /// The path as written.
     pub(in crate::scenario) path: At<String>,
-    /// What the file holds.
-    pub(in crate::scenario) text: Result<String, String>,
+    /// The only section to run.
+    pub(in crate::scenario) section: Option<At<String>>,
+    /// Whether sizes and times may be scaled.
+    pub(in crate::scenario) scale: Option<At<String>>,
+    /// Whether files are written first.
+    pub(in crate::scenario) overwrite: Option<At<bool>>,
     /// The workload's other keys.
     pub(in crate::scenario) beside: Vec<Place>,
 }
@@ -61,7 +67,7 @@ impl RawWorkload {
     }
 }
 
-/// fio's words, but for `rwf_dsync`, which fio has none for, and for who runs it.
+/// fio's words, but for `rwf_dsync`, which fio has none for, and for who runs it and how.
 const KEYS: &[&str] = &[
     "ioengine",
     "rw",
@@ -87,7 +93,12 @@ const KEYS: &[&str] = &[
     "number_ios",
     "via",
     "fio",
+    "section",
+    "scale",
 ];
+
+/// Keys that say more about a job file.
+const ABOUT_FILE: [&str; 4] = ["fio", "section", "scale", "overwrite"];
 
 /// The tables below `[workloads]`, in the file's order.
 pub(in crate::scenario) fn workloads(top: &Section<'_, '_>) -> Vec<RawWorkload> {
@@ -118,9 +129,14 @@ pub(in crate::scenario) fn workloads(top: &Section<'_, '_>) -> Vec<RawWorkload> 
         via: section.text("via"),
         fio: section.text("fio").map(|path| JobFileText {
             path,
-            text: Err("nobody has read it".to_owned()),
-            beside: section.others("fio"),
+            section: section.text("section"),
+            scale: section.text("scale"),
+            overwrite: section.flag("overwrite"),
+            beside: section.others(&ABOUT_FILE),
         }),
+        about_file: (["section", "scale"].into_iter())
+            .filter_map(|key| section.text(key).map(|value| value.at))
+            .collect(),
     };
     top.named("workloads", KEYS).into_iter().map(read).collect()
 }

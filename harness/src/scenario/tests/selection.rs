@@ -65,6 +65,7 @@ fn a_wrong_command_line_is_named_as_such() {
         seed: None,
         runtime: None,
         cmdline: strings(&["a b"]),
+        fio: FioChoices::default(),
     };
     insta::assert_snapshot!(refusal(SMOKE, &overrides), @"
     error: the scenario s.toml has 8 problems:

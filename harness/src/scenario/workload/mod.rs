@@ -5,21 +5,22 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use super::fio::keys as fio;
+use super::fio::keys::{self as fio, Surroundings};
 use super::parse::RawWorkload;
 use super::problems::{At, Place, Problems};
 use super::rules::{bounded, check_name, choice, duplicate, missing, quantity};
 use super::{WorkloadSpec, defaults};
 use crate::units::{parse_bytes, show_bytes};
-use diorama_wire::{Bound, Device, Fio, Layout, Rw, Sync, Workload};
+use diorama_wire::{Bound, Device, Layout, Rw, Sync, Workload};
 
 /// The smallest block of any device, in bytes: a sector.
 const SECTOR: u32 = 512;
 
-/// The workloads, in the file's order. Checks against the device need one.
+/// The workloads, in the file's order: one for each table, and one for each group of jobs of a job
+/// file.
 pub(super) fn workloads(
     raw: &[RawWorkload],
-    device: Option<&Device>,
+    around: &Surroundings<'_>,
     problems: &mut Problems,
 ) -> Vec<WorkloadSpec> {
     if raw.is_empty() {
@@ -28,35 +29,61 @@ pub(super) fn workloads(
     let mut specs: Vec<WorkloadSpec> = Vec::new();
     for raw in raw {
         check_name(&raw.name, problems);
-        let Some((job, fio)) = run_by(raw, device, problems) else {
-            continue;
-        };
-        let same = |other: &&WorkloadSpec| (&other.job, &other.fio) == (&job, &fio);
-        if let Some(other) = specs.iter().find(same) {
-            duplicate(&raw.name, &other.name, "workloads", problems);
+        for spec in run_by(raw, around, problems) {
+            let same = |other: &&WorkloadSpec| (&other.job, &other.fio) == (&spec.job, &spec.fio);
+            if let Some(other) = specs.iter().find(same) {
+                duplicate(&raw.name, &other.name, "workloads", problems);
+            }
+            if specs.iter().any(|other| other.name == spec.name) {
+                let what = format!("there is already a workload `{}`", spec.name);
+                problems.add(&raw.name.at, what, "give it another name");
+            }
+            specs.push(spec);
         }
-        specs.push(WorkloadSpec {
-            name: raw.name.value.clone(),
-            job,
-            fio,
-        });
     }
     specs
+}
+
+/// Names that claims and the command line may use: what job files became, in place of their tables.
+pub(super) fn names(raw: &[RawWorkload], specs: &[WorkloadSpec]) -> Vec<String> {
+    let became = |name: &str| {
+        let prefix = format!("{name}-");
+        let has = |of: &dyn Fn(&str) -> bool| specs.iter().any(|spec| of(&spec.name));
+        !has(&|spec| spec == name) && has(&|spec| spec.starts_with(&prefix))
+    };
+    let own = raw.iter().map(|raw| &raw.name.value);
+    let mut names: Vec<String> = own.filter(|name| !became(name)).cloned().collect();
+    for spec in specs {
+        if !names.contains(&spec.name) {
+            names.push(spec.name.clone());
+        }
+    }
+    names
 }
 
 /// A workload, and fio's job file where fio runs it.
 fn run_by(
     raw: &RawWorkload,
-    device: Option<&Device>,
+    around: &Surroundings<'_>,
     problems: &mut Problems,
-) -> Option<(Workload, Option<Fio>)> {
+) -> Vec<WorkloadSpec> {
     if let Some(file) = &raw.fio {
-        let (job, fio) = fio::from_file(file, device, problems)?;
-        return Some((job, Some(fio)));
+        return fio::from_file(raw, file, around, problems);
     }
-    let job = workload(raw, device, problems)?;
-    let fio = fio::via(raw, &job, problems)?;
-    Some((job, fio))
+    for key in &raw.about_file {
+        fio::refuse_without_file(key, problems);
+    }
+    let mut own = || {
+        let job = workload(raw, around.device, problems)?;
+        let fio = fio::via(raw, &job, problems)?;
+        Some(WorkloadSpec {
+            name: raw.name.value.clone(),
+            job,
+            fio,
+            notes: Vec::new(),
+        })
+    };
+    own().into_iter().collect()
 }
 
 /// Bytes of all threads' files after a repetition: what the device must hold.
