@@ -229,9 +229,7 @@ fn published_jobs_need_no_scenario_and_no_changes() {
     let (groups, append) = (job("spaces"), job("appender"));
     let line =
         "fio --name=pasted --ioengine=libaio --direct=1 --rw=randread --size=1G --number_ios=1000";
-    let mut words = vec![
-        "--fio", &groups, "--fio", &units, "--fio", &append, "--fio", line,
-    ];
+    let mut words = vec!["--fio", &groups, "--fio", &append, "--fio", line];
     words.extend(kernels);
     words.extend(["--repetitions", "1"]);
     let results = lab.measure(&words, 0);
