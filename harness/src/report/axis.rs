@@ -57,6 +57,23 @@ impl AxisKey {
         }
         moved == *one
     }
+
+    /// Whether fio is told the same but for this key: what a job file amounts to is not all of it.
+    /// What a section is called says nothing; a file of whole blocks has a size of its own.
+    fn alone_for_fio(self, one: &WorkloadSpec, other: &WorkloadSpec) -> bool {
+        let names: &[&str] = match self {
+            AxisKey::Iodepth => &["iodepth"],
+            AxisKey::Bs => &["bs", "blocksize", "size", "io_size"],
+        };
+        let told = |line: &&str| {
+            let name = line.split('=').next().unwrap_or_default().trim();
+            !line.starts_with('[') && !names.contains(&name)
+        };
+        let told = |fio: &diorama_wire::Fio| -> Vec<String> {
+            fio.jobs.lines().filter(told).map(str::to_owned).collect()
+        };
+        one.fio.as_ref().map(told) == other.fio.as_ref().map(told)
+    }
 }
 
 /// A number that workloads differ in, and nothing else.
@@ -77,7 +94,7 @@ impl Axis {
         }
         let alone = |key: &AxisKey| {
             let like_first = |other: &WorkloadSpec| {
-                key.alone(&first.job, &other.job) && first.fio.is_some() == other.fio.is_some()
+                key.alone(&first.job, &other.job) && key.alone_for_fio(first, other)
             };
             let values: BTreeSet<u32> = workloads.iter().map(|w| key.value(&w.job)).collect();
             others.iter().all(like_first) && values.len() == workloads.len()
@@ -121,6 +138,27 @@ mod tests {
         assert_eq!(over, Some((AxisKey::Bs, sizes.to_vec())));
         // A file of another length is another workload.
         let other = [workload(4096, 64, 1 << 20), workload(8192, 64, 2 << 20)];
+        assert_eq!(axis(&other), None);
+    }
+
+    #[test]
+    fn job_files_that_differ_in_more_than_the_number_are_no_axis() {
+        let of = |iodepth: u32, jobs: &str| WorkloadSpec {
+            fio: Some(diorama_wire::Fio {
+                jobs: jobs.to_owned(),
+                files: Vec::new(),
+            }),
+            ..workload(4096, iodepth, 1 << 20)
+        };
+        let same = [
+            of(1, "[a]\niodepth=1\nrate=1m\n"),
+            of(8, "[b]\niodepth=8\nrate=1m\n"),
+        ];
+        assert_eq!(axis(&same), Some((AxisKey::Iodepth, vec![1, 8])));
+        let other = [
+            of(1, "[a]\niodepth=1\n"),
+            of(8, "[a]\niodepth=8\nrate=1m\n"),
+        ];
         assert_eq!(axis(&other), None);
     }
 

@@ -226,12 +226,10 @@ fn published_jobs_need_no_scenario_and_no_changes() {
     }
 
     let job = |name: &str| dir.join(format!("{name}.fio")).display().to_string();
-    let (groups, units, append) = (job("two-groups"), job("units"), job("appender"));
+    let (groups, append) = (job("spaces"), job("appender"));
     let line =
         "fio --name=pasted --ioengine=libaio --direct=1 --rw=randread --size=1G --number_ios=1000";
-    let mut words = vec![
-        "--fio", &groups, "--fio", &units, "--fio", &append, "--fio", line,
-    ];
+    let mut words = vec!["--fio", &groups, "--fio", &append, "--fio", line];
     words.extend(kernels);
     words.extend(["--repetitions", "1"]);
     let results = lab.measure(&words, 0);
@@ -242,14 +240,13 @@ fn published_jobs_need_no_scenario_and_no_changes() {
         [
             "7.2/ext4/appender",
             "7.2/ext4/fio",
-            "7.2/ext4/two-groups-over-write",
-            "7.2/ext4/two-groups-seq-read",
-            "7.2/ext4/units"
+            "7.2/ext4/spaces-My-Job-1",
+            "7.2/ext4/spaces-a-b"
         ]
     );
     let notes = results["notes"].to_string();
     assert!(
-        notes.contains("size 2 GiB -> 128 MiB: of every job, by one factor"),
+        notes.contains("size 1 GiB -> 128 MiB: of every job, by one factor"),
         "{notes}"
     );
 }

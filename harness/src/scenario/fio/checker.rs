@@ -167,6 +167,11 @@ impl<'a> Checker<'a> {
     fn fates(&mut self) {
         for setting in &self.job.settings {
             match options::fate(&setting.key, setting.value()) {
+                Ok(Fate::Kept) if setting.begins_with_blank() => {
+                    let why = "fio takes the blank behind `=` for a part of the value";
+                    let next = format!("write {}", setting.shown());
+                    self.refuse(setting.line, &setting.raw, why, next);
+                }
                 Ok(Fate::Kept) => {}
                 Ok(Fate::Dropped) => self.edits.push((setting.id, Edit::Drop)),
                 Ok(Fate::LeftOut(why)) => {

@@ -180,7 +180,15 @@ impl JobOption {
         self.value.as_deref().unwrap_or("1")
     }
 
-    /// As written.
+    /// Whether fio would read another value: ` 1m` is 1 to it, and ` read` no direction. Only a plain
+    /// number is read behind a blank.
+    pub(super) fn begins_with_blank(&self) -> bool {
+        let value = self.raw.split_once('=').map_or("", |(_, value)| value);
+        let plain = value.trim().bytes().all(|b| b.is_ascii_digit());
+        value.starts_with(|c: char| c.is_ascii_whitespace()) && !plain
+    }
+
+    /// The option without blanks.
     pub(super) fn shown(&self) -> String {
         match &self.value {
             Some(value) => format!("{}={value}", self.key),

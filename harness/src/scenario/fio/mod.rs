@@ -92,25 +92,26 @@ fn job_file(
     if wanted.overwrite {
         overwrite(&mut file);
     }
-    let groups = groups::split(drafts(&file, wanted)?);
+    let (drafts, mut found) = drafts(&file, wanted);
+    let groups = groups::split(drafts);
     let suffixes = groups::names(&groups);
     let scale = Scale::of(&groups, wanted.limits);
-    let mut found = Vec::new();
-    let mut runs = Vec::new();
+    let (sound, mut runs) = (found.is_empty(), Vec::new());
     for (group, suffix) in groups.iter().zip(suffixes) {
         if let Some(mut run) = run(&file, group, &scale, wanted, &mut found) {
             let values = replaced.iter();
             let values = values.map(|v| format!("${{{}}} is {}", v.name, v.value));
             run.said.extend(values);
             run.suffix = suffix;
-            let said = (outside.refused)(&run.fio.jobs);
+            // What is refused already would be refused again, in other words.
+            let said = sound.then(|| (outside.refused)(&run.fio.jobs)).flatten();
             found.extend(said.iter().flat_map(|said| reason::refusals(said, &file)));
             runs.push(run);
         }
     }
     match found.is_empty() {
         true => Ok(runs),
-        false => Err(one_each(found)),
+        false => Err(as_meant(&file, one_each(found))),
     }
 }
 
@@ -145,8 +146,8 @@ fn as_meant(file: &JobFile, mut found: Vec<Refusal>) -> Vec<Refusal> {
     found
 }
 
-/// Every job of the sections that are wanted.
-fn drafts(file: &JobFile, wanted: &Wanted<'_>) -> Result<Vec<Draft>, Vec<Refusal>> {
+/// Every job of the sections that are wanted, and what is wrong with the others.
+fn drafts(file: &JobFile, wanted: &Wanted<'_>) -> (Vec<Draft>, Vec<Refusal>) {
     let mut jobs = file.jobs();
     let mut found = Vec::new();
     let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
@@ -166,10 +167,7 @@ fn drafts(file: &JobFile, wanted: &Wanted<'_>) -> Result<Vec<Draft>, Vec<Refusal
         .iter()
         .filter_map(|job| Checker::new(job, wanted.guest, &files, &mut found).draft())
         .collect();
-    match found.is_empty() {
-        true => Ok(drafts),
-        false => Err(as_meant(file, one_each(found))),
-    }
+    (drafts, found)
 }
 
 /// Adds the option to every job.
@@ -258,7 +256,12 @@ fn run(
             crate::units::show_bytes(most)
         );
         let next = "use a smaller size, a larger drive (model.size), or leave out scale = \"none\"";
-        refuse(what, next, found);
+        let option = group[0].job.get(&["filesize", "size"]);
+        found.push(Refusal {
+            line: option.map_or(line, |option| option.line),
+            what,
+            next: next.to_owned(),
+        });
     }
     if let Err(what) = travels(&fio) {
         let next = "use fewer jobs, and move what they share to [global]";

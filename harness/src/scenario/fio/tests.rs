@@ -233,6 +233,7 @@ fn what_fio_would_refuse_or_read_otherwise_is_refused_before_any_boot() {
         refused("size=16m\nbssplit=4k/50:100/50\n"),
         refused("size=16m\nruntime=300 ms\n"),
         refused("size=16m\nruntime=5ms\n"),
+        refused("size = 16m\niodepth = 4\n"),
         refused("size=16m\noffset=100\n"),
         refused("filesize=1m-4m\n"),
         refused("filesize=1m\noffset=1m\n"),
@@ -253,6 +254,7 @@ fn what_fio_would_refuse_or_read_otherwise_is_refused_before_any_boot() {
     9: job `j`, `bssplit=4k/50:100/50`: it is not a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes); use a multiple of 512 bytes, the drive's block, such as 4k (fio reads 4KiB as 4000 bytes)
     9: job `j`, `runtime=300 ms`: it is not a time in us, ms, s or m, such as 500ms; use a time in us, ms, s or m, such as 500ms
     9: job `j`, `runtime`: fio counts whole milliseconds, and it is shorter than 200ms; use runtime=500ms or more
+    8: job `j`, `size = 16m`: fio takes the blank behind `=` for a part of the value; write size=16m
     9: job `j`, `offset=100`: it is not a multiple of 512 bytes, the drive's block, or a share; use a multiple of 512 bytes, the drive's block, or a share
     8: job `j`, `filesize=1m-4m`: it is not a number of bytes, such as 64m, or a share, such as 10%; use a number of bytes, such as 64m, or a share, such as 10%
     9: job `j`, `offset`: a clone of the job would start beyond the end of its file; use a smaller offset, or a larger filesize
@@ -538,4 +540,36 @@ fn files_of_different_directories_are_different_files() {
     [d]
     filename=x
     ");
+}
+
+#[test]
+fn limits_of_size_are_said_in_the_first_round() {
+    let literal = Wanted {
+        limits: Limits {
+            scale: false,
+            ..MODEL.limits
+        },
+        ..MODEL
+    };
+    let two =
+        "[a]\nioengine=libaio\ndirect=1\nsize=2G\nrw=read\n[b]\nioengine=rbd\ndirect=1\nsize=1m\n";
+    let found = runs(two, &literal).unwrap_err();
+    let lines: Vec<usize> = found.iter().map(|refusal| refusal.line).collect();
+    assert_eq!(lines, [7, 4], "{found:?}");
+}
+
+#[test]
+fn fio_is_asked_about_what_it_would_be_given() {
+    let asked = std::cell::RefCell::new(Vec::new());
+    let outside = Outside {
+        refused: &|jobs| {
+            asked.borrow_mut().push(jobs.to_owned());
+            Some("fio: failed parsing random_distribution=zopf\nfio: job a dropped\n".to_owned())
+        },
+        ..NOTHING
+    };
+    let jobs = "[a]\nrandom_distribution=zopf\ndirect=1\nioengine=libaio\nsize=1m\n";
+    let found = super::job_file(&ini::lines(jobs), &MODEL, &outside).unwrap_err();
+    assert_eq!((found.len(), found[0].line), (1, 2), "{found:?}");
+    assert_eq!(asked.into_inner(), [jobs]);
 }
