@@ -43,15 +43,16 @@ pub fn anew(plan: &Plan, run_id: &str, took: &BTreeMap<String, f64>) -> Option<(
         samples: Vec::new(),
     };
     let boots = plan.session(session.blocks, seed);
-    let blocks = match session.blocks {
-        1 => "1 block".to_owned(),
-        n => format!("{n} blocks"),
+    let cost = plan.cost(&boots, took).words();
+    let note = match session.blocks {
+        1 => format!(
+            "one block: each cell is measured once, and nothing is concluded from it (--blocks); it takes {cost}"
+        ),
+        n => format!(
+            "a session of {n} blocks, the baseline twice in each; the order of boots is that of seed {seed}; \
+             it takes {cost}"
+        ),
     };
-    let note = format!(
-        "a session of {blocks}, the baseline twice in each; the order of boots is that of seed {seed}; it \
-         takes {}",
-        plan.cost(&boots, took).words()
-    );
     Some((session, note))
 }
 

@@ -126,11 +126,11 @@ impl Judgement {
                 .collect(),
             _ => Vec::new(),
         };
-        // The baseline twice; what cannot run, never.
+        // The baseline twice, but in a single block; what cannot run, never.
         let arms = |cell: &CellResult| match (cell.inputs, cell.key.kernel == scenario.baseline) {
             (None, _) => 0,
-            (Some(_), true) => 2,
-            (Some(_), false) => 1,
+            (Some(_), true) if session.blocks > 1 => 2,
+            (Some(_), _) => 1,
         };
         Some(Judgement {
             facts: SessionFacts {

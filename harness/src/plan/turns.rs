@@ -38,7 +38,8 @@ impl Plan {
     /// baseline twice and every other kernel once, in an order of the seed's ([`metal::order`]). Empty
     /// if the baseline is not among the kernels.
     ///
-    /// Cells that cannot run are left out.
+    /// A single block is a look, from which nothing is concluded: there the baseline is booted once, like
+    /// the others. Cells that cannot run are left out.
     #[must_use]
     pub fn session(&self, blocks: u32, seed: u64) -> Vec<Task> {
         let is_baseline = |name: &str| name == self.scenario.baseline;
@@ -63,6 +64,9 @@ impl Plan {
                         Arm::APrime => (baseline, true),
                         Arm::Kernel { index } => (others[index], false),
                     };
+                    if second && blocks == 1 {
+                        continue;
+                    }
                     let can_run = self.kernels[kernel].cells.get(cell);
                     if can_run.is_some_and(|cell| cell.settled.is_none()) {
                         tasks.push(Task {

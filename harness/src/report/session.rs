@@ -13,6 +13,12 @@ pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
     let Some(session) = comparison.runs.first().and_then(|run| run.session.as_ref()) else {
         return Vec::new();
     };
+    if session.blocks == 1 {
+        return vec![format!(
+            "one block: each cell was booted once ({} of {} boots measured), and nothing is concluded from it",
+            session.measured, session.planned
+        )];
+    }
     let mut sentences = vec![format!(
         "{} blocks of fresh boots, every kernel once and the baseline twice in each; {} of {} boots \
          measured; their order is that of seed {}",

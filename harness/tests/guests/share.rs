@@ -109,8 +109,8 @@ fn tools(lab: &Lab) -> (PathBuf, Sha256) {
 fn scenario(kernels: &str, ios: u32) -> String {
     format!(
         "name = \"share\"\ntitle = \"Shared directories\"\nbaseline = \"7.2\"\nkernels = [{kernels}]\n\
-         device = \"nvme\"\n[nvme]\nsize = \"128MiB\"\n[measure]\nrepetitions = 1\n[filesystems.ext4]\n\
-         [workloads.write-4k]\nrw = \"write\"\nbs = \"4k\"\nsize = \"8MiB\"\nnumber_ios = {ios}\n"
+         device = \"nvme\"\n[nvme]\nsize = \"128MiB\"\n[session]\nblocks = 1\n[measure]\n\
+         repetitions = 1\n[filesystems.ext4]\n[workloads.write-4k]\nrw = \"write\"\nbs = \"4k\"\nsize = \"8MiB\"\nnumber_ios = {ios}\n"
     )
 }
 

@@ -36,7 +36,7 @@ const LOCKED: &str = "524544";
 pub fn scenario(label: &str) -> String {
     format!(
         "name = \"nested-drive\"\ntitle = \"A drive\"\nbaseline = \"6.12\"\nkernels = [\"6.12\"]\n\
-         device = \"vfio\"\n[guest]\nmemory = \"512MiB\"\n[measure]\nrepetitions = 2\nwarmup_ios = 10\n\
+         device = \"vfio\"\n[guest]\nmemory = \"512MiB\"\n[session]\nblocks = 1\n[measure]\nrepetitions = 2\nwarmup_ios = 10\n\
          [filesystems.ext4]\nmkfs = [\"-L\", \"{label}\"]\n\
          [workloads.write-4k]\nrw = \"write\"\nbs = \"4k\"\nsize = \"1MiB\"\nnumber_ios = 100\n"
     )
