@@ -220,7 +220,9 @@ fn of_drive(drive: &DriveHygiene) -> Vec<Row> {
         let (spare, least) = (smart.available_spare_percent, smart.spare_threshold_percent);
         let advice = "it has few blocks left to replace bad ones; use another one";
         let found = format!("{spare}% (the drive warns below {least}%)");
-        add("spare", found, (spare <= least).then_some(advice));
+        // A drive that keeps no account says 0 of 0.
+        let few = least > 0 && spare <= least;
+        add("spare", found, few.then_some(advice));
         let advice = "it lost data before; use another one";
         let errors = smart.media_errors;
         add(
@@ -242,8 +244,18 @@ fn of_drive(drive: &DriveHygiene) -> Vec<Row> {
         let percent = percent(space.used, space.size);
         let advice = "a full drive has no spare blocks to write to, and collects garbage meanwhile; \
                       [conditioning] discard = true empties it";
-        let found = format!("{percent}% full as the drive counts it");
-        add("fullness", found, (percent >= FULL).then_some(advice));
+        // One that does not count says that all of it is used, always.
+        let (found, full) = match space.used == space.size {
+            true => (
+                "all of it is used, or the drive does not count".to_owned(),
+                false,
+            ),
+            false => (
+                format!("{percent}% full as the drive counts it"),
+                percent >= FULL,
+            ),
+        };
+        add("fullness", found, full.then_some(advice));
     }
     if let Some(latency) = drive.apst_latency_us {
         let found = match latency {

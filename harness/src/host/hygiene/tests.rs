@@ -234,6 +234,9 @@ fn a_failing_drive_is_said_to_be_one() {
         }
     };
     assert!(warnings(&of(|_| {}, 50)).is_empty());
+    // One that keeps no account is not warned of.
+    let silent = |s: &mut Smart| (s.available_spare_percent, s.spare_threshold_percent) = (0, 0);
+    assert!(warnings(&of(silent, 100)).is_empty());
     let failing = of(
         |s| {
             (s.percentage_used, s.available_spare_percent) = (112, 8);
