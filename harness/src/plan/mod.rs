@@ -218,9 +218,13 @@ impl Plan {
         usual.max(needed)
     }
 
-    /// What workloads cost that are longer than the usual deadline, which follows them.
+    /// What workloads cost that are longer than the usual deadline, which follows them. By the wall clock
+    /// the session's cost says it.
     #[must_use]
     pub fn long(&self, usual: Duration) -> Vec<String> {
+        if self.scenario.clock == Clock::Wall {
+            return Vec::new();
+        }
         let runs = self.scenario.measure.repetitions.saturating_add(1);
         let of = |workload: &crate::scenario::WorkloadSpec| {
             let seconds = estimate_s(&workload.job, self.scenario.clock);
