@@ -14,7 +14,10 @@ use diorama::{
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::{
+        fs::{PermissionsExt as _, symlink},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc,
@@ -511,6 +514,13 @@ struct Said {
 
 impl Said {
     fn of(mut qemu: Command) -> Said {
+        // A test that is killed leaves no machine behind; the test's own thread is the one that starts it.
+        let with_the_test = || {
+            let signal = Some(rustix::process::Signal::KILL);
+            rustix::process::set_parent_process_death_signal(signal).map_err(Into::into)
+        };
+        // SAFETY: the closure runs between fork and exec and makes one system call.
+        unsafe { qemu.pre_exec(with_the_test) };
         let mut qemu = qemu
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
