@@ -63,7 +63,14 @@ fn the_agent_is_the_same_wherever_it_is_built() {
     for part in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         fs::copy(lab.root().join(part), copy.join(part)).expect("a file");
     }
-    for part in ["wire", "guest-agent", "tcg-plugin", "harness", "xtask"] {
+    for part in [
+        "wire",
+        "guest-agent",
+        "tcg-plugin",
+        "capng",
+        "harness",
+        "xtask",
+    ] {
         copy_tree(&lab.root().join(part), &copy.join(part));
     }
     let sysroot = place.join("sysroot");
