@@ -100,8 +100,6 @@ pub struct Provision<'a> {
     pub progress: &'a dyn FetchProgress,
     /// Sees steps that take a while.
     pub tell: &'a dyn Fn(&str),
-    /// Directories that the guests share with the host.
-    pub shares: &'a [Share],
 }
 
 /// Everything a plan is made from.
@@ -164,7 +162,13 @@ impl Provision<'_> {
     /// # Errors
     /// When something that every cell needs cannot be had; a single kernel that cannot be used is
     /// an outcome of its cells instead.
-    pub fn scenario(&self, scenario: &Scenario, qemu: &str, agent: &Path) -> Result<Provisioned> {
+    pub fn scenario(
+        &self,
+        scenario: &Scenario,
+        qemu: &str,
+        agent: &Path,
+        shares: &[Share],
+    ) -> Result<Provisioned> {
         let locals = self.local_kernels(scenario)?;
         let mut notes = Vec::new();
         let vmm = self.vmm(qemu, &mut notes)?;
@@ -194,6 +198,7 @@ impl Provision<'_> {
             agent,
             agent_bytes: &agent_bytes,
             agent_sha256: Sha256::of(&agent_bytes),
+            shares,
         };
         let mut kernels = Vec::new();
         for kernel in &scenario.kernels {
@@ -321,7 +326,7 @@ impl Provision<'_> {
         };
         let version = ready.release.as_deref().and_then(KernelVersion::of);
 
-        let (always, unsupported) = lacking::of(&ready, inputs.scenario, !self.shares.is_empty());
+        let (always, unsupported) = lacking::of(&ready, inputs.scenario, !inputs.shares.is_empty());
         let lost = |part: &Part| unsupported.iter().any(|u| u.part == *part);
         let filesystems = inputs.scenario.filesystems.iter();
         let filesystems = filesystems
@@ -332,7 +337,7 @@ impl Provision<'_> {
             let image = self.initramfs(&key, &ready, filesystems, inputs)?;
             record.initramfs = Some(image.sha256);
             let spec = Spec {
-                shares: self.shares.to_vec(),
+                shares: inputs.shares.to_vec(),
                 ..spec(&ready, &image, inputs.scenario)
             };
             Ok((spec, image.boot.stop_by))
@@ -366,7 +371,7 @@ impl Provision<'_> {
         let fio = inputs.fio.as_ref();
         let device = inputs.scenario.device.in_guest();
         let clock = inputs.scenario.clock;
-        let shares: Vec<_> = self.shares.iter().map(in_guest).collect();
+        let shares: Vec<_> = inputs.shares.iter().map(in_guest).collect();
         let drive = (
             image::device_modules(&device),
             device.driver(),
@@ -472,6 +477,8 @@ struct ImageInputs<'a> {
     agent: &'a Path,
     agent_bytes: &'a [u8],
     agent_sha256: Sha256,
+    /// Directories that the guests share with the host.
+    shares: &'a [Share],
 }
 
 /// The tool set that holds fio, ready.

@@ -73,9 +73,8 @@ impl Lab {
             when_gone: WhenGone::Fail,
             progress: &NoProgress,
             tell: &|line| println!("{line}"),
-            shares: &[],
         };
-        let mut provided = provision.scenario(&scenario, "lock", &agent)?;
+        let mut provided = provision.scenario(&scenario, "lock", &agent, &[])?;
         let plugin = agent.with_file_name(image::sysroot::PLUGIN);
         let counted = provided.vmm.counts_with(&plugin);
         counted.map_err(|why| Error::host(why).hint("run `cargo xtask bench`"))?;

@@ -53,7 +53,6 @@ pub fn build(
         when_gone,
         progress,
         tell,
-        shares: &[],
     };
     let (tree, provided) = provision.tool_set(AGENT_SYSROOT)?;
     for note in provided.note.into_iter().chain(context.store.take_notes()) {

@@ -1,7 +1,7 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
 use super::{
-    choices::{AccelChoice, DeviceWord, QemuChoice, parse_slowdown},
+    choices::{AccelChoice, QemuChoice, parse_slowdown},
     share::{ServeDirectoryArgs, ShareArgs},
 };
 use crate::{
@@ -163,7 +163,7 @@ pub enum Verb {
     ServeDirectory(ServeDirectoryArgs),
 }
 
-pub use super::select::{GuestWords, OnlyKernels, OwnKernels, SelectArgs};
+pub use super::select::{DriveArgs, GuestWords, OnlyKernels, OwnKernels, SelectArgs};
 
 /// What is measured with, besides the scenario: inputs of every digit, and where they come from.
 #[derive(Debug, Args)]
@@ -335,16 +335,9 @@ pub struct ShellArgs {
     /// The cell's workload, whose files are laid out [default: the scenario's first]
     #[arg(long, value_name = "NAME", help_heading = "Selection")]
     pub workload: Option<String>,
-    /// Run on this device instead of the scenario's
-    #[arg(
-        long,
-        value_name = "model|nvme|vfio:...|/dev/...",
-        help_heading = "Selection"
-    )]
-    pub device: Option<DeviceWord>,
-    /// The serial number of the drive that --device names: all data on it will be lost
-    #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
-    pub erase: Option<String>,
+    /// The device.
+    #[command(flatten)]
+    pub drive: DriveArgs,
     /// Directories of the host's.
     #[command(flatten)]
     pub share: ShareArgs,

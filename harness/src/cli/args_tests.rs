@@ -1,7 +1,7 @@
 //! The command line as people meet it: help, mistakes, and what is made of it.
 
 use super::*;
-use crate::{error::Exit, scenario::Overrides};
+use crate::{cli::choices::DeviceWord, error::Exit, scenario::Overrides};
 use clap::{CommandFactory, FromArgMatches};
 
 #[path = "args_help_tests.rs"]

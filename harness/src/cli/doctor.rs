@@ -59,7 +59,6 @@ fn try_kvm(context: &Context, project: &Project, args: &DoctorArgs) -> KvmTrial 
         when_gone: WhenGone::Fail,
         progress: &NoProgress,
         tell: &|_| {},
-        shares: &[],
     };
     let Some(kernel) = provision.cached_kernel() else {
         return not_tried("no kernel in the cache yet; run `diorama fetch smoke` first");

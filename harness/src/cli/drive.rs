@@ -48,7 +48,7 @@ pub fn recover(store: &Store, tell: &dyn Fn(&str)) {
 /// needs to tell how much memory its guests have, all of which a controller may write to.
 #[must_use]
 pub fn named(select: &SelectArgs) -> Option<ChosenDevice> {
-    match &select.device {
+    match &select.drive.device {
         Some(DeviceWord::Host(HostDevice::Vfio(_))) => {
             Some(ChosenDevice::Vfio(ControllerFacts::default()))
         }
@@ -62,7 +62,7 @@ pub fn named(select: &SelectArgs) -> Option<ChosenDevice> {
 /// # Errors
 /// When it must not be used: see [`devices::preflight`].
 pub fn take(select: &SelectArgs, memory_bytes: u64, tell: &dyn Fn(&str)) -> Result<Option<Drive>> {
-    let device = match (&select.device, &select.erase) {
+    let device = match (&select.drive.device, &select.drive.erase) {
         (Some(DeviceWord::Host(device)), _) => device,
         (_, Some(_)) => {
             return Err(Error::input(
@@ -73,7 +73,7 @@ pub fn take(select: &SelectArgs, memory_bytes: u64, tell: &dyn Fn(&str)) -> Resu
         _ => return Ok(None),
     };
     let confirm = Confirm {
-        erase: select.erase.as_deref(),
+        erase: select.drive.erase.as_deref(),
     };
     let ready = devices::preflight(&Host::here(), device, &confirm, memory_bytes)?;
     let chosen = chosen(device, &ready)?;

@@ -1,14 +1,11 @@
 //! `diorama explain`: where the instructions of a cell went, and what differs from another kernel.
 
-use super::fio_args::FioArgs;
 use super::{
-    args::{Cli, ExplainArgs, ExplainFormat, OnlyKernels, SelectArgs},
+    args::{Cli, ExplainArgs, ExplainFormat, SelectArgs},
     colors,
     context::Context,
     prepare::{Prepared, needs_digits, prepare, prepare_scenario},
-    print, print_json, runtime,
-    share::ShareArgs,
-    signals,
+    print, print_json, runtime, signals,
     ui::{Drawing, Ui},
     width,
 };
@@ -182,21 +179,10 @@ fn one_cell(
 ) -> Result<(Prepared, Vec<Wanted>, PathBuf)> {
     let select = SelectArgs {
         scenario: args.scenario.clone(),
-        fio: FioArgs::default(),
         own: args.own.clone(),
-        baseline: None,
-        only: OnlyKernels::default(),
-        only_filesystems: vec![],
-        only_workloads: vec![],
-        device: None,
-        erase: None,
         repetitions: args.repetitions,
-        blocks: None,
-        seed: None,
-        runtime: None,
         words: args.words.clone(),
-        share: ShareArgs::default(),
-        artifacts: false,
+        ..SelectArgs::default()
     };
     let prepared = prepare(
         context,

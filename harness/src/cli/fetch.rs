@@ -34,7 +34,6 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
         when_gone: WhenGone::locked(args.locked),
         progress: &downloads,
         tell: &tell,
-        shares: &[],
     };
     let mut notes = provision.fetch(&scenario)?;
     for name in &args.tool_sets {

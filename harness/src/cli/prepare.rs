@@ -61,7 +61,7 @@ pub fn prepare(
     check: impl Fn(&Scenario) -> Result<()>,
     ui: &Ui,
 ) -> Result<Prepared> {
-    let seen = noise::look(select.device.as_ref(), context.store.root());
+    let seen = noise::look(select.drive.device.as_ref(), context.store.root());
     let tell = |text: &str| ui.line(text);
     let known = context.project()?.kernel_names();
     drive::recover(&context.store, &tell);
@@ -116,7 +116,6 @@ pub fn prepare_scenario(
         when_gone,
         progress: &downloads,
         tell: &tell,
-        shares: &shares,
     };
     let qemu = match &inputs.qemu {
         QemuChoice::Lock => "lock".to_owned(),
@@ -129,7 +128,7 @@ pub fn prepare_scenario(
         agent,
         mut kernels,
         mut notes,
-    } = provision.scenario(&scenario, &qemu, &agent)?;
+    } = provision.scenario(&scenario, &qemu, &agent, &shares)?;
     if let Some(drive) = &drive {
         drive.attach(&mut kernels);
     }
@@ -228,7 +227,6 @@ fn fio_here(context: &Context, inputs: &InputArgs, ui: &Ui) -> Result<HostFio> {
         when_gone: WhenGone::locked(inputs.locked),
         progress: &downloads,
         tell: &|text| ui.line(text),
-        shares: &[],
     };
     provision.fio_here()
 }

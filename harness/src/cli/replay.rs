@@ -45,7 +45,7 @@ pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path)
         }
     }
     // Never --erase: whoever runs it again says so again.
-    if let Some(device) = &select.device {
+    if let Some(device) = &select.drive.device {
         add("--device", device_word(device));
     }
     if let Some(repetitions) = select.repetitions {

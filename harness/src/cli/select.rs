@@ -34,8 +34,23 @@ pub struct GuestWords {
     pub cmdline: Vec<String>,
 }
 
+/// Which device guests have.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DriveArgs {
+    /// Run on this device instead of the scenario's
+    #[arg(
+        long,
+        value_name = "model|nvme|vfio:...|/dev/...",
+        help_heading = "Selection"
+    )]
+    pub device: Option<DeviceWord>,
+    /// The serial number of the drive that --device names: all data on it will be lost
+    #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
+    pub erase: Option<String>,
+}
+
 /// The scenario, and what the command line changes about it.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct SelectArgs {
     /// A scenario file, or the name of one in scenarios/
     #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
@@ -58,16 +73,9 @@ pub struct SelectArgs {
     /// Only this workload (repeatable)
     #[arg(long = "workload", value_name = "NAME", help_heading = "Selection")]
     pub only_workloads: Vec<String>,
-    /// Run on this device instead of the scenario's
-    #[arg(
-        long,
-        value_name = "model|nvme|vfio:...|/dev/...",
-        help_heading = "Selection"
-    )]
-    pub device: Option<DeviceWord>,
-    /// The serial number of the drive that --device names: all data on it will be lost
-    #[arg(long, value_name = "SERIAL", help_heading = "Selection")]
-    pub erase: Option<String>,
+    /// The device.
+    #[command(flatten)]
+    pub drive: DriveArgs,
     /// Number of repetitions per cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,
@@ -103,7 +111,7 @@ impl SelectArgs {
             only_filesystems: self.only_filesystems.clone(),
             only_workloads: self.only_workloads.clone(),
             // What it is of the host's is for who has looked at it.
-            device: match &self.device {
+            device: match &self.drive.device {
                 Some(DeviceWord::Model) => Some(ChosenDevice::Model),
                 Some(DeviceWord::Nvme) => Some(ChosenDevice::Nvme),
                 Some(DeviceWord::Host(_)) | None => None,

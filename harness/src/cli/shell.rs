@@ -1,10 +1,9 @@
 //! `diorama shell`: the guest that a cell would have, with a shell in place of the measurement.
 
 use super::{
-    args::{Cli, OnlyKernels, OwnKernels, SelectArgs, ShellArgs},
+    args::{Cli, OwnKernels, SelectArgs, ShellArgs},
     context::Context,
     drive::{self, Held},
-    fio_args::FioArgs,
     prepare::{Prepared, prepare},
     runtime, signals, terminal,
     ui::{Drawing, Ui},
@@ -53,21 +52,11 @@ pub fn shell(cli: &Cli, args: &ShellArgs) -> Result<u8> {
         own: OwnKernels {
             kernels: own.into_iter().collect(),
         },
-        baseline: None,
-        // All are made ready: what a cell's file system is depends on the oldest.
-        only: OnlyKernels::default(),
-        only_filesystems: vec![],
-        only_workloads: vec![],
-        device: args.device.clone(),
-        erase: args.erase.clone(),
-        repetitions: None,
-        runtime: None,
-        blocks: None,
-        seed: None,
+        // Of kernels none is left out: what a cell's file system is depends on the oldest.
+        drive: args.drive.clone(),
         words: args.words.clone(),
         share: args.share.clone(),
-        artifacts: false,
-        fio: FioArgs::default(),
+        ..SelectArgs::default()
     };
     let userland = userland(&context, args, &ui)?;
     let prepared = prepare(&context, &select, &args.inputs, |_| Ok(()), &ui)?;
@@ -241,7 +230,6 @@ fn userland(context: &Context, args: &ShellArgs, ui: &Ui) -> Result<Vec<u8>> {
         when_gone: WhenGone::locked(args.inputs.locked),
         progress: &ui.downloads(),
         tell: &tell,
-        shares: &[],
     };
     let (tree, provided) = provision.tool_set(SHELL_TOOLS)?;
     if let Some(note) = provided.note {

@@ -32,6 +32,9 @@ pub struct SessionFacts {
 /// A judged session.
 pub(super) struct Judgement {
     pub(super) facts: SessionFacts,
+    /// Of each series: `FILESYSTEM/WORKLOAD`.
+    names: Vec<String>,
+    judged: metal::Session,
     against: BTreeMap<CellKey, BTreeMap<Metric, Against>>,
 }
 
@@ -48,15 +51,8 @@ struct Test<'a> {
 /// the run is no session.
 #[must_use]
 pub fn calibration(run: &Results) -> Option<(Vec<String>, Calibration)> {
-    let session = run.session.as_ref()?;
-    let (blocks, tests) = (Blocks { run, session }, Test::all(run));
-    let others = others(run);
-    let series = tests.iter().map(|test| blocks.series(test, &others));
-    let judged = metal::judge(&series.collect::<Vec<_>>());
-    let names = tests
-        .iter()
-        .map(|test| format!("{}/{}", test.filesystem, test.workload));
-    Some((names.collect(), Calibration::of(&judged)))
+    let Judgement { names, judged, .. } = Judgement::of(run)?;
+    Some((names, Calibration::of(&judged)))
 }
 
 /// The kernels that are not the baseline.
@@ -119,11 +115,12 @@ impl Judgement {
                 against.insert(blocks.key(test, kernel), all.collect());
             }
         }
+        let names: Vec<String> = tests
+            .iter()
+            .map(|test| format!("{}/{}", test.filesystem, test.workload))
+            .collect();
         let differ = match &judged.gate {
-            Gate::Invalid { differ, .. } => differ
-                .iter()
-                .map(|at| format!("{}/{}", tests[*at].filesystem, tests[*at].workload))
-                .collect(),
+            Gate::Invalid { differ, .. } => differ.iter().map(|at| names[*at].clone()).collect(),
             _ => Vec::new(),
         };
         // The baseline twice, but in a single block; what cannot run, never.
@@ -147,10 +144,12 @@ impl Judgement {
                     .map(arms)
                     .sum::<usize>()
                     .saturating_mul(session.blocks as usize),
-                gate: judged.gate,
+                gate: judged.gate.clone(),
                 differ,
                 tested: judged.tested,
             },
+            names,
+            judged,
             against,
         })
     }

@@ -1,6 +1,9 @@
 //! How long a session takes by the wall clock: to be said before anything is erased (pure).
 
-use super::{Plan, Task, estimate_s, patience};
+use super::{
+    Plan, Task,
+    patience::{self, estimate_s},
+};
 use crate::{scenario::Clock, vocabulary::Accel};
 use diorama_wire::Workload;
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
-//! How long the phases of a guest may take by the wall clock, where a runtime is the host's own time
-//! and a drive's size decides how long it takes to make it ready (pure).
+//! How long the phases of a guest may take: by the wall clock a runtime is the host's own time, and a
+//! drive's size decides how long it takes to make it ready (pure).
 
+use super::Plan;
 use crate::{
-    scenario::{Clock, Scenario},
+    scenario::{Clock, Scenario, WorkloadSpec},
     units::{show_bytes, show_nanos},
     vm::Deadlines,
 };
@@ -26,9 +27,88 @@ const UNKNOWN_FILL_S: u64 = 24 * 3600;
 /// I/Os of a second on the slowest machine.
 const SLOWEST_IOPS: u64 = 500;
 
+impl Plan {
+    /// How long anything of it may take: `least`, and by the wall clock what runtimes, files and the drive
+    /// take besides.
+    #[must_use]
+    pub fn deadlines(&self, least: Deadlines) -> Deadlines {
+        let deadlines = deadlines(&self.scenario, least);
+        Deadlines {
+            phase: self.deadline(deadlines.phase),
+            ..deadlines
+        }
+    }
+
+    /// How long a phase of a guest may take, if nobody says it: long enough for the longest workload.
+    fn deadline(&self, usual: Duration) -> Duration {
+        let of = |w: &WorkloadSpec| estimate_s(&w.job, self.scenario.clock);
+        let longest = self.scenario.workloads.iter().map(of).fold(0.0, f64::max);
+        // A loaded host is several times slower than the estimate.
+        let needed = Duration::try_from_secs_f64(longest * 5.0).unwrap_or(Duration::MAX);
+        usual.max(needed)
+    }
+
+    /// What workloads cost that are longer than the usual deadline, which follows them. By the wall clock
+    /// the session's cost says it.
+    #[must_use]
+    pub fn long(&self, usual: Duration) -> Vec<String> {
+        if self.scenario.clock == Clock::Wall {
+            return Vec::new();
+        }
+        let runs = self.scenario.measure.repetitions.saturating_add(1);
+        let of = |workload: &WorkloadSpec| {
+            let seconds = estimate_s(&workload.job, self.scenario.clock);
+            (seconds * 5.0 > usual.as_secs_f64()).then(|| {
+                format!(
+                    "workload {}: each of the {runs} runs of a cell may take {seconds:.0} s of this \
+                     host's time, and more where it is slow or busy; the deadline follows",
+                    workload.name
+                )
+            })
+        };
+        self.scenario.workloads.iter().filter_map(of).collect()
+    }
+
+    /// Workloads whose repetitions may not end before their deadline, each with its estimate: to be
+    /// said before hours are spent on it.
+    #[must_use]
+    pub fn slow(&self, deadline: Duration) -> Vec<String> {
+        let workloads = self.scenario.workloads.iter();
+        let slow = workloads.filter_map(|workload| {
+            let seconds = estimate_s(&workload.job, self.scenario.clock);
+            (seconds > deadline.as_secs_f64()).then(|| {
+                format!(
+                    "workload {}: a repetition may take {seconds:.0} s of this host's time, but \
+                     its deadline is {} s: use a smaller runtime or number_ios",
+                    workload.name,
+                    deadline.as_secs()
+                )
+            })
+        });
+        slow.collect()
+    }
+}
+
+/// Guest instructions that a host executes in a second, roughly (QEMU's TCG on today's machines).
+const INSTRUCTIONS_PER_S: f64 = 4e8;
+/// Guest instructions of a small I/O, kernel and engine together, roughly.
+const INSTRUCTIONS_PER_IO: f64 = 15_000.0;
+
+/// Seconds of the host's time that a repetition takes at most, roughly. Under the instruction clock an
+/// instruction is a nanosecond of the guest's time, and idle time costs nothing.
+pub(super) fn estimate_s(job: &Workload, clock: Clock) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    let instructions = match job.bound {
+        Bound::Runtime(ns) if clock == Clock::Wall => return ns as f64 / 1e9,
+        Bound::Runtime(ns) => ns as f64,
+        Bound::Ios(ios) => ios as f64 * f64::from(job.numjobs) * INSTRUCTIONS_PER_IO,
+    };
+    instructions / INSTRUCTIONS_PER_S
+}
+
 /// `least`, longer by what the scenario's longest phase takes. Under the instruction clock the guest's
 /// time is not the host's, and nothing follows from it.
-pub(super) fn deadlines(scenario: &Scenario, least: Deadlines) -> Deadlines {
+fn deadlines(scenario: &Scenario, least: Deadlines) -> Deadlines {
     if scenario.clock == Clock::Instructions {
         return least;
     }

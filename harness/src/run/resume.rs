@@ -30,25 +30,21 @@ pub fn interrupted(results: &Path, plan: &Plan) -> Option<(String, Session)> {
         Some((name, session))
     });
     let (name, mut session) = same.next()?;
-    let tasks = plan.session(session.blocks, session.seed);
-    let missing: BTreeSet<(u32, usize)> = tasks
+    let missing: BTreeSet<(u32, usize)> = left(&session, plan)
         .iter()
-        .filter(|task| !was_done(&session, plan, task))
         .filter_map(|task| Some((task.turn?.block, task.cell)))
         .collect();
     if missing.is_empty() {
         return None;
     }
-    let kept: Vec<&Task> = tasks
-        .iter()
-        .filter(|task| {
-            task.turn
-                .is_some_and(|turn| !missing.contains(&(turn.block, task.cell)))
-        })
-        .collect();
+    let mut whole = plan.session(session.blocks, session.seed);
+    whole.retain(|task| {
+        let turn = task.turn;
+        turn.is_some_and(|turn| !missing.contains(&(turn.block, task.cell)))
+    });
     session.samples.retain(|sample| {
-        let mut kept = kept.iter();
-        kept.any(|task| is_of(sample, plan, task))
+        let mut whole = whole.iter();
+        whole.any(|task| is_of(sample, plan, task))
     });
     (!session.samples.is_empty()).then_some((name, session))
 }

@@ -63,9 +63,8 @@ fn a_throttled_job_reaches_the_rate_it_is_allowed_and_no_more() {
         when_gone: WhenGone::Fail,
         progress: &NoProgress,
         tell: &|line| println!("{line}"),
-        shares: &[],
     };
-    let provided = provision.scenario(&scenario, "lock", lab.agent());
+    let provided = provision.scenario(&scenario, "lock", lab.agent(), &[]);
     let provided = provided.expect("its inputs");
     let record = provided.vmm.record.clone();
     let plan = Plan::new(scenario, provided.kernels, record);
