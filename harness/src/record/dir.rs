@@ -15,6 +15,8 @@ use std::{
 
 /// Name of the pointer to the newest run.
 const LATEST: &str = "latest";
+/// Name of the file that [`Results`] are in.
+const RESULTS: &str = "results.json";
 
 /// results/<run-id>/, open for writing.
 #[derive(Debug)]
@@ -152,11 +154,23 @@ impl RunDir {
     /// # Errors
     /// When it cannot be written.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<PathBuf> {
-        let mut json = serde_json::to_vec_pretty(value)
-            .map_err(|e| Error::internal(format!("writing {name} as JSON")).because(e))?;
-        json.push(b'\n');
-        self.write(name, &json)
+        self.write(name, &json(name, value)?)
     }
+}
+
+/// Writes results.json of a run that came to its end once more, whole.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn rewrite(dir: &Path, results: &Results) -> Result<()> {
+    files::write_atomically(&dir.join(RESULTS), &json(RESULTS, results)?)
+}
+
+fn json(name: &str, value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(value)
+        .map_err(|e| Error::internal(format!("writing {name} as JSON")).because(e))?;
+    json.push(b'\n');
+    Ok(json)
 }
 
 /// Points `latest` at a run, or says why not. A file system without symbolic links goes without, in
@@ -176,21 +190,24 @@ fn point_latest(root: &Path, run_id: &str) -> Option<String> {
 
 /// The run that was begun last, by the time in its name; for a `latest` that is no link to a run.
 fn newest(root: &Path) -> Option<PathBuf> {
-    let begun = |name: &str| {
-        // <scenario>-<UTC time>[-n]
-        let mut parts = name.rsplit('-');
-        let last = parts.next()?.to_owned();
-        let time = |part: &str| part.len() == 16 && part.ends_with('Z') && part.contains('T');
-        if time(&last) {
-            return Some((last, 1));
-        }
-        let before = parts.next().filter(|part| time(part))?;
-        Some((before.to_owned(), last.parse::<u64>().ok()?))
-    };
-    let named = runs(root)
-        .into_iter()
-        .filter_map(|name| Some((begun(&name)?, name)));
+    let named = runs(root).into_iter().filter_map(|name| {
+        let (at, n) = begun(&name)?.1;
+        Some(((at.to_owned(), n), name))
+    });
     named.max().map(|(_, name)| root.join(name))
+}
+
+/// What the name of a run says: its scenario; when it began, and the how-manieth of that second it
+/// was (`<scenario>-<UTC time>[-n]`). None for a name that no run has.
+#[must_use]
+pub fn begun(name: &str) -> Option<(&str, (&str, u64))> {
+    let time = |part: &str| part.len() == 16 && part.ends_with('Z') && part.contains('T');
+    let (before, last) = name.rsplit_once('-')?;
+    if time(last) {
+        return Some((before, (last, 1)));
+    }
+    let (scenario, at) = before.rsplit_once('-').filter(|(_, part)| time(part))?;
+    Some((scenario, (at, last.parse().ok()?)))
 }
 
 /// Finds a run by its directory, its id below `root`, or the word `latest`, and reads its
@@ -201,15 +218,15 @@ fn newest(root: &Path) -> Option<PathBuf> {
 pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
     let direct = PathBuf::from(run);
     let link = root.join(LATEST);
-    let is_link = || link.is_symlink() && link.join("results.json").exists();
-    let path = if direct.join("results.json").exists() {
+    let is_link = || link.is_symlink() && link.join(RESULTS).exists();
+    let path = if direct.join(RESULTS).exists() {
         direct
     } else if run == LATEST && !is_link() {
         newest(root).unwrap_or(link)
     } else {
         root.join(run)
     };
-    let file = path.join("results.json");
+    let file = path.join(RESULTS);
     let text = files::read(&file, files::PROGRAM).map_err(|e| {
         Error::input(format!("there is no record of a run `{run}`"))
             .because(Error::io("reading", &file, e))
@@ -249,7 +266,7 @@ fn runs(root: &Path) -> Vec<String> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|e| e.path().join("results.json").exists())
+        .filter(|e| e.path().join(RESULTS).exists())
         .filter_map(|e| e.file_name().into_string().ok())
         .collect();
     names.sort_unstable();
@@ -276,6 +293,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_says_whose_run_it_is_and_when_it_began() {
+        let of = |name| begun(name).map(|(scenario, (at, n))| format!("{scenario} {at} {n}"));
+        assert_eq!(
+            of("a-b-19700101T000000Z").as_deref(),
+            Some("a-b 19700101T000000Z 1")
+        );
+        assert_eq!(
+            of("a-19700101T000000Z-12").as_deref(),
+            Some("a 19700101T000000Z 12")
+        );
+        assert_eq!(of("latest"), None);
+        assert_eq!(of("a-b"), None);
+        assert_eq!(of("a-19700101T000000Z-x"), None);
+    }
+
+    #[test]
     fn a_missing_run_names_those_that_exist() {
         let root = tempfile::tempdir().unwrap();
         let error = open(root.path(), "nope").unwrap_err();
@@ -298,7 +331,7 @@ mod tests {
         for (scenario, at) in [("z", 0), ("a", 1), ("a", 1)] {
             let dir = RunDir::create(root.path(), scenario, second(at)).unwrap();
             assert!(dir.not_latest().unwrap().contains("left alone"));
-            dir.write_json("results.json", &results).unwrap();
+            dir.write_json(RESULTS, &results).unwrap();
         }
         let (path, _) = open(root.path(), "latest").unwrap();
         assert!(path.ends_with("a-19700101T000001Z-2"), "{}", path.display());
