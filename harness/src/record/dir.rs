@@ -1,6 +1,6 @@
 //! The run directory: created once, appended to as things happen, readable at any moment.
 
-use super::Results;
+use super::{OLDEST_SCHEMA, Results, SCHEMA, contradictions};
 use crate::{
     error::{Error, Result},
     files,
@@ -246,19 +246,40 @@ pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
     let head: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|e| Error::input(format!("{} is not JSON", file.display())).because(e))?;
     let schema = head.get("schema").and_then(serde_json::Value::as_u64);
-    if schema != Some(u64::from(super::SCHEMA)) {
+    let read = OLDEST_SCHEMA..=SCHEMA;
+    if !schema.is_some_and(|schema| u32::try_from(schema).is_ok_and(|s| read.contains(&s))) {
         let found = schema.map_or("no schema".to_owned(), |s| format!("schema {s}"));
         return Err(Error::input(format!(
-            "{} has {found}, this version reads schema {}",
+            "{} has {found}, this version reads schemas {OLDEST_SCHEMA} to {SCHEMA}",
             file.display(),
-            super::SCHEMA
         ))
         .hint("read it with the version of diorama named in its manifest.json"));
     }
-    let results = serde_json::from_value(head).map_err(|e| {
+    let results: Results = serde_json::from_value(head).map_err(|e| {
         Error::input(format!("{} is not a record of a run", file.display())).because(e)
     })?;
+    check(&results).map_err(|e| e.while_(format!("reading {}", file.display())))?;
     Ok((path, results))
+}
+
+/// Refuses a record that contradicts itself: whose figures they are, nobody knows.
+///
+/// # Errors
+/// When a digest of it does not follow from what it says.
+fn check(results: &Results) -> Result<()> {
+    let found = contradictions(results);
+    let Some(first) = found.first() else {
+        return Ok(());
+    };
+    let more = match found.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Err(
+        Error::input(format!("the record contradicts itself: {first}{more}")).hint(
+            "it was altered, or damaged: get it again from where it was made (docs/identity.md)",
+        ),
+    )
 }
 
 fn runs(root: &Path) -> Vec<String> {
@@ -318,6 +339,36 @@ mod tests {
             error.render()
         );
         assert!(error.next_step().unwrap().contains("no run below"));
+    }
+
+    #[test]
+    fn a_record_of_the_last_schema_is_read_and_one_that_contradicts_itself_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let mut results = crate::compare::fixture::results();
+        let opened = |results: &Results| {
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            let dir = RunDir::create(root.path(), "smoke", now).unwrap();
+            dir.write_json("results.json", results).unwrap();
+            open(root.path(), dir.run_id()).map(|(_, results)| results)
+        };
+        assert_eq!(opened(&results).unwrap(), results);
+        results.machines[0].covers.argv.push("-bad".into());
+        let text = opened(&results).unwrap_err().render();
+        assert!(
+            text.contains("the machine of 5.10: its digest is not that of what it covers"),
+            "{text}"
+        );
+        results.schema = 4;
+        results.machines.clear();
+        for cell in &mut results.cells {
+            cell.job = None;
+        }
+        assert_eq!(opened(&results).unwrap(), results);
+        for schema in [3, 6] {
+            results.schema = schema;
+            let text = opened(&results).unwrap_err().render();
+            assert!(text.contains("this version reads schemas 4 to 5"), "{text}");
+        }
     }
 
     #[test]
