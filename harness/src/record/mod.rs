@@ -7,7 +7,7 @@ mod session;
 pub use crate::vocabulary::{
     DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome, VmmRecord,
 };
-pub use dir::{RunDir, open};
+pub use dir::{RunDir, open, parse};
 pub use session::{Sample, Session, Turn};
 
 use crate::{
