@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     files,
     image::{self, Image, ImageSpec, Needs},
-    kernel::{self, Kernel, LocalBuild},
+    kernel::{self, BootBy, Kernel, LocalBuild},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{Part, PreparedKernel},
     record::KernelRecord,
@@ -139,6 +139,25 @@ impl Provision<'_> {
         Ok((self.unpack(&provided.entry)?, provided))
     }
 
+    /// A lock entry's files as they are used, the entry's or those that stand in for it; and where they
+    /// are unpacked, if they are to be.
+    ///
+    /// # Errors
+    /// When a file cannot be had or unpacked.
+    pub fn source(
+        &self,
+        lock: &Lock,
+        name: &str,
+        unpacked: bool,
+    ) -> Result<(LockEntry, Option<PathBuf>)> {
+        let entry = match unpacked {
+            true => self.provide(lock, name)?.entry,
+            false => lock.entry(name)?.clone(),
+        };
+        let tree = unpacked.then(|| self.unpack(&entry)).transpose()?;
+        Ok((entry, tree))
+    }
+
     fn unpack(&self, entry: &LockEntry) -> Result<PathBuf> {
         self.store.tree(&entry.files, self.sources, self.progress)
     }
@@ -172,6 +191,35 @@ impl Provision<'_> {
         let locals = self.local_kernels(scenario)?;
         let mut notes = Vec::new();
         let vmm = self.vmm(qemu, &mut notes)?;
+        let (agent, kernels) = self.kernels(scenario, locals, agent, shares, &mut notes)?;
+        notes.extend(self.store.take_notes());
+        Ok(Provisioned {
+            vmm,
+            agent,
+            kernels,
+            notes,
+        })
+    }
+
+    /// The kernels of a scenario that are all locked ones.
+    ///
+    /// # Errors
+    /// As [`Provision::scenario`].
+    pub fn locked_kernels(&self, scenario: &Scenario, agent: &Path) -> Result<Vec<PreparedKernel>> {
+        let mut notes = Vec::new();
+        let (_, kernels) = self.kernels(scenario, Locals::new(), agent, &[], &mut notes)?;
+        Ok(kernels)
+    }
+
+    /// The kernels of a scenario, and the agent's build id, if it has one.
+    fn kernels(
+        &self,
+        scenario: &Scenario,
+        locals: Locals,
+        agent: &Path,
+        shares: &[Share],
+        notes: &mut Vec<String>,
+    ) -> Result<(Option<String>, Vec<PreparedKernel>)> {
         let (tools, provided) = self.tool_set(GUEST_TOOLS)?;
         notes.extend(provided.note);
         let fio = if scenario.needs_fio() {
@@ -202,15 +250,9 @@ impl Provision<'_> {
         };
         let mut kernels = Vec::new();
         for kernel in &scenario.kernels {
-            kernels.push(self.kernel(kernel, &inputs, &mut notes)?);
+            kernels.push(self.kernel(kernel, &inputs, notes)?);
         }
-        notes.extend(self.store.take_notes());
-        Ok(Provisioned {
-            vmm,
-            agent: elf::build_id(&agent_bytes, agent)?,
-            kernels,
-            notes,
-        })
+        Ok((elf::build_id(&agent_bytes, agent)?, kernels))
     }
 
     /// Fetches, and unpacks, what a scenario needs besides the agent. Returns what a person must
@@ -336,9 +378,14 @@ impl Provision<'_> {
         let machine = if always.is_empty() {
             let image = self.initramfs(&key, &ready, filesystems, inputs)?;
             record.initramfs = Some(image.sha256);
+            let boots = Boots {
+                kernel: (ready.image.clone(), ready.image_sha256),
+                boot: ready.boot,
+                initramfs: (image.initramfs, image.sha256),
+            };
             let spec = Spec {
                 shares: inputs.shares.to_vec(),
-                ..spec(&ready, &image, inputs.scenario)
+                ..boots.machine(inputs.scenario)
             };
             Ok((spec, image.boot.stop_by))
         } else {
@@ -423,23 +470,37 @@ fn in_guest(share: &Share) -> diorama_wire::Share {
     }
 }
 
-fn spec(kernel: &Kernel, image: &Image, scenario: &Scenario) -> Spec {
-    Spec {
-        kernel: kernel.image.clone(),
-        kernel_sha256: kernel.image_sha256,
-        boot: kernel.boot,
-        initramfs: image.initramfs.clone(),
-        initramfs_sha256: image.sha256,
-        cmdline: Spec::cmdline(scenario.clock, scenario.smp, &scenario.cmdline),
-        memory_mib: scenario.memory_mib,
-        smp: scenario.smp,
-        time: match scenario.clock {
-            Clock::Instructions => Time::Instructions,
-            // Until somebody has tried what the host has.
-            Clock::Wall => Time::Wall(Accel::Tcg),
-        },
-        drive: drive(&scenario.device),
-        shares: Vec::new(),
+/// What a kernel's guests boot: files with their digests.
+pub struct Boots {
+    /// vmlinux or bzImage.
+    pub kernel: (PathBuf, Sha256),
+    /// How it is entered.
+    pub boot: BootBy,
+    /// The initramfs.
+    pub initramfs: (PathBuf, Sha256),
+}
+
+impl Boots {
+    /// The machine that boots it for a scenario's cells.
+    #[must_use]
+    pub fn machine(self, scenario: &Scenario) -> Spec {
+        Spec {
+            kernel: self.kernel.0,
+            kernel_sha256: self.kernel.1,
+            boot: self.boot,
+            initramfs: self.initramfs.0,
+            initramfs_sha256: self.initramfs.1,
+            cmdline: Spec::cmdline(scenario.clock, scenario.smp, &scenario.cmdline),
+            memory_mib: scenario.memory_mib,
+            smp: scenario.smp,
+            time: match scenario.clock {
+                Clock::Instructions => Time::Instructions,
+                // Until somebody has tried what the host has.
+                Clock::Wall => Time::Wall(Accel::Tcg),
+            },
+            drive: drive(&scenario.device),
+            shares: Vec::new(),
+        }
     }
 }
 

@@ -91,7 +91,9 @@ impl Cli {
                 inputs(&mut measure.inputs);
                 &mut measure.inputs.deadline
             }
-            Verb::Plan(PlanArgs { inputs: of, .. }) | Verb::Shell(ShellArgs { inputs: of, .. }) => {
+            Verb::Plan(PlanArgs { inputs: of, .. })
+            | Verb::Pack(PackArgs { inputs: of, .. })
+            | Verb::Shell(ShellArgs { inputs: of, .. }) => {
                 inputs(of);
                 &mut of.deadline
             }
@@ -139,6 +141,12 @@ pub enum Verb {
     Compare(CompareArgs),
     /// Render a recorded run
     Report(ReportArgs),
+    /// Pack a recorded run and everything that made it into one file, for others to replay
+    Pack(PackArgs),
+    /// Show what is in an image, and its report, without running anything
+    Inspect(InspectArgs),
+    /// Measure an image's cells again, out of the image alone, and compare every digit
+    Replay(ReplayArgs),
     /// Show a scenario's cells, their input digests and what is cached, without measuring
     Plan(PlanArgs),
     /// List the defined kernels and their lock entries
@@ -399,6 +407,72 @@ pub struct ReportArgs {
     /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+}
+
+/// `diorama pack`
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// A run's directory, its id, or `latest`
+    #[arg(value_name = "RUN", default_value = "latest", value_hint = ValueHint::DirPath)]
+    pub run: String,
+    /// The image's file [default: the run's id and `.diorama`, here]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Leave out what the lock files can fetch again: QEMU, Debian's kernels, the guests' tools
+    #[arg(long)]
+    pub thin: bool,
+    /// Leave QEMU out
+    #[arg(long)]
+    pub without_vmm: bool,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
+    /// What the run was measured with.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+}
+
+/// `diorama inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The image's file
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// Print the run's report in this format instead, its chart with svg and png
+    #[arg(long, short, value_enum)]
+    pub format: Option<Format>,
+    /// Print all of it as JSON
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// `diorama replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The image's file
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// Replay only these cells, KERNEL/FILESYSTEM/WORKLOAD; `*` stands for any part (repeatable)
+    #[arg(long = "cells", value_name = "CELL")]
+    pub cells: Vec<String>,
+    /// Profile the cells that differ from their baseline, and show where their instructions went
+    #[arg(long)]
+    pub explain: bool,
+    /// How many virtual machines to run at once [default: one per core, as far as memory allows]
+    #[arg(long, short, value_name = "N", value_parser = parse_jobs)]
+    pub jobs: Option<NonZeroUsize>,
+    /// Use another QEMU than the image's: the system's, or an executable; digits may differ then
+    #[arg(long, value_name = "system|PATH")]
+    pub qemu: Option<QemuChoice>,
+    /// Run the image's QEMU even where this host cannot confine it
+    #[arg(long)]
+    pub trust: bool,
+    /// Download nothing, also for an image that was packed without what can be fetched
+    #[arg(long)]
+    pub offline: bool,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// `diorama plan`

@@ -23,6 +23,9 @@ fn the_help_explains_itself() {
       agree        Compare our engines with fio's: do they see the same kernel?
       compare      Compare recorded runs in one set of tables
       report       Render a recorded run
+      pack         Pack a recorded run and everything that made it into one file, for others to replay
+      inspect      Show what is in an image, and its report, without running anything
+      replay       Measure an image's cells again, out of the image alone, and compare every digit
       plan         Show a scenario's cells, their input digests and what is cached, without measuring
       kernels      List the defined kernels and their lock entries
       lock         Resolve kernels and tools to files in Debian's archive, and write the lock files
@@ -71,12 +74,15 @@ fn the_help_explains_itself() {
                                        the last run's tables, to paste into a mail
       diorama explain 6.12/ext4/write-4k
                                        where its instructions went, compared with 7.2
+      diorama pack latest -o x.diorama
+                                       the last run and all that made it, in one file
+      diorama replay x.diorama         measure it again, anywhere, digit by digit
 
     Exit codes:
         0  success; the scenario's claims, if any, held
            (`report` only renders a record: 0 whatever its verdict)
         1  NOT REPRODUCED or UNDECIDED; equal inputs gave different digits; --verify
-           or compare had nothing to compare with
+           or compare had nothing to compare with; a replay is not identical
         2  bad input: command line, scenario, kernel definition, an unreadable record
         3  something could not be fetched or verified
         4  a problem with this host: disk full, memory, permissions, a missing facility
@@ -98,8 +104,8 @@ fn the_help_of_repro() {
       [SCENARIO]  A scenario file, or the name of one in scenarios/ [default: iomap-dio]
 
     Options:
-          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
           --explain       Profile the cells that differ, and show in the report where
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     fio jobs:

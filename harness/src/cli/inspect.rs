@@ -1,168 +1,143 @@
-//! `diorama compare` and `report`: runs recorded before.
+//! `diorama inspect`: what is in an image, without running anything. Its words are a stranger's.
 
 use super::{
-    args::{Cli, CompareArgs, ReportArgs},
+    args::{Cli, InspectArgs},
     colors,
-    context::results_root,
-    print, print_json, width,
+    pack::megabytes,
+    print, print_json, print_text,
+    ui::{Drawing, Ui},
+    width,
 };
 use crate::{
-    error::{Error, Exit, Result},
-    files,
-    record::{self, Results},
+    bundle::{Boots, Manifest, Opened},
+    error::{Exit, Result},
     report::{self, Format, Report, Style},
 };
-use std::path::Path;
+use serde::Serialize;
+use std::{fmt::Write as _, path::Path};
 
-/// Tables of one run or of several.
-pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
-    let mut runs = read_runs(&results_root(&cli.places)?, &args.runs)?;
-    if let Some(baseline) = &args.baseline {
-        for run in &mut runs {
-            if !run.kernels.iter().any(|k| k.name == *baseline) {
-                let names: Vec<&str> = run.kernels.iter().map(|k| k.name.as_str()).collect();
-                return Err(
-                    Error::input(format!("run {} has no kernel `{baseline}`", run.run_id))
-                        .hint(format!("its kernels are {}", names.join(", "))),
-                );
-            }
-            run.scenario.rebase(baseline);
-        }
-    }
-    let (first, others) = runs.split_first().expect("clap asks for at least one run");
-    let report = Report::of_runs(first, &others.iter().collect::<Vec<_>>());
-    if args.json {
-        print_json(&report)?;
-    } else {
-        let style = Style {
-            width: width(),
-            color: colors(cli.color),
-            chart: None,
-        };
-        print(&report::render(&report, Format::Terminal, &style)?)?;
-    }
-    Ok(exit(&report))
+/// The version of what `--json` prints.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    /// Digest of the manifest: the image's identity.
+    identity: String,
+    /// Digest of OCI's manifest, its name in a registry.
+    oci: String,
+    /// Bytes of the file.
+    size: u64,
+    /// The parts' bytes as they are in the file, in the manifest's order.
+    compressed: Vec<u64>,
+    manifest: &'a Manifest,
+    report: &'a Report,
 }
 
-/// Equal inputs with other digits are no yes, and neither is a comparison that compares nothing.
-fn exit(report: &Report) -> Exit {
-    let comparison = &report.comparison;
-    let several = comparison.runs.len() > 1;
-    match comparison.alarms.is_empty() && (!several || comparison.answers()) {
-        true => Exit::Ok,
-        false => Exit::NotReproduced,
-    }
-}
-
-/// One run in one form.
-pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
-    let (_, results) = record::open(&results_root(&cli.places)?, &args.run)?;
-    let format = args.format;
-    let to_terminal = args.output.is_none() && format == Format::Terminal;
+/// `diorama inspect`
+pub fn inspect(cli: &Cli, args: &InspectArgs) -> Result<Exit> {
+    let ui = Ui::new(Drawing::of_stderr(false));
+    let opened = Opened::read(&args.image, &ui.transfers("checking"))?;
+    let report = Report::new(&opened.results);
     let style = Style {
-        width: if to_terminal {
-            width()
-        } else {
-            Style::default().width
-        },
-        color: to_terminal && colors(cli.color),
-        ..Style::default()
+        width: width(),
+        color: colors(cli.color),
+        chart: None,
     };
-    let report = Report::new(&results);
-    let bytes = report::render(&report, format, &style)?;
-    match &args.output {
-        None => print(&bytes)?,
-        Some(path) if path.is_dir() => {
-            let name = format!("report.{}", extension(format));
-            return Err(
-                Error::input(format!("{} is a directory", path.display())).hint(format!(
-                    "give a file: --output {}",
-                    path.join(name).display()
-                )),
-            );
-        }
-        Some(path) => files::write_atomically(path, &bytes)?,
-    }
-    Ok(exit(&report))
-}
-
-/// What a file of this format is usually called.
-fn extension(format: Format) -> &'static str {
-    match format {
-        Format::Terminal => "txt",
-        Format::Markdown => "md",
-        Format::Org => "org",
-        Format::Csv => "csv",
-        Format::Json => "json",
-        Format::Junit => "xml",
-        Format::Svg => "svg",
-        Format::Png => "png",
-    }
-}
-
-fn read_runs(root: &Path, runs: &[String]) -> Result<Vec<Results>> {
-    runs.iter()
-        .map(|run| record::open(root, run).map(|(_, results)| results))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{compare::fixture, digest::Sha256, record::Outcome};
-
-    fn run(id: &str) -> Results {
-        let mut results = fixture::results();
-        results.run_id = id.into();
-        for (i, cell) in results.cells.iter_mut().enumerate() {
-            cell.inputs = Some(Sha256::of(&i.to_be_bytes()));
-        }
-        results
-    }
-
-    #[test]
-    fn a_comparison_with_an_alarm_or_of_nothing_is_no_yes() {
-        let (a, mut b) = (run("a"), run("b"));
-        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::Ok);
-        let Outcome::Measured(measured) = &mut b.cells[0].outcome else {
-            panic!("the fixture's cells are measured");
+    if args.json {
+        let container = &opened.container;
+        let document = Document {
+            version: VERSION,
+            identity: container.identity.to_string(),
+            oci: container.oci.to_string(),
+            size: container.size,
+            compressed: container.parts().map(|(_, blob)| blob.size).collect(),
+            manifest: &container.manifest,
+            report: &report,
         };
-        measured.guest.repetitions[0].interrupts += 1;
-        let report = Report::of_runs(&a, &[&b]);
-        assert_eq!(exit(&report), Exit::NotReproduced);
-        let style = Style::default();
-        let text = report::render(&report, Format::Terminal, &style).unwrap();
-        let text = String::from_utf8(text).unwrap();
-        assert!(
-            text.contains("! EQUAL INPUTS, DIFFERENT DIGITS: 5.10/ext4/read-4k of a"),
-            "{text}"
-        );
-
-        let mut c = run("c");
-        for cell in &mut c.cells {
-            cell.inputs = None;
-        }
-        fixture::model(&mut c.scenario).latency_ns += 1;
-        assert_eq!(exit(&Report::of_runs(&a, &[&c])), Exit::NotReproduced);
-        assert_eq!(exit(&Report::new(&a)), Exit::Ok);
+        print_json(&document)?;
+        return Ok(Exit::Ok);
     }
-
-    #[test]
-    fn two_job_files_of_one_name_are_two_jobs() {
-        let (mut a, mut b) = (run("a"), run("b"));
-        for (run, jobs) in [(&mut a, "[j]\nthread\n"), (&mut b, "[j]\n")] {
-            for cell in &mut run.cells {
-                cell.inputs = None;
-            }
-            for workload in &mut run.scenario.workloads {
-                workload.fio = Some(diorama_wire::Fio {
-                    jobs: jobs.into(),
-                    files: Vec::new(),
-                });
-            }
-        }
-        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::NotReproduced);
-        b.scenario.workloads.clone_from(&a.scenario.workloads);
-        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::Ok);
+    if let Some(format) = args.format {
+        let style = match format {
+            Format::Terminal => style,
+            _ => Style::default(),
+        };
+        print(&report::render(&report, format, &style)?)?;
+        return Ok(Exit::Ok);
     }
+    print_text(&contents(&opened, &args.image))?;
+    print(&report::render(&report, Format::Terminal, &style)?)?;
+    Ok(Exit::Ok)
+}
+
+/// What is inside, by parts.
+fn contents(opened: &Opened, path: &Path) -> String {
+    let container = &opened.container;
+    let manifest = &container.manifest;
+    let results = &opened.results;
+    let mut text = String::new();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    line(format!("{}: intact", path.display()));
+    line(format!(
+        "  run       {}, of diorama {}",
+        results.run_id, results.diorama
+    ));
+    line(format!("  identity  sha256:{}", container.identity));
+    line(format!("  as OCI    sha256:{}", container.oci));
+    line(format!("  file      {}", megabytes(container.size)));
+    line(format!(
+        "  QEMU      {}{}",
+        results.vmm.version,
+        match manifest.vmm {
+            true => "",
+            false => " (not inside)",
+        }
+    ));
+    line(String::new());
+    line(format!(
+        "  {:<24}{:>12}{:>12}{:>8}  sha256 (unpacked)",
+        "part", "in file", "unpacked", "files"
+    ));
+    for (part, blob) in container.parts() {
+        let files = opened.files.get(&part.name).map_or(0, |files| files.len());
+        line(format!(
+            "  {:<24}{:>12}{:>12}{files:>8}  {}",
+            part.name,
+            megabytes(blob.size),
+            megabytes(part.size),
+            part.digest.short()
+        ));
+    }
+    line(String::new());
+    for (kernel, packed) in results.kernels.iter().zip(&manifest.kernels) {
+        let boots = match &packed.boots {
+            Boots::Packed(machine) => format!("sha256 {}", machine.kernel.sha256.short()),
+            Boots::Locked => "fetched by its lock entry".to_owned(),
+            Boots::Unusable(why) => format!("{}: {}", why.word(), why.why()),
+        };
+        line(format!(
+            "  kernel {:<12} {}, {}; {boots}",
+            kernel.name,
+            kernel.release.as_deref().unwrap_or("of unknown release"),
+            kernel.origin
+        ));
+    }
+    let packages: usize = manifest
+        .sources
+        .iter()
+        .map(|source| source.files.len())
+        .sum();
+    line(format!(
+        "  {packages} Debian packages are named with their sha256; {} licences are inside",
+        manifest
+            .licences
+            .iter()
+            .filter(|l| l.copyright.is_some())
+            .count()
+    ));
+    line(String::new());
+    text
 }

@@ -1,4 +1,4 @@
-//! The command line: one file per verb (`repro` has `run` too, `inspect` those that only look, `lock`
+//! The command line: one file per verb (`repro` has `run` too, `records` those that only look, `lock`
 //! also `kernels`, `agreement` the end of `agree`), [`args`] for its shape.
 
 mod accel;
@@ -22,10 +22,14 @@ mod inspect;
 mod lock;
 mod manifest;
 mod noise;
+mod pack;
 mod plan;
 mod prepare;
+mod records;
 mod replay;
+mod replay_line;
 mod repro;
+mod scratch;
 mod select;
 mod session;
 mod share;
@@ -108,8 +112,11 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Verb::Fetch(args) => fetch::fetch(places, args),
         Verb::Explain(args) => explain::explain(cli, args),
         Verb::Agree(args) => agree::agree(cli, args),
-        Verb::Compare(args) => inspect::compare(cli, args),
-        Verb::Report(args) => inspect::report(cli, args),
+        Verb::Compare(args) => records::compare(cli, args),
+        Verb::Report(args) => records::report(cli, args),
+        Verb::Pack(args) => pack::pack(cli, args),
+        Verb::Inspect(args) => inspect::inspect(cli, args),
+        Verb::Replay(args) => replay::replay(cli, args),
         Verb::Kernels(args) => lock::kernels(places, args),
         Verb::Lock(args) => lock::lock(places, args),
         Verb::Doctor(args) => doctor::doctor(places, args),

@@ -1,277 +1,505 @@
-//! The command that gives a run's digits again, for its record and its report.
+//! `diorama replay`: an image's cells again, out of the image alone, held against its record.
 
 use super::{
-    args::{InputArgs, SelectArgs},
-    choices::{AccelChoice, DeviceWord, QemuChoice},
+    args::{Cli, ReplayArgs},
+    choices::QemuChoice,
+    colors, explain, manifest, print, print_text, runtime,
+    scratch::Scratch,
+    signals,
+    ui::{Drawing, Ui},
+    width,
 };
 use crate::{
-    devices::HostDevice,
-    scenario::{KernelRef, KernelSource, Lane, is_fio_command, is_path},
-    text,
-    vm::share::Access,
+    bundle::{self, Container, Unpacked},
+    clock,
+    compare::{Distance, distance},
+    error::{Error, Exit, Result},
+    plan::{Plan, PreparedKernel},
+    record::{Measured, Outcome, Results, RunDir},
+    report::{self, Style},
+    run::{
+        self, CellCache, Consoles, Finished, Known, Options, Qemu, Recording, Session, SymbolTables,
+    },
+    scenario::CellKey,
+    store::{
+        Sources, Store,
+        hermetic::{Hermetic, QEMU},
+    },
+    vm::{Deadlines, Vmm, vsock::Vsock},
 };
-use std::path::{self, Path};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    env,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Instant,
+};
 
-/// The command line that measures the same cells with the same inputs again, and compares where there are
-/// digits, for a shell in the repository's top directory, `root`. Choices that change no digit (jobs,
-/// checkpoints, places) are left out.
-pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path) -> String {
-    let place = |path: &Path| place(path, root);
-    let mut words = vec!["cargo".into(), "xtask".into(), "repro".into()];
-    words.extend(select.fio.words(|job| match is_fio_command(job) {
-        true => job.to_owned(),
-        false => place(Path::new(job)),
-    }));
-    if select.fio.jobs.is_empty() {
-        words.push(match is_path(&select.scenario) {
-            true => place(Path::new(&select.scenario)),
-            false => select.scenario.clone(),
-        });
-    }
-    let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
-    for kernel in &select.own.kernels {
-        add("--kernel", definition(kernel, place));
-    }
-    if let Some(baseline) = &select.baseline {
-        add("--baseline", baseline.clone());
-    }
-    for (option, values) in [
-        ("--only-kernel", &select.only.only_kernels),
-        ("--filesystem", &select.only_filesystems),
-        ("--workload", &select.only_workloads),
-    ] {
-        for value in values {
-            add(option, value.clone());
-        }
-    }
-    // Never --erase: whoever runs it again says so again.
-    if let Some(device) = &select.drive.device {
-        add("--device", device_word(device));
-    }
-    if let Some(repetitions) = select.repetitions {
-        add("--repetitions", repetitions.to_string());
-    }
-    if let Some(blocks) = select.blocks {
-        add("--blocks", blocks.to_string());
-    }
-    if let Some(seed) = select.seed {
-        add("--seed", seed.to_string());
-    }
-    if let Some(runtime) = &select.runtime {
-        add("--runtime", runtime.clone());
-    }
-    for word in &select.words.cmdline {
-        add("--cmdline", word.clone());
-    }
-    match &inputs.qemu {
-        QemuChoice::Lock => {}
-        QemuChoice::System => add("--qemu", "system".into()),
-        QemuChoice::Path(path) => add("--qemu", place(path)),
-    }
-    for share in &select.share.shares {
-        let name = share
-            .name
-            .as_ref()
-            .map_or(String::new(), |name| format!("{name}="));
-        let write = if share.access == Access::Write {
-            ",rw"
-        } else {
-            ""
-        };
-        add("--share", format!("{name}{}{write}", place(&share.dir)));
-    }
-    if select.artifacts {
-        words.push("--artifacts".into());
-    }
-    if lane.is_exact() {
-        words.push("--verify".into());
-    } else if inputs.accel != AccelChoice::Auto {
-        words.extend(["--accel".to_owned(), inputs.accel.name().to_owned()]);
-    }
-    let quoted: Vec<String> = words.iter().map(|word| text::quoted(word)).collect();
-    quoted.join(" ")
-}
+/// What a checkpoint takes on the disk, about, in bytes: one for each kernel.
+const CHECKPOINT: u64 = 200 << 20;
 
-/// A device. Which of a host's slots a controller was in is not for its record: that host may have
-/// moved it, and another has its own.
-fn device_word(device: &DeviceWord) -> String {
-    match device {
-        DeviceWord::Host(HostDevice::Vfio(_)) => "vfio:ADDRESS".to_owned(),
-        other => other.to_string(),
-    }
-}
+/// `diorama replay`
+pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
+    let began = Instant::now();
+    let mut ui = Ui::new(Drawing::of_stderr(args.plain));
+    let scratch = Scratch::new(room(&Container::open(&args.image)?))?;
+    let store = scratch.store.clone().telling(ui.teller());
+    let mut unpacked = Unpacked::new(&args.image, &store, &ui.transfers("checking and unpacking"))?;
+    let seconds = |began: Instant| began.elapsed().as_secs_f64();
+    ui.line(&format!(
+        "{}: intact, unpacked in {:.1} s",
+        args.image.display(),
+        seconds(began)
+    ));
+    let selected = Selected::new(&args.cells, &unpacked.results)?;
+    trusted(args)?;
+    complete(&mut unpacked, args, &store, &ui)?;
+    let Ready {
+        plan,
+        vmm,
+        plugin,
+        notes,
+    } = ready(
+        unpacked.kernels,
+        &unpacked.results,
+        &unpacked.vmm,
+        unpacked.plugin,
+        &store,
+        args,
+    )?;
+    let other = other_inputs(&plan, &unpacked.results, args)?;
+    let known = known(&store, &plan, &unpacked.results)?;
+    let plan = selected.only(plan);
+    let slots = run::slots(args.jobs.map(Into::into), plan.scenario.memory_mib)?;
 
-fn definition(kernel: &KernelRef, place: impl Fn(&Path) -> String) -> String {
-    let name = &kernel.name;
-    match &kernel.source {
-        KernelSource::Locked => name.clone(),
-        KernelSource::Local { path, modules } => {
-            let modules = modules.as_ref();
-            let modules = modules.map_or(String::new(), |m| format!(",modules={}", place(m)));
-            format!("{name}={}{modules}", place(path))
-        }
-    }
-}
-
-/// A path that was relative to the caller's directory, for somebody who is elsewhere: below the
-/// repository relative to it, which holds in every clone; absolute otherwise.
-fn place(path: &Path, root: &Path) -> String {
-    let whole = |path: &Path| path::absolute(path).map_or_else(|_| path.to_owned(), plain);
-    let (path, root) = (whole(path), whole(root));
-    match path.strip_prefix(&root) {
-        // A bare name would be a scenario's.
-        Ok(below) => format!("./{}", below.display()),
-        Err(_) => path.display().to_string(),
-    }
-}
-
-/// An absolute path without `..`. A directory before it that is a link may mean another place, so
-/// such a path stays as it is.
-fn plain(path: path::PathBuf) -> path::PathBuf {
-    if !path.components().any(|c| c == path::Component::ParentDir) {
-        return path;
-    }
-    std::fs::canonicalize(&path).unwrap_or(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        cli::args::{Cli, Verb},
-        scenario::{Clock, DeviceKind},
+    let root = results_root(cli);
+    let dir = RunDir::create(
+        &root,
+        &format!("{}-replay", plan.scenario.name),
+        clock::now()?,
+    )?;
+    let dir = dir.describe(
+        format!("diorama replay {}", file_name(&args.image)),
+        unpacked.results.formatting.clone(),
+    );
+    manifest::write(&dir, &plan, store.root(), &slots, None)?;
+    let notes = notes
+        .into_iter()
+        .chain(other.clone())
+        .chain(slots.note.clone())
+        .chain(dir.not_latest().map(str::to_owned))
+        .collect();
+    let runtime = runtime()?;
+    let executor = {
+        let _entered = runtime.enter();
+        Rc::new(Qemu {
+            vmm,
+            plugin,
+            agent: unpacked.manifest.agent.build_id.clone(),
+            store: store.clone(),
+            symbols: SymbolTables::new(store.clone()),
+            vsock: Vsock::open(None)?,
+            deadlines: plan.deadlines(Deadlines::default()),
+            filled: Cell::default(),
+            fresh_checkpoints: false,
+            consoles: Some(Consoles::in_run(dir.path())),
+            artifacts: None,
+        })
     };
-    use clap::Parser as _;
+    let order = Recording {
+        dir,
+        known: Known::Verify,
+        session: None,
+        notes,
+    };
+    let local = tokio::task::LocalSet::new();
+    let measuring = Instant::now();
+    let plan = Rc::new(plan);
+    let (finished, explained) = local.block_on(&runtime, async {
+        let session = Session {
+            plan: Rc::clone(&plan),
+            executor,
+            cache: CellCache::of(plan.scenario.lane(), store.clone()),
+            options: Options {
+                cpus: slots.cpus,
+                checkpoints: true,
+                expected_s: BTreeMap::new(),
+            },
+            stop: signals::listen()?,
+        };
+        let finished = session.record(order, &mut |event| ui.event(event)).await?;
+        let explained = if args.explain && signals::exit(finished.stopped).is_none() {
+            let wanted = explain::wanted(&finished.results, &session.plan);
+            ui.line(&format!(
+                "{} cells differ from their baseline; profiling them",
+                wanted.len()
+            ));
+            Some(explain::explain_cells(&session, &wanted, &mut ui).await)
+        } else {
+            None
+        };
+        Ok::<_, Error>((finished, explained))
+    })?;
+    drop(local);
+    signals::run_is_over();
+    runtime.shutdown_background();
+    let measured_in = seconds(measuring);
+    drop(scratch);
 
-    fn replay(line: &[&str]) -> String {
-        replay_in(line, Path::new("/the/clone"))
+    let compared = Compared::new(&selected, &finished, &known);
+    print_text(&compared.lines(other.is_some()))?;
+    if let Some(explained) = &explained {
+        let style = Style {
+            width: width(),
+            color: colors(cli.color),
+            chart: None,
+        };
+        for why in &explained.whys {
+            print(report::explanation_text(why, SHOWN, &style).as_bytes())?;
+        }
+        explained.write(&finished.dir.join(explain::DIR))?;
+    }
+    print_text(&format!("{}\n", compared.summary()))?;
+    ui.line(&format!(
+        "record: {} (results.json)",
+        finished.dir.display()
+    ));
+    ui.line(&format!(
+        "{measured_in:.1} s for measuring, {:.1} s in all",
+        seconds(began)
+    ));
+    if let Some(exit) = signals::exit(finished.stopped) {
+        return Ok(exit);
+    }
+    Ok(compared.exit())
+}
+
+/// Functions that an explanation shows.
+const SHOWN: usize = 20;
+
+/// Where a replay is recorded: no checkout is needed for it.
+fn results_root(cli: &Cli) -> PathBuf {
+    let given = cli.places.results.clone();
+    given.unwrap_or_else(|| PathBuf::from("results"))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(String::new, |name| name.display().to_string())
+}
+
+/// What all of it takes in the scratch directory.
+fn room(container: &Container) -> u64 {
+    let parts = container.manifest.parts.iter().map(|part| part.size);
+    let initramfs = container
+        .manifest
+        .kernels
+        .iter()
+        .map(|kernel| match &kernel.boots {
+            bundle::Boots::Packed(machine) => machine.initramfs.size,
+            // Packages, their trees, and what is made of them.
+            bundle::Boots::Locked => 512 << 20,
+            bundle::Boots::Unusable(_) => 0,
+        });
+    let kernels = container.manifest.kernels.len() as u64;
+    parts.sum::<u64>() + initramfs.sum::<u64>() + kernels * CHECKPOINT
+}
+
+/// The image's QEMU is a stranger's program.
+fn trusted(args: &ReplayArgs) -> Result<()> {
+    if args.trust || args.qemu.is_some() {
+        return Ok(());
+    }
+    Err(Error::host("this host does not confine the image's QEMU")
+        .hint("add --trust if you know who packed the image"))
+}
+
+/// Fetches what a thin image leaves out.
+fn complete(unpacked: &mut Unpacked, args: &ReplayArgs, store: &Store, ui: &Ui) -> Result<()> {
+    let with_vmm = args.qemu.is_none();
+    let whole = unpacked.kernels.iter().all(Option::is_some);
+    if whole && (unpacked.vmm.is_some() || !with_vmm) {
+        return Ok(());
+    }
+    let sources = match args.offline {
+        true => Sources::only(BTreeMap::new(), Vec::new()),
+        false => Sources::from_env(|name| env::var(name).ok().filter(|v| !v.is_empty()))?,
+    };
+    ui.line("fetching what the image was packed without");
+    let began = Instant::now();
+    let downloads = ui.downloads();
+    let tell = |text: &str| ui.line(text);
+    bundle::fetch(unpacked, with_vmm, store, &sources, (&downloads, &tell))?;
+    ui.line(&format!(
+        "fetched in {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// What the cells are measured with.
+struct Ready {
+    plan: Plan,
+    vmm: Vmm,
+    plugin: Option<PathBuf>,
+    notes: Vec<String>,
+}
+
+fn ready(
+    kernels: Vec<Option<PreparedKernel>>,
+    results: &Results,
+    tree: &Option<PathBuf>,
+    plugin: Option<PathBuf>,
+    store: &Store,
+    args: &ReplayArgs,
+) -> Result<Ready> {
+    let mut notes = Vec::new();
+    let kernels: Option<Vec<PreparedKernel>> = kernels.into_iter().collect();
+    let kernels =
+        kernels.ok_or_else(|| Error::internal("a kernel was neither inside nor fetched"))?;
+    let mut vmm = match (&args.qemu, tree) {
+        (Some(QemuChoice::System), _) => Vmm::from_host("system")?,
+        (Some(QemuChoice::Path(path)), _) => Vmm::from_host(&path.display().to_string())?,
+        (None | Some(QemuChoice::Lock), Some(tree)) => {
+            Vmm::from_store(Hermetic::in_tree(tree, QEMU)?, store.contents_digest(tree)?)?
+        }
+        (None | Some(QemuChoice::Lock), None) => {
+            return Err(Error::input("the image was packed without QEMU")
+                .hint("give the QEMU of its record with --qemu"));
+        }
+    };
+    let counts = match &plugin {
+        Some(plugin) => vmm.counts_with(plugin),
+        None => Ok(()),
+    };
+    let plugin = match counts {
+        Ok(()) => plugin,
+        Err(why) => {
+            notes.push(format!("instructions are not counted: {why}"));
+            None
+        }
+    };
+    let plan = Plan::new(results.scenario.clone(), kernels, vmm.record.clone());
+    Ok(Ready {
+        plan,
+        vmm,
+        plugin,
+        notes,
+    })
+}
+
+/// Refuses an image whose parts do not give the record's input digests; with another QEMU, whose
+/// digests are others, that it is one.
+fn other_inputs(plan: &Plan, results: &Results, args: &ReplayArgs) -> Result<Option<String>> {
+    let differs = bundle::same_inputs(results, plan).err();
+    match (differs, &args.qemu) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Ok(Some(format!(
+            "ANOTHER QEMU: {}; the record's cells were measured with {}",
+            plan.vmm.version, results.vmm.version
+        ))),
+        (Some(error), None) => Err(Error::fetch(format!(
+            "the image's parts do not give the inputs of its record (run {})",
+            results.run_id
+        ))
+        .because(error)
+        .hint(format!(
+            "replay it with diorama {}, which measured it, or get the file again",
+            results.diorama
+        ))),
+    }
+}
+
+/// What the record says of the cells; put where a measurement's is compared with.
+fn known(
+    store: &Store,
+    plan: &Plan,
+    results: &Results,
+) -> Result<BTreeMap<String, (CellKey, Measured)>> {
+    let mut known = BTreeMap::new();
+    let cache = CellCache::of(plan.scenario.lane(), store.clone());
+    for ((_, cell), recorded) in plan.cells().zip(&results.cells) {
+        let (Outcome::Measured(measured), Some(inputs)) = (&recorded.outcome, cell.inputs) else {
+            continue;
+        };
+        if let Some(cache) = &cache {
+            cache.put(&inputs, measured)?;
+        }
+        let entry = (recorded.key.clone(), (**measured).clone());
+        known.insert(recorded.key.to_string(), entry);
+    }
+    Ok(known)
+}
+
+/// Which cells are replayed.
+struct Selected(Vec<[String; 3]>);
+
+impl Selected {
+    fn new(words: &[String], results: &Results) -> Result<Selected> {
+        let mut patterns = Vec::new();
+        for word in words {
+            let parts: Vec<String> = word.split('/').map(str::to_owned).collect();
+            let pattern: [String; 3] = parts.try_into().map_err(|_| {
+                Error::input(format!("--cells {word}: this is not a cell"))
+                    .hint("give KERNEL/FILESYSTEM/WORKLOAD; `*` stands for any part")
+            })?;
+            let selected = Selected(vec![pattern]);
+            if !results.cells.iter().any(|cell| selected.has(&cell.key)) {
+                let names: Vec<String> = results.cells.iter().map(|c| short(&c.key)).collect();
+                return Err(
+                    Error::input(format!("--cells {word}: the image has no such cell"))
+                        .hint(format!("its cells are {}", names.join(", "))),
+                );
+            }
+            patterns.extend(selected.0);
+        }
+        Ok(Selected(patterns))
     }
 
-    fn replay_in(line: &[&str], root: &Path) -> String {
-        let cli = Cli::try_parse_from(["diorama"].iter().chain(line)).unwrap();
-        let on_a_drive = line.contains(&"--device");
-        let lane = match on_a_drive {
-            true => Lane {
-                device: DeviceKind::Nvme,
-                clock: Clock::Wall,
-            },
-            false => Lane::EXACT,
-        };
-        match cli.verb {
-            Verb::Repro(args) => command(&args.select, &args.measure.inputs, lane, root),
-            Verb::Run(args) => command(&args.select, &args.measure.inputs, lane, root),
-            other => panic!("{other:?}"),
+    fn has(&self, key: &CellKey) -> bool {
+        let fits = |pattern: &str, part: &str| pattern == "*" || pattern == part;
+        self.0.is_empty()
+            || self.0.iter().any(|[kernel, filesystem, workload]| {
+                fits(kernel, &key.kernel)
+                    && fits(filesystem, &key.filesystem)
+                    && fits(workload, &key.workload)
+            })
+    }
+
+    /// The plan with all others settled: they stay in the record, as not run.
+    fn only(&self, mut plan: Plan) -> Plan {
+        let cells = plan.kernels.iter_mut().flat_map(|k| &mut k.cells);
+        for cell in cells.filter(|cell| !self.has(&cell.key)) {
+            cell.settled.get_or_insert_with(|| Outcome::NotRun {
+                why: "not selected (--cells)".into(),
+            });
+        }
+        plan
+    }
+}
+
+/// A cell's name without its lane, which is the exact one for all.
+fn short(key: &CellKey) -> String {
+    format!("{}/{}/{}", key.kernel, key.filesystem, key.workload)
+}
+
+/// What became of a replayed cell.
+enum Now {
+    /// Every digit is the record's; and so is the guest's memory, where both know it.
+    Identical {
+        memory: bool,
+    },
+    Different {
+        what: Vec<String>,
+        distance: Option<Distance>,
+    },
+    /// Measured now, but not by the record.
+    New,
+    /// The record has no figures either, for the same reason.
+    SameOutcome(String),
+    Failed(String),
+}
+
+/// Cell by cell.
+struct Compared(Vec<(String, Now)>);
+
+impl Compared {
+    fn new(
+        selected: &Selected,
+        finished: &Finished,
+        known: &BTreeMap<String, (CellKey, Measured)>,
+    ) -> Compared {
+        let cells = finished.results.cells.iter();
+        let cells = cells.filter(|cell| selected.has(&cell.key)).map(|cell| {
+            let before = known
+                .get(&cell.key.to_string())
+                .map(|(_, measured)| measured);
+            let now = match (&cell.outcome, before) {
+                (Outcome::Measured(now), Some(before)) => compared(before, now),
+                (Outcome::Measured(_), None) => Now::New,
+                (other @ Outcome::Unsupported { .. }, None) => {
+                    Now::SameOutcome(format!("{}: {}", other.word(), other.why()))
+                }
+                (other, _) => Now::Failed(format!("{}: {}", other.word(), other.why())),
+            };
+            (short(&cell.key), now)
+        });
+        Compared(cells.collect())
+    }
+
+    /// One line for each cell; of other inputs also how far it is.
+    fn lines(&self, other: bool) -> String {
+        let width = self.0.iter().map(|(cell, _)| cell.len()).max().unwrap_or(0);
+        let mut text = String::new();
+        for (cell, now) in &self.0 {
+            let words = match now {
+                Now::Identical { memory: true } => "identical: digits and guest memory".to_owned(),
+                Now::Identical { memory: false } => {
+                    "identical: digits (its guest does not stop itself, so not its memory)"
+                        .to_owned()
+                }
+                Now::Different { distance, .. } if other => match distance {
+                    Some(Distance { at, relative }) => {
+                        format!("up to {:.3}% apart ({at})", relative * 100.0)
+                    }
+                    None => "the same figures; other details or memory differ".to_owned(),
+                },
+                Now::Different { what, .. } => format!("DIFFERENT: {}", what.join("; ")),
+                Now::New => "measured; the record has no figures to compare with".to_owned(),
+                Now::SameOutcome(why) => format!("as recorded: {why}"),
+                Now::Failed(why) => format!("NOT MEASURED: {why}"),
+            };
+            let _ = writeln!(text, "{cell:width$}  {words}");
+        }
+        text
+    }
+
+    fn summary(&self) -> String {
+        let count = |f: fn(&Now) -> bool| self.0.iter().filter(|(_, now)| f(now)).count();
+        let identical = count(|now| matches!(now, Now::Identical { .. }));
+        let memory = count(|now| matches!(now, Now::Identical { memory: true }));
+        let recorded = count(|now| !matches!(now, Now::New | Now::SameOutcome(_)));
+        let mut text = format!("{identical} of {recorded} cells identical");
+        match (identical, memory) {
+            (0, _) => {}
+            (all, memory) if all == memory => text.push_str(", digit by digit and in guest memory"),
+            (_, memory) => {
+                let _ = write!(
+                    text,
+                    ", digit by digit; {memory} of them also in guest memory"
+                );
+            }
+        }
+        text
+    }
+
+    /// Yes only if all are.
+    fn exit(&self) -> Exit {
+        let any = |f: fn(&Now) -> bool| self.0.iter().any(|(_, now)| f(now));
+        if any(|now| matches!(now, Now::Different { .. } | Now::New)) {
+            Exit::NotReproduced
+        } else if any(|now| matches!(now, Now::Failed(_))) {
+            Exit::Incomplete
+        } else if any(|now| matches!(now, Now::Identical { .. })) {
+            Exit::Ok
+        } else {
+            // Nothing compared is no yes.
+            Exit::NotReproduced
         }
     }
+}
 
-    #[test]
-    fn every_choice_that_changes_a_digit_is_in_it_and_no_other() {
-        let fio = [
-            "repro",
-            "--fio",
-            "/x/a.fio",
-            "--fio",
-            "fio --name=a --rw=read",
-            "--kernels",
-            "6.12,7.2",
-            "-D",
-            "A=1 2",
-            "--section",
-            "b c",
-            "--scale",
-            "none",
-            "--overwrite",
-            "--filesystem",
-            "xfs",
-        ];
-        insta::assert_snapshot!(replay(&fio), @"cargo xtask repro --fio /x/a.fio --fio 'fio --name=a --rw=read' --kernels 6.12,7.2 --section 'b c' -D 'A=1 2' --scale none --overwrite --filesystem xfs --verify");
-        insta::assert_snapshot!(replay(&["repro"]), @"cargo xtask repro iomap-dio --verify");
-        let line = [
-            "run",
-            "/the/clone/my smoke.toml",
-            "--kernel",
-            "a=/b z,modules=/m",
-            "--kernel",
-            "c=/the/clone/d",
-            "--baseline",
-            "a",
-            "--only-kernel",
-            "c",
-            "--filesystem",
-            "ext4",
-            "--workload",
-            "write-4k",
-            "--repetitions",
-            "3",
-            "--runtime",
-            "2s",
-            "--cmdline",
-            "it's=1",
-            "--qemu",
-            "/opt/qemu",
-            "--jobs",
-            "1",
-            "--fresh",
-            "--no-checkpoint",
-            "--json",
-        ];
-        insta::assert_snapshot!(replay(&line), @r"cargo xtask repro './my smoke.toml' --kernel 'a=/b z,modules=/m' --kernel c=./d --baseline a --only-kernel c --filesystem ext4 --workload write-4k --repetitions 3 --runtime 2s --cmdline 'it'\''s=1' --qemu /opt/qemu --verify");
-        // What it says gives itself again.
-        let said = replay(&["repro", "smoke", "--cmdline", "-x", "--only-kernel", "7.2"]);
-        let words: Vec<&str> = said.split(' ').skip(2).collect();
-        assert_eq!(replay(&words), said);
-    }
-
-    #[test]
-    fn where_there_are_no_digits_none_are_compared_and_no_drive_is_erased() {
-        let drive = ["--device", "/dev/disk/by-id/x", "--erase", "S1"];
-        let line = [&["repro", "smoke", "--accel", "tcg"][..], &drive].concat();
-        insta::assert_snapshot!(replay(&line), @"cargo xtask repro smoke --device /dev/disk/by-id/x --accel tcg");
-        let line = [
-            "repro",
-            "smoke",
-            "--device",
-            "vfio:0000:01:00.0",
-            "--erase",
-            "S1",
-        ];
-        insta::assert_snapshot!(replay(&line), @"cargo xtask repro smoke --device vfio:ADDRESS");
-    }
-
-    #[test]
-    fn paths_hold_where_the_caller_is_not() {
-        let here = std::env::current_dir().unwrap();
-        let line = [
-            "repro",
-            "a/mine.toml",
-            "--kernel",
-            "k=bzImage,modules=../m",
-            "--qemu",
-            "bin/qemu",
-        ];
-        // The caller stood in the clone, or below it: what is in the clone is in every clone.
-        let below = here.parent().unwrap();
-        let name = here.file_name().unwrap().display().to_string();
-        let said = replay_in(&line, below);
-        assert!(said.contains(&format!(" ./{name}/a/mine.toml ")), "{said}");
-        assert!(
-            said.contains(&format!("k=./{name}/bzImage,modules=")),
-            "{said}"
-        );
-        assert!(
-            said.contains(&format!("--qemu ./{name}/bin/qemu ")),
-            "{said}"
-        );
-        assert!(!said.contains("=../m"), "{said}");
-        // Elsewhere: absolute.
-        let said = replay(&line);
-        assert!(
-            said.contains(&format!(" {}/a/mine.toml ", here.display())),
-            "{said}"
-        );
-        assert!(
-            said.contains(&format!("k={}/bzImage", here.display())),
-            "{said}"
-        );
+fn compared(before: &Measured, now: &Measured) -> Now {
+    let what = crate::compare::differences(before, now);
+    match what.is_empty() {
+        true => Now::Identical {
+            memory: crate::compare::memory_compared(before, now),
+        },
+        false => Now::Different {
+            what,
+            distance: distance(before, now),
+        },
     }
 }

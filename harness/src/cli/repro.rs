@@ -10,7 +10,7 @@ use super::{
     explain::{self, Explained},
     manifest, noise,
     prepare::{Prepared, needs_digits, prepare},
-    print, print_json, replay, runtime, session, share, signals, timings,
+    print, print_json, replay_line, runtime, session, share, signals, timings,
     ui::{Drawing, Ui},
     width,
 };
@@ -128,7 +128,7 @@ pub fn repro(
     say_settled(&ui, &plan);
     let runtime = runtime()?;
     let results_root = context.results();
-    let replay = replay::command(select, &measure.inputs, plan.scenario.lane(), &context.root);
+    let replay = replay_line::command(select, &measure.inputs, plan.scenario.lane(), &context.root);
     let dir = |name: &str| {
         let dir = RunDir::create(&results_root, name, clock::now()?)?;
         Ok::<_, Error>(dir.describe(replay.clone(), formatting.clone()))

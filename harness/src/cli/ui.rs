@@ -2,6 +2,7 @@
 //! line per fact elsewhere. Everything goes to standard error; standard output is for results.
 
 use crate::{
+    bundle::Progress,
     lock::LockedFile,
     record::Outcome,
     run::{Event, Guest, Running, StopReason},
@@ -106,6 +107,17 @@ impl Ui {
             bars: self.bars.clone(),
             files: Mutex::default(),
             bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// A drawing of an image that is written or read, which shares this one's lines.
+    #[must_use]
+    pub fn transfers(&self, doing: &'static str) -> Transfers {
+        Transfers {
+            drawing: self.drawing,
+            bars: self.bars.clone(),
+            doing,
+            bar: Mutex::default(),
         }
     }
 
@@ -328,6 +340,53 @@ fn say(drawing: Drawing, bars: &MultiProgress, text: &str) {
 /// A closed standard error must not end a run.
 fn to_stderr(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Bytes of an image as they go by.
+pub struct Transfers {
+    drawing: Drawing,
+    bars: MultiProgress,
+    doing: &'static str,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Progress for Transfers {
+    fn started(&self, what: &str, bytes: u64) {
+        let text = format!("{} {what}", self.doing);
+        if self.drawing == Drawing::Plain {
+            say(
+                self.drawing,
+                &self.bars,
+                &format!("{text} ({})", show_size(bytes)),
+            );
+            return;
+        }
+        let style = ProgressStyle::with_template(
+            "  {bar:20} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {msg}",
+        );
+        let bar = ProgressBar::new(bytes)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            .with_message(text::line(&text));
+        if let Ok(mut drawn) = self.bar.lock() {
+            *drawn = Some(self.bars.add(bar));
+        }
+    }
+
+    fn advanced(&self, bytes: u64) {
+        if let Ok(drawn) = self.bar.lock()
+            && let Some(bar) = &*drawn
+        {
+            bar.inc(bytes);
+        }
+    }
+
+    fn finished(&self) {
+        if let Ok(mut drawn) = self.bar.lock()
+            && let Some(bar) = drawn.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 /// Downloads as they are drawn.

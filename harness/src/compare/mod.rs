@@ -4,6 +4,7 @@
 pub mod agreement;
 mod alarm;
 mod cells;
+mod distance;
 mod expect;
 mod figure;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod verdict;
 
 pub use alarm::{Alarm, Sighting, alarms, differences, memory_compared};
 pub use cells::{Against, Cell, Comparison, Locked, Run, Subject, compare};
+pub use distance::{Distance, distance};
 pub use expect::{Claim, Held, Reproduction, Tested, claims, reproduction};
 pub use figure::{Figure, figure};
 pub use lanes::{BothLanes, InBoth, Side, Together, both_lanes};

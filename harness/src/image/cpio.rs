@@ -5,10 +5,25 @@ use std::collections::BTreeMap;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum CpioEntry {
+pub enum CpioEntry {
+    /// A directory (0755).
     Directory,
-    File { mode: u32, data: Vec<u8> },
-    CharDevice { mode: u32, major: u32, minor: u32 },
+    /// A regular file.
+    File {
+        /// Permission bits.
+        mode: u32,
+        /// Contents.
+        data: Vec<u8>,
+    },
+    /// A character device.
+    CharDevice {
+        /// Permission bits.
+        mode: u32,
+        /// Device number.
+        major: u32,
+        /// Device number.
+        minor: u32,
+    },
 }
 
 /// An archive in the making: entries sorted by path, parents made as needed, every owner 0, every
@@ -43,6 +58,47 @@ impl Archive {
         self.0.insert(path.to_owned(), entry);
     }
 
+    /// Its entries in their order, by relative path.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &CpioEntry)> {
+        self.0.iter().map(|(path, entry)| (path.as_str(), entry))
+    }
+
+    /// Reads an archive that [`Archive::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// When it is any other: why.
+    pub fn parse(bytes: &[u8]) -> Result<Archive, String> {
+        let mut archive = Archive::default();
+        let mut rest = bytes;
+        loop {
+            let (fields, name, data, behind) =
+                split_record(rest).ok_or("an entry is cut off or malformed")?;
+            if name == TRAILER {
+                break;
+            }
+            let [_, mode, _, _, _, _, _, _, _, major, minor, ..] = fields;
+            let entry = match mode & 0o170_000 {
+                0o040_000 => CpioEntry::Directory,
+                0o100_000 => CpioEntry::File {
+                    mode: mode & 0o7777,
+                    data: data.to_owned(),
+                },
+                0o020_000 => CpioEntry::CharDevice {
+                    mode: mode & 0o7777,
+                    major,
+                    minor,
+                },
+                _ => return Err(format!("`{name}` is of a kind that is not written")),
+            };
+            archive.0.insert(name.to_owned(), entry);
+            rest = behind;
+        }
+        match archive.to_bytes() == bytes {
+            true => Ok(archive),
+            false => Err("it is not written in the one form that it may have".into()),
+        }
+    }
+
     /// The archive's bytes, padded to 4 bytes, so that another may follow.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -59,7 +115,7 @@ impl Archive {
             };
             record(&mut out, ino, path, mode, device, data);
         }
-        record(&mut out, 0, "TRAILER!!!", 0, (0, 0), &[]);
+        record(&mut out, 0, TRAILER, 0, (0, 0), &[]);
         out
     }
 }
@@ -81,6 +137,27 @@ fn record(out: &mut Vec<u8>, ino: u32, path: &str, mode: u32, device: (u32, u32)
     pad(out);
     out.extend_from_slice(data);
     pad(out);
+}
+
+/// Name of the entry that ends an archive.
+const TRAILER: &str = "TRAILER!!!";
+
+/// The first record's fields, its name, its data, and what follows.
+fn split_record(bytes: &[u8]) -> Option<([u32; 13], &str, &[u8], &[u8])> {
+    const HEADER: usize = 6 + 13 * 8;
+    let header = bytes.get(..HEADER)?.strip_prefix(b"070701")?;
+    let mut fields = [0; 13];
+    for (field, digits) in fields.iter_mut().zip(header.chunks(8)) {
+        *field = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    let (name, size) = (fields[11] as usize, fields[6] as usize);
+    let end = HEADER.checked_add(name)?;
+    let text = bytes.get(HEADER..end)?.strip_suffix(b"\0")?;
+    let begin = end.next_multiple_of(4);
+    let end = begin.checked_add(size)?;
+    let data = bytes.get(begin..end)?;
+    let behind = bytes.get(end.next_multiple_of(4)..)?;
+    Some((fields, std::str::from_utf8(text).ok()?, data, behind))
 }
 
 fn pad(out: &mut Vec<u8>) {
@@ -110,6 +187,22 @@ mod tests {
         07070100000000000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!....
         ");
         assert_eq!(bytes.len() % 4, 0);
+        assert_eq!(Archive::parse(&bytes), Ok(archive));
+    }
+
+    #[test]
+    fn an_archive_that_is_cut_off_altered_or_of_another_hand_is_not_read() {
+        let mut archive = Archive::default();
+        archive.file("/a/b", 0o644, b"12345".to_vec());
+        let bytes = archive.to_bytes();
+        for end in 0..bytes.len() {
+            assert!(Archive::parse(&bytes[..end]).is_err(), "{end}");
+        }
+        for (at, what) in [(6, b'F'), (20, b'F'), (102, b'F'), (0, b'1')] {
+            let mut other = bytes.clone();
+            other[at] = what;
+            assert!(Archive::parse(&other).is_err(), "{at}");
+        }
     }
 
     #[test]

@@ -88,6 +88,9 @@ pub struct Image {
     pub can_stop_itself: bool,
 }
 
+/// The agent's path in it.
+pub const INIT: &str = "/init";
+
 const MANIFEST: &str = "image.json";
 /// Name of the archive in the directory that [`build`] and [`with_job`] fill.
 pub const INITRAMFS: &str = "initramfs.cpio";
@@ -116,7 +119,7 @@ pub fn build(spec: &ImageSpec<'_>, out: &Path) -> Result<Image> {
     filesystems.dedup();
 
     let mut archive = skeleton();
-    archive.file("/init", 0o755, agent(spec.agent)?);
+    archive.file(INIT, 0o755, agent(spec.agent)?);
     for (path, mode, bytes) in tools::collect(spec.tools, &filesystems)? {
         archive.file(&path, mode, bytes);
     }

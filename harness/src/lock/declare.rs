@@ -120,6 +120,25 @@ impl Declarations {
         Ok(declared)
     }
 
+    /// Of nothing that can be resolved: a tool set alone, and the libraries that guests have stand-ins
+    /// for there. For lock entries that come from elsewhere, and are fetched or not.
+    #[must_use]
+    pub fn of_stand_ins(name: &str, stand_ins: &[String]) -> Declarations {
+        let tools = Tools {
+            name: name.to_owned(),
+            suites: Vec::new(),
+            packages: Vec::new(),
+            executables: Vec::new(),
+            stand_ins: stand_ins.to_vec(),
+        };
+        Declarations {
+            kernels: Vec::new(),
+            tools: vec![tools],
+            suites: Vec::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
     /// The suite of a name.
     pub(super) fn suite(&self, name: &str) -> Result<&Suite> {
         let known = self.suites.iter().map(|s| s.name.as_str());

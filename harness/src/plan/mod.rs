@@ -19,6 +19,7 @@ use crate::{
     vocabulary::{CellInputs, KernelVersion, MachineInputs},
 };
 use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, Precondition, StopBy};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Everything a run will do.
@@ -41,6 +42,8 @@ pub struct KernelPlan {
     pub machine: Option<MachinePlan>,
     /// See [`PreparedKernel::blind`].
     pub blind: bool,
+    /// See [`PreparedKernel::unsupported`].
+    pub unsupported: Vec<Unsupported>,
     /// Its cells, in the scenario's order.
     pub cells: Vec<CellPlan>,
 }
@@ -139,7 +142,8 @@ pub struct PreparedKernel {
 }
 
 /// Cells of a kernel that cannot run, known before any boot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Unsupported {
     /// Those with this part.
     pub part: Part,
@@ -148,7 +152,8 @@ pub struct Unsupported {
 }
 
 /// A part of a scenario, by the name it has there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// All cells on a file system.
     Filesystem(String),
@@ -307,6 +312,7 @@ impl KernelPlan {
         KernelPlan {
             record: prepared.record,
             blind: prepared.blind,
+            unsupported: prepared.unsupported,
             machine,
             cells,
         }
@@ -333,6 +339,7 @@ mod tests {
                 machine: None,
                 cells: Vec::new(),
                 blind: false,
+                unsupported: Vec::new(),
             };
             plan.mistaken_for(boot)
         };

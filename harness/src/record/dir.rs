@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     files,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
@@ -29,6 +29,11 @@ pub struct RunDir {
     not_latest: Option<String>,
     events: File,
     began: Instant,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    schema: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -243,23 +248,30 @@ pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
                 ),
             })
     })?;
-    let head: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|e| Error::input(format!("{} is not JSON", file.display())).because(e))?;
-    let schema = head.get("schema").and_then(serde_json::Value::as_u64);
-    let read = OLDEST_SCHEMA..=SCHEMA;
-    if !schema.is_some_and(|schema| u32::try_from(schema).is_ok_and(|s| read.contains(&s))) {
-        let found = schema.map_or("no schema".to_owned(), |s| format!("schema {s}"));
+    let results = parse(&text, &file.display().to_string())?;
+    Ok((path, results))
+}
+
+/// Reads a results.json, which is called so in messages.
+///
+/// # Errors
+/// When it is not one, is of another version, or contradicts itself.
+pub fn parse(text: &[u8], name: &str) -> Result<Results> {
+    // Not as a value first: that would take many times the memory, and may be a stranger's.
+    let head: Head = serde_json::from_slice(text)
+        .map_err(|e| Error::input(format!("{name} is not JSON")).because(e))?;
+    let read = u64::from(OLDEST_SCHEMA)..=u64::from(SCHEMA);
+    if !head.schema.is_some_and(|schema| read.contains(&schema)) {
+        let found = (head.schema).map_or("no schema".to_owned(), |s| format!("schema {s}"));
         return Err(Error::input(format!(
-            "{} has {found}, this version reads schemas {OLDEST_SCHEMA} to {SCHEMA}",
-            file.display(),
+            "{name} has {found}, this version reads schemas {OLDEST_SCHEMA} to {SCHEMA}"
         ))
         .hint("read it with the version of diorama named in its manifest.json"));
     }
-    let results: Results = serde_json::from_value(head).map_err(|e| {
-        Error::input(format!("{} is not a record of a run", file.display())).because(e)
-    })?;
-    check(&results).map_err(|e| e.while_(format!("reading {}", file.display())))?;
-    Ok((path, results))
+    let results = serde_json::from_slice(text)
+        .map_err(|e| Error::input(format!("{name} is not a record of a run")).because(e))?;
+    check(&results).map_err(|e| e.while_(format!("reading {name}")))?;
+    Ok(results)
 }
 
 /// Refuses a record that contradicts itself: whose figures they are, nobody knows.

@@ -9,7 +9,7 @@ pub use crate::vocabulary::{
     CellInputs, DriveWork, HostSide, Instructions, MachineInputs, Measured, MemoryDigests, Origin,
     Outcome, VmmRecord,
 };
-pub use dir::{RunDir, begun, open, rewrite};
+pub use dir::{RunDir, begun, open, parse, rewrite};
 pub use identity::contradictions;
 pub use session::{Sample, Session, Turn};
 

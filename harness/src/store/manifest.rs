@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Its name in the directory that it describes.
-pub(super) const MANIFEST: &str = ".manifest.json";
+pub(crate) const MANIFEST: &str = ".manifest.json";
 
 /// Version of its format.
 const FORM: u32 = 1;

@@ -11,7 +11,7 @@ use std::{ffi::OsStr, path::Path};
 
 /// Removes a file, a link (never what it points to) or a directory, read-only directories too;
 /// nothing there is no error.
-pub(super) fn remove_tree(path: &Path) -> Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::internal(format!(
             "removing {}, which has no parent",

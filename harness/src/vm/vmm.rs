@@ -127,6 +127,15 @@ impl Vmm {
         }
     }
 
+    /// Where all of it is, if it is not the host's.
+    #[must_use]
+    pub fn tree(&self) -> Option<&Path> {
+        match &self.how {
+            How::Hermetic(hermetic) => Some(&hermetic.tree),
+            How::Host(_) => None,
+        }
+    }
+
     /// A command that starts it, without arguments.
     #[must_use]
     pub fn command(&self) -> Command {

@@ -16,6 +16,7 @@ mod interrupted;
 mod local;
 mod metal;
 mod patterns;
+mod replay;
 mod share;
 mod shell;
 mod store;

@@ -1,0 +1,160 @@
+//! `diorama pack`: a run and everything that made it, in one file.
+
+use super::{
+    args::{Cli, PackArgs},
+    choices::QemuChoice,
+    context::Context,
+    prepare::{Prepared, needs_digits, prepare_scenario},
+    ui::{Drawing, Ui},
+};
+use crate::{
+    bundle::{self, Packing, WhichLock},
+    error::{Error, Exit, Result},
+    lock::{LockEntry, WhenGone},
+    provision::{AGENT_SYSROOT, FIO, GUEST_TOOLS, Project, Provision, VMM},
+    record::{self, Results},
+    scenario::{KernelSource, Scenario},
+};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// `diorama pack`
+pub fn pack(cli: &Cli, args: &PackArgs) -> Result<Exit> {
+    let mut context = Context::new(&cli.places, args.inputs.offline)?;
+    let ui = Ui::new(Drawing::of_stderr(args.plain));
+    context.store = context.store.telling(ui.teller());
+    let (run, results) = record::open(&context.results(), &args.run)?;
+    needs_digits(&results.scenario, "an image is replayed digit by digit")?;
+    let keeps_vmm = !args.thin && !args.without_vmm;
+    if keeps_vmm && args.inputs.qemu != QemuChoice::Lock {
+        return Err(Error::input(
+            "a QEMU of the host's cannot be packed: nobody knows all that belongs to it",
+        )
+        .hint("add --without-vmm; whoever replays the image brings that QEMU"));
+    }
+    let output = match &args.output {
+        Some(output) => output.clone(),
+        None => PathBuf::from(format!("{}.diorama", results.run_id)),
+    };
+    let prepared = prepare_scenario(
+        &context,
+        results.scenario.clone(),
+        &args.inputs,
+        None,
+        Vec::new(),
+        &ui,
+    )?;
+    for note in &prepared.notes {
+        ui.line(&format!("note: {note}"));
+    }
+    // Before licences are looked for, which may take downloads.
+    bundle::same_inputs(&results, &prepared.plan)?;
+    let project = context.project()?;
+    let locked = locked(&context, &project, &results.scenario, args, &ui)?;
+    let Prepared {
+        plan,
+        vmm,
+        agent,
+        plugin,
+        ..
+    } = &prepared;
+    let stand_ins = match results.scenario.needs_fio() {
+        true => project.declarations.stand_ins(FIO).to_vec(),
+        false => Vec::new(),
+    };
+    let packing = Packing {
+        run: &run,
+        results: &results,
+        plan,
+        agent: agent.clone(),
+        // What counted nothing is no part of the run.
+        plugin: plugin.as_deref().filter(|_| plan.vmm.plugin.is_some()),
+        vmm: vmm.tree().filter(|_| keeps_vmm),
+        locked,
+        stand_ins,
+        thin: args.thin,
+    };
+    let (manifest, size) = write(&output, &packing, &ui)?;
+    context.store.release();
+    let unpacked: u64 = manifest.parts.iter().map(|part| part.size).sum();
+    ui.line(&format!(
+        "image: {} ({}, {} unpacked, {} parts)",
+        output.display(),
+        megabytes(size),
+        megabytes(unpacked),
+        manifest.parts.len()
+    ));
+    ui.line(&show_next(&output, &results));
+    Ok(Exit::Ok)
+}
+
+fn show_next(output: &Path, results: &Results) -> String {
+    let cells = results.cells.iter();
+    let measured = cells.filter(|c| c.outcome.measured().is_some()).count();
+    format!(
+        "help: `diorama replay {}` measures its {measured} cells again, anywhere",
+        output.display()
+    )
+}
+
+/// Megabytes as people compare them with a limit for attachments, 10^6 bytes.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
+/// Written beside its place, and only there once it is whole.
+fn write(output: &Path, packing: &Packing<'_>, ui: &Ui) -> Result<(bundle::Manifest, u64)> {
+    let parent = (output.parent().filter(|p| !p.as_os_str().is_empty())).unwrap_or(Path::new("."));
+    let failed = |e| Error::io("writing", output, e);
+    let file = tempfile::Builder::new()
+        .prefix(".packing-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(parent)
+        .map_err(failed)?;
+    let manifest = bundle::pack(packing, file.as_file(), &ui.transfers("packing"))
+        .map_err(|e| e.while_(format!("writing {}", output.display())))?;
+    file.as_file().sync_data().map_err(failed)?;
+    let size = file.as_file().metadata().map_err(failed)?.len();
+    file.persist(output).map_err(|e| failed(e.error))?;
+    Ok((manifest, size))
+}
+
+/// The lock entries of all that was used. What goes into the image itself is unpacked, for its licences.
+fn locked(
+    context: &Context,
+    project: &Project,
+    scenario: &Scenario,
+    args: &PackArgs,
+    ui: &Ui,
+) -> Result<Vec<(WhichLock, LockEntry, Option<PathBuf>)>> {
+    let downloads = ui.downloads();
+    let tell = |text: &str| ui.line(text);
+    let provision = Provision {
+        project,
+        store: &context.store,
+        sources: &context.sources,
+        when_gone: WhenGone::locked(args.inputs.locked),
+        progress: &downloads,
+        tell: &tell,
+    };
+    let vmm = (args.inputs.qemu == QemuChoice::Lock).then_some((VMM, !args.without_vmm));
+    let fio = scenario.needs_fio().then_some((FIO, true));
+    let sets = [(GUEST_TOOLS, true), (AGENT_SYSROOT, true)];
+    let mut found = Vec::new();
+    for (name, inside) in sets.into_iter().chain(vmm).chain(fio) {
+        // The agent is always inside, and the C library in it.
+        let inside = inside && (!args.thin || name == AGENT_SYSROOT);
+        let (entry, tree) = provision.source(&project.images, name, inside)?;
+        found.push((WhichLock::Images, entry, tree));
+    }
+    for kernel in &scenario.kernels {
+        if kernel.source == KernelSource::Locked {
+            let (entry, tree) = provision.source(&project.kernels, &kernel.name, !args.thin)?;
+            found.push((WhichLock::Kernels, entry, tree));
+        }
+    }
+    Ok(found)
+}

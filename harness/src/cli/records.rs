@@ -1,0 +1,168 @@
+//! `diorama compare` and `report`: runs recorded before.
+
+use super::{
+    args::{Cli, CompareArgs, ReportArgs},
+    colors,
+    context::results_root,
+    print, print_json, width,
+};
+use crate::{
+    error::{Error, Exit, Result},
+    files,
+    record::{self, Results},
+    report::{self, Format, Report, Style},
+};
+use std::path::Path;
+
+/// Tables of one run or of several.
+pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
+    let mut runs = read_runs(&results_root(&cli.places)?, &args.runs)?;
+    if let Some(baseline) = &args.baseline {
+        for run in &mut runs {
+            if !run.kernels.iter().any(|k| k.name == *baseline) {
+                let names: Vec<&str> = run.kernels.iter().map(|k| k.name.as_str()).collect();
+                return Err(
+                    Error::input(format!("run {} has no kernel `{baseline}`", run.run_id))
+                        .hint(format!("its kernels are {}", names.join(", "))),
+                );
+            }
+            run.scenario.rebase(baseline);
+        }
+    }
+    let (first, others) = runs.split_first().expect("clap asks for at least one run");
+    let report = Report::of_runs(first, &others.iter().collect::<Vec<_>>());
+    if args.json {
+        print_json(&report)?;
+    } else {
+        let style = Style {
+            width: width(),
+            color: colors(cli.color),
+            chart: None,
+        };
+        print(&report::render(&report, Format::Terminal, &style)?)?;
+    }
+    Ok(exit(&report))
+}
+
+/// Equal inputs with other digits are no yes, and neither is a comparison that compares nothing.
+fn exit(report: &Report) -> Exit {
+    let comparison = &report.comparison;
+    let several = comparison.runs.len() > 1;
+    match comparison.alarms.is_empty() && (!several || comparison.answers()) {
+        true => Exit::Ok,
+        false => Exit::NotReproduced,
+    }
+}
+
+/// One run in one form.
+pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
+    let (_, results) = record::open(&results_root(&cli.places)?, &args.run)?;
+    let format = args.format;
+    let to_terminal = args.output.is_none() && format == Format::Terminal;
+    let style = Style {
+        width: if to_terminal {
+            width()
+        } else {
+            Style::default().width
+        },
+        color: to_terminal && colors(cli.color),
+        ..Style::default()
+    };
+    let report = Report::new(&results);
+    let bytes = report::render(&report, format, &style)?;
+    match &args.output {
+        None => print(&bytes)?,
+        Some(path) if path.is_dir() => {
+            let name = format!("report.{}", extension(format));
+            return Err(
+                Error::input(format!("{} is a directory", path.display())).hint(format!(
+                    "give a file: --output {}",
+                    path.join(name).display()
+                )),
+            );
+        }
+        Some(path) => files::write_atomically(path, &bytes)?,
+    }
+    Ok(exit(&report))
+}
+
+/// What a file of this format is usually called.
+fn extension(format: Format) -> &'static str {
+    match format {
+        Format::Terminal => "txt",
+        Format::Markdown => "md",
+        Format::Org => "org",
+        Format::Csv => "csv",
+        Format::Json => "json",
+        Format::Junit => "xml",
+        Format::Svg => "svg",
+        Format::Png => "png",
+    }
+}
+
+fn read_runs(root: &Path, runs: &[String]) -> Result<Vec<Results>> {
+    runs.iter()
+        .map(|run| record::open(root, run).map(|(_, results)| results))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{compare::fixture, digest::Sha256, record::Outcome};
+
+    fn run(id: &str) -> Results {
+        let mut results = fixture::results();
+        results.run_id = id.into();
+        for (i, cell) in results.cells.iter_mut().enumerate() {
+            cell.inputs = Some(Sha256::of(&i.to_be_bytes()));
+        }
+        results
+    }
+
+    #[test]
+    fn a_comparison_with_an_alarm_or_of_nothing_is_no_yes() {
+        let (a, mut b) = (run("a"), run("b"));
+        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::Ok);
+        let Outcome::Measured(measured) = &mut b.cells[0].outcome else {
+            panic!("the fixture's cells are measured");
+        };
+        measured.guest.repetitions[0].interrupts += 1;
+        let report = Report::of_runs(&a, &[&b]);
+        assert_eq!(exit(&report), Exit::NotReproduced);
+        let style = Style::default();
+        let text = report::render(&report, Format::Terminal, &style).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.contains("! EQUAL INPUTS, DIFFERENT DIGITS: 5.10/ext4/read-4k of a"),
+            "{text}"
+        );
+
+        let mut c = run("c");
+        for cell in &mut c.cells {
+            cell.inputs = None;
+        }
+        fixture::model(&mut c.scenario).latency_ns += 1;
+        assert_eq!(exit(&Report::of_runs(&a, &[&c])), Exit::NotReproduced);
+        assert_eq!(exit(&Report::new(&a)), Exit::Ok);
+    }
+
+    #[test]
+    fn two_job_files_of_one_name_are_two_jobs() {
+        let (mut a, mut b) = (run("a"), run("b"));
+        for (run, jobs) in [(&mut a, "[j]\nthread\n"), (&mut b, "[j]\n")] {
+            for cell in &mut run.cells {
+                cell.inputs = None;
+            }
+            for workload in &mut run.scenario.workloads {
+                workload.fio = Some(diorama_wire::Fio {
+                    jobs: jobs.into(),
+                    files: Vec::new(),
+                });
+            }
+        }
+        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::NotReproduced);
+        b.scenario.workloads.clone_from(&a.scenario.workloads);
+        assert_eq!(exit(&Report::of_runs(&a, &[&b])), Exit::Ok);
+    }
+}

@@ -1,0 +1,87 @@
+//! An image out of a real run, replayed where nothing else is.
+
+use crate::common::{Lab, text};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// The program with nothing but an image: no checkout, no cache, no agent, an empty home, and no network
+/// where the host lets somebody go without.
+fn elsewhere(place: &Path, words: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_diorama");
+    let alone = ["--user", "--map-root-user", "--net"];
+    let unshare = Command::new("unshare").args(alone).arg("true").output();
+    let mut command = match unshare.is_ok_and(|done| done.status.success()) {
+        true => {
+            let mut command = Command::new("unshare");
+            command.args(alone).arg(program);
+            command
+        }
+        false => Command::new(program),
+    };
+    let home = place.join("home");
+    fs::create_dir_all(&home).expect("a home");
+    let output = command
+        .args(words)
+        .env_clear()
+        .env("HOME", &home)
+        .env("PATH", "/nonexistent")
+        .env("TMPDIR", place)
+        .current_dir(place)
+        .output()
+        .expect("diorama starts");
+    println!("$ diorama {}\n{}", words.join(" "), text(&output));
+    // Nothing is left but the record.
+    assert_eq!(fs::read_dir(&home).expect("the home").count(), 0);
+    output
+}
+
+/// One cell, packed twice and replayed; and refused once a bit of it is another.
+#[test]
+fn a_cell_is_replayed_out_of_its_image_alone() {
+    let Some(lab) = Lab::open("a_cell_is_replayed_out_of_its_image_alone") else {
+        return;
+    };
+    let cell = ["smoke", "--only-kernel", "7.2", "--workload", "write-4k"];
+    let results = lab.measure(&[&cell[..], &["--repetitions", "1"]].concat(), 0);
+    assert_eq!(results["cells"].as_array().expect("cells").len(), 1);
+    let place = tempfile::tempdir().expect("a place");
+    let at = |name: &str| place.path().join(name).display().to_string();
+    for name in ["one.diorama", "two.diorama"] {
+        let output = lab.run(&["pack", "latest", "-o", &at(name), "--plain"]);
+        assert!(output.status.success());
+    }
+    let image = fs::read(at("one.diorama")).expect("an image");
+    assert!(
+        image == fs::read(at("two.diorama")).expect("another"),
+        "two packings differ"
+    );
+    fs::remove_file(at("two.diorama")).expect("removed");
+
+    let output = elsewhere(place.path(), &["inspect", "one.diorama"]);
+    assert!(output.status.success());
+    assert!(text(&output).contains("one.diorama: intact"));
+
+    let output = elsewhere(
+        place.path(),
+        &["replay", "one.diorama", "--trust", "--plain"],
+    );
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let all = "1 of 1 cells identical, digit by digit and in guest memory";
+    assert!(said.contains(all), "{said}");
+    let left = fs::read_dir(place.path()).expect("the place");
+    let mut left: Vec<_> = left.map(|e| e.expect("an entry").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["home", "one.diorama", "results"]);
+
+    let mut flipped = image;
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    fs::write(at("one.diorama"), flipped).expect("written");
+    let output = elsewhere(place.path(), &["replay", "one.diorama", "--trust"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output).contains("part `"), "{}", text(&output));
+}
