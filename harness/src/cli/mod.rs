@@ -13,6 +13,7 @@ mod context;
 mod control;
 mod crash;
 mod devices;
+mod diff;
 mod doctor;
 mod drive;
 mod explain;
@@ -37,6 +38,7 @@ mod ui;
 
 use crate::{
     error::{Error, Exit, Result},
+    report::Detail,
     text,
     vm::{self, share::Access},
 };
@@ -101,7 +103,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
             } else {
                 Then::End
             };
-            repro::repro(cli, &args.select, &args.measure, Judge::Yes, then)
+            let judge = Judge::Yes(Detail::verbose(args.verbose));
+            repro::repro(cli, &args.select, &args.measure, judge, then)
         }
         Verb::Run(args) => repro::repro(cli, &args.select, &args.measure, Judge::No, Then::End),
         Verb::Plan(args) => plan::plan(cli, args),
@@ -109,6 +112,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Verb::Explain(args) => explain::explain(cli, args),
         Verb::Agree(args) => agree::agree(cli, args),
         Verb::Compare(args) => inspect::compare(cli, args),
+        Verb::Diff(args) => diff::diff(cli, args),
         Verb::Report(args) => inspect::report(cli, args),
         Verb::Kernels(args) => lock::kernels(places, args),
         Verb::Lock(args) => lock::lock(places, args),
