@@ -27,7 +27,7 @@ use crate::{
         Session, Stop, StopReason, SymbolTables, Verification,
     },
     scenario::{Clock, Scenario, SessionSpec},
-    vm::{Deadlines, vsock::Vsock},
+    vm::{Deadlines, confine, vsock::Vsock},
 };
 use std::{cell::Cell, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
 use tokio::sync::watch;
@@ -142,7 +142,10 @@ pub fn repro(
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
     notes.extend(share::confinement(&runtime, &shares, dir.path())?);
-    manifest::write(&dir, &plan, context.store.root(), &slots, hygiene.as_ref())?;
+    let confined = confine::possible()?;
+    notes.extend(confined.warning());
+    let cache = context.store.root();
+    manifest::write(&dir, &plan, cache, &slots, hygiene.as_ref(), confined)?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
         (_, true) => Known::Verify,

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod child;
+pub mod confine;
 pub mod drive;
 mod kvm;
 mod machine;
@@ -13,6 +14,7 @@ pub mod share;
 mod spec;
 mod still_clock;
 mod stream;
+mod trial;
 mod vhost_user;
 mod vmm;
 pub mod vsock;
