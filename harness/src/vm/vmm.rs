@@ -240,7 +240,7 @@ impl How {
                 output.status,
                 output.said()
             ))
-            .hint("give a working QEMU with --qemu PATH")),
+            .hint("give a working QEMU with --qemu PATH: the program itself, a wrapper cannot start it")),
         }
     }
 }
