@@ -5,6 +5,8 @@ mod checkpoint;
 mod child;
 pub mod confine;
 pub mod drive;
+#[doc(hidden)]
+pub mod fuzz;
 mod kvm;
 mod machine;
 pub mod memory;

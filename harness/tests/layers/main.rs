@@ -13,7 +13,7 @@ use std::{
 /// The harness's modules, from the top floor down: each may use those of lower floors. What is not
 /// named here is not allowed to exist.
 const FLOORS: [&[&str]; 15] = [
-    &["cli"],
+    &["cli", "fuzz"],
     &["report", "run"],
     &["compare", "provision"],
     &["plan"],
