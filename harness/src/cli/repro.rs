@@ -28,7 +28,7 @@ use crate::{
     },
     scenario::{Clock, Scenario, SessionSpec},
     text::counted,
-    vm::{Deadlines, vsock::Vsock},
+    vm::{Deadlines, confine, vsock::Vsock},
 };
 use std::{cell::Cell, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
 use tokio::sync::watch;
@@ -143,7 +143,10 @@ pub fn repro(
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
     notes.extend(share::confinement(&runtime, &shares, dir.path())?);
-    manifest::write(&dir, &plan, context.store.root(), &slots, before.as_ref())?;
+    let confined = confine::possible()?;
+    notes.extend(confined.warning());
+    let cache = context.store.root();
+    manifest::write(&dir, &plan, cache, &slots, before.as_ref(), confined)?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
         (_, true) => Known::Verify,
