@@ -3,6 +3,7 @@
 //! Arrows point downwards only; the modules marked *pure* know no file system, process, clock
 //! or async runtime. See ARCHITECTURE.md.
 
+pub mod carried;
 pub mod cli;
 pub mod clock;
 pub mod compare; // pure

@@ -12,10 +12,12 @@ use crate::{
 };
 
 /// What goes first when the cache must shrink: what costs least to make again.
-const CHEAPEST_FIRST: [&str; 11] = [
+const CHEAPEST_FIRST: [&str; 13] = [
     "quarantine",
     "partial",
     "initramfs-with-job",
+    "compiler",
+    "carried",
     CHECKPOINTS,
     "fio",
     "symbols",

@@ -186,7 +186,8 @@ mod tests {
                 "guest-tools",
                 "agent-sysroot",
                 "fio",
-                "busybox"
+                "busybox",
+                "compiler"
             ]
         );
         for suite in &declared.suites {

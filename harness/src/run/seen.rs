@@ -33,7 +33,7 @@ impl Seen {
                 "the plugin wrote {} bytes that are not a profile",
                 words.len()
             ))
-            .hint("rebuild the plugin with `cargo xtask agent`")
+            .hint("omit --agent and DIORAMA_AGENT: the plugin beside that agent is of another version")
         })?;
         let stacks = Stacks::new(&dump, symbols);
         let profiled: u64 = dump

@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Kinds of derived directories.
-pub const KINDS: [&str; 8] = [
+pub const KINDS: [&str; 10] = [
     "tree",
     "fio",
     "kernel",
@@ -33,6 +33,8 @@ pub const KINDS: [&str; 8] = [
     "checkpoint",
     "symbols",
     "cell",
+    "carried",
+    "compiler",
 ];
 
 /// So many files and directories are flushed one by one.

@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 15] = [
     &["record"],
     &["scenario", "host"],
     &["devices"],
-    &["image", "lock"],
+    &["carried", "image", "lock"],
     &["vm"],
     &["kernel"],
     &["metal", "store"],
@@ -31,7 +31,7 @@ const FLOORS: [&[&str]; 15] = [
 ];
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 22] = [
+const PURE: [&str; 23] = [
     "scenario",
     "metal",
     "profile",
@@ -39,6 +39,7 @@ const PURE: [&str; 22] = [
     "compare",
     "report",
     "vocabulary",
+    "carried/section.rs",
     "digest.rs",
     "shared_object.rs",
     "suggest.rs",
