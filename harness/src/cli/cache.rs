@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What goes first when the cache must shrink: what costs least to make again.
-const CHEAPEST_FIRST: [&str; 13] = [
+const CHEAPEST_FIRST: [&str; 14] = [
     "quarantine",
     "partial",
     "initramfs-with-job",
@@ -20,6 +20,7 @@ const CHEAPEST_FIRST: [&str; 13] = [
     "carried",
     CHECKPOINTS,
     "fio",
+    "contents",
     "symbols",
     "tree",
     "kernel",
