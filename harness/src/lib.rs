@@ -4,6 +4,7 @@
 //! or async runtime. See ARCHITECTURE.md.
 
 pub mod bundle;
+pub mod carried;
 pub mod cli;
 pub mod clock;
 pub mod compare; // pure

@@ -45,6 +45,8 @@ pub const FIO: &str = "fio";
 pub const SHELL_TOOLS: &str = "busybox";
 /// Name of the lock entry that holds the C library the agent is linked with.
 pub const AGENT_SYSROOT: &str = "agent-sysroot";
+/// Name of the lock entry that holds the C compiler for a program that is given to others.
+pub const COMPILER: &str = "compiler";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
 const RECIPE: u32 = 7;
@@ -265,7 +267,7 @@ impl Provision<'_> {
     pub fn fetch(&self, scenario: &Scenario) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         let fio = scenario.needs_fio().then_some(FIO);
-        for name in [VMM, GUEST_TOOLS, AGENT_SYSROOT].into_iter().chain(fio) {
+        for name in [VMM, GUEST_TOOLS].into_iter().chain(fio) {
             notes.extend(self.tool_set(name)?.1.note);
         }
         for kernel in scenario

@@ -18,6 +18,7 @@ cargo xtask VERB [ARGUMENTS]
                         small cell, or the whole smoke scenario; then drives inside one that has an
                         IOMMU and NVMe drives, or these alone
   bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
+  dist [-o FILE]        build one static program that carries all it needs, and runs on any x86-64 Linux
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 
 All other verbs are diorama's own: run, explain, shell, agree, compare, report, plan, kernels,

@@ -1,5 +1,6 @@
 //! `diorama agent`: builds the guest agent out of a checkout, linked against the locked C library, and
-//! beside it the plugin that counts what guests execute. Every verb that needs them builds them here.
+//! beside it the plugin that counts what guests execute. Every verb that needs them gets them here; from a
+//! program that carries them there is nothing to build.
 
 use super::{
     args::{AgentArgs, Places},
@@ -35,7 +36,8 @@ pub fn agent(places: &Places, args: &AgentArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Builds both and returns the agent's path; the plugin is [`sysroot::PLUGIN`] beside it.
+/// Builds both, unless the program carries them, and returns the agent's path; the plugin is
+/// [`sysroot::PLUGIN`] beside it.
 ///
 /// # Errors
 /// When the sysroot cannot be had or the build fails.
@@ -45,6 +47,9 @@ pub fn build(
     progress: &dyn FetchProgress,
     tell: &dyn Fn(&str),
 ) -> Result<PathBuf> {
+    if let Some(agent) = context.agent() {
+        return Ok(agent);
+    }
     let project = context.project()?;
     let provision = Provision {
         project: &project,
@@ -70,7 +75,21 @@ pub fn build(
     Ok(agent)
 }
 
-/// Downloads the crates that the products are built from, ahead of time.
+/// Downloads what the products are built from, ahead of time: the C library and the crates. Returns what a
+/// person must know.
+///
+/// # Errors
+/// When something cannot be had, or cargo cannot be started.
+pub fn fetch(context: &Context, provision: &Provision<'_>) -> Result<Option<String>> {
+    if context.agent().is_some() {
+        return Ok(None);
+    }
+    let note = provision.tool_set(AGENT_SYSROOT)?.1.note;
+    fetch_crates(context)?;
+    Ok(note)
+}
+
+/// Downloads the workspace's crates.
 ///
 /// # Errors
 /// When cargo cannot be started, or cannot have them.
@@ -95,7 +114,10 @@ pub fn fetch_crates(context: &Context) -> Result<()> {
 }
 
 /// Builds one product of the workspace; cargo says where it is.
-fn product(context: &Context, product: &Product) -> Result<PathBuf> {
+///
+/// # Errors
+/// When cargo cannot be started, or fails.
+pub fn product(context: &Context, product: &Product) -> Result<PathBuf> {
     let doing = format!("building {}", product.package);
     let how = Build {
         workspace: &context.root,

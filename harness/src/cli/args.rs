@@ -54,8 +54,8 @@ pub enum Color {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Places")]
 pub struct Places {
-    /// The project's directory (scenarios/, kernels/, images/) [default: this directory or a parent]
-    /// [env: DIORAMA_ROOT]
+    /// The project's directory (scenarios/, kernels/, images/) [default: what the program carries, if it
+    /// does; else this directory or a parent] [env: DIORAMA_ROOT]
     #[arg(long, global = true)]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
@@ -64,7 +64,8 @@ pub struct Places {
     #[arg(long, global = true)]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
-    /// Where runs are recorded [default: results/ in the project's directory]
+    /// Where runs are recorded [default: results/ in the project's directory; in this one if the program
+    /// carries the project]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub results: Option<PathBuf>,
 }
@@ -166,6 +167,9 @@ pub enum Verb {
     /// Build the guest agent from the checkout, and print its path
     #[command(hide = true)]
     Agent(AgentArgs),
+    /// Build one static program from the checkout that carries all it needs, and print its sha256 and path
+    #[command(hide = true)]
+    Dist(DistArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
     /// Serve a directory to a guest: started by the program itself, with descriptors that it inherits
@@ -565,6 +569,23 @@ pub struct AgentArgs {
     /// Download nothing
     #[arg(long)]
     pub offline: bool,
+}
+
+/// `diorama dist`
+#[derive(Debug, Args)]
+pub struct DistArgs {
+    /// What is built, and from where.
+    #[command(flatten)]
+    pub agent: AgentArgs,
+    /// Where to put the program [default: dist/diorama in the project's directory]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Instead of building a static program, let a copy of this one carry everything
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub program: Option<PathBuf>,
+    /// Instead of building the agent, let it carry this one, and the plugin beside it
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub prebuilt: Option<PathBuf>,
 }
 
 /// `diorama doctor`

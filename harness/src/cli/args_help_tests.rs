@@ -55,15 +55,16 @@ fn the_help_explains_itself() {
 
     Places:
           --root <DIR>
-              The project's directory (scenarios/, kernels/, images/) [default: this directory or a
-              parent] [env: DIORAMA_ROOT]
+              The project's directory (scenarios/, kernels/, images/) [default: what the program
+              carries, if it does; else this directory or a parent] [env: DIORAMA_ROOT]
 
           --cache <DIR>
               Downloads, checkpoints and measured cells [default: the user's cache directory] [env:
               DIORAMA_CACHE]
 
           --results <DIR>
-              Where runs are recorded [default: results/ in the project's directory]
+              Where runs are recorded [default: results/ in the project's directory; in this one if the
+              program carries the project]
 
     Examples:
       diorama doctor                   what this machine can do
@@ -177,11 +178,13 @@ fn the_help_of_repro() {
                                      digits)
 
     Places:
-          --root <DIR>     The project's directory (scenarios/, kernels/, images/) [default: this
-                           directory or a parent] [env: DIORAMA_ROOT]
+          --root <DIR>     The project's directory (scenarios/, kernels/, images/) [default: what the
+                           program carries, if it does; else this directory or a parent] [env:
+                           DIORAMA_ROOT]
           --cache <DIR>    Downloads, checkpoints and measured cells [default: the user's cache
                            directory] [env: DIORAMA_CACHE]
-          --results <DIR>  Where runs are recorded [default: results/ in the project's directory]
+          --results <DIR>  Where runs are recorded [default: results/ in the project's directory; in
+                           this one if the program carries the project]
     ");
 }
 

@@ -12,10 +12,12 @@ use crate::{
 };
 
 /// What goes first when the cache must shrink: what costs least to make again.
-const CHEAPEST_FIRST: [&str; 12] = [
+const CHEAPEST_FIRST: [&str; 14] = [
     "quarantine",
     "partial",
     "initramfs-with-job",
+    "compiler",
+    "carried",
     CHECKPOINTS,
     "fio",
     "contents",

@@ -1,10 +1,11 @@
-//! What every verb stands on: the checkout, the store, the sources.
+//! What every verb stands on: the checkout, or what the program carries; the store, the sources.
 
 use super::args::Places;
 use crate::{
+    carried::{self, Carried},
     error::{Error, Result},
     provision::Project,
-    store::{Sources, Store},
+    store::{Derived, Sources, Store},
 };
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use std::{
 
 /// Where things are, decided once.
 pub struct Context {
-    /// The checkout that holds kernels/, images/ and scenarios/.
+    /// What holds kernels/, images/ and scenarios/: a checkout, or the directory of what the program carries.
     pub root: PathBuf,
     /// The cache.
     pub store: Store,
@@ -23,27 +24,35 @@ pub struct Context {
     /// Whether nothing may be downloaded.
     pub offline: bool,
     results: PathBuf,
+    carried: Option<Derived>,
 }
 
 impl Context {
     /// From the command line's choices and the environment.
     ///
     /// # Errors
-    /// When there is no checkout, or the cache cannot be used.
+    /// When there is no checkout and the program carries nothing, or the cache cannot be used.
     pub fn new(places: &Places, offline: bool) -> Result<Context> {
-        let root = root(places)?;
-        let sources = if offline {
-            Sources::only(BTreeMap::new(), Vec::new())
-        } else {
-            Sources::from_env(variable)?
+        let carried = Carried::here()?;
+        let root = match (&places.root, &carried) {
+            (Some(root), _) => Some(root.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(find_root()?),
         };
-        let results = results(places, &root);
+        let sources = Context::sources(offline)?;
+        let results = results_root(places)?;
+        let store = Context::store(places)?;
+        let carried = carried
+            .map(|carried| carried.directory(&store))
+            .transpose()?;
+        let own = || carried.as_deref().unwrap_or(Path::new("")).to_owned();
         Ok(Context {
-            root,
-            store: Context::store(places)?,
+            root: root.unwrap_or_else(own),
+            store,
             sources,
             offline,
             results,
+            carried,
         })
     }
 
@@ -58,12 +67,48 @@ impl Context {
         }
     }
 
+    /// Where things are downloaded from, for verbs that need no checkout.
+    ///
+    /// # Errors
+    /// When a variable of the environment makes no sense.
+    pub fn sources(offline: bool) -> Result<Sources> {
+        match offline {
+            true => Ok(Sources::only(BTreeMap::new(), Vec::new())),
+            false => Sources::from_env(variable),
+        }
+    }
+
     /// The checkout's declarations and locks.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn project(&self) -> Result<Project> {
         Project::open(&self.root)
+    }
+
+    /// The agent that the program carries. None where one is built from a checkout: `root`'s, if it has
+    /// one's sources.
+    #[must_use]
+    pub fn agent(&self) -> Option<PathBuf> {
+        let carried = self.carried.as_ref()?;
+        let sources = self.root.join("guest-agent/Cargo.toml").is_file();
+        (!sources).then(|| carried.join(carried::AGENT))
+    }
+
+    /// How this program is called where a run is repeated.
+    #[must_use]
+    pub fn program(&self) -> &'static [&'static str] {
+        match self.agent() {
+            Some(_) => &["diorama"],
+            None => &["cargo", "xtask"],
+        }
+    }
+
+    /// Whether `root` is the program's own, and nobody's to write to.
+    #[must_use]
+    pub fn root_is_carried(&self) -> bool {
+        let carried = self.carried.as_deref();
+        carried.is_some_and(|carried| carried == self.root)
     }
 
     /// Where runs are recorded.
@@ -76,23 +121,21 @@ impl Context {
 /// Where runs are recorded, for verbs that only read them.
 ///
 /// # Errors
-/// When neither the command line nor a checkout says it.
+/// When neither the command line nor a checkout says it, and the program does not carry what it needs.
 pub fn results_root(places: &Places) -> Result<PathBuf> {
-    match &places.results {
-        Some(results) => Ok(results.clone()),
-        None => Ok(results(places, &root(places)?)),
+    if let Some(results) = &places.results {
+        return Ok(results.clone());
     }
+    let project = match &places.root {
+        Some(root) => root.clone(),
+        None if Carried::here()?.is_some() => current_dir()?,
+        None => find_root()?,
+    };
+    Ok(project.join("results"))
 }
 
-fn results(places: &Places, root: &Path) -> PathBuf {
-    places
-        .results
-        .clone()
-        .unwrap_or_else(|| root.join("results"))
-}
-
-fn root(places: &Places) -> Result<PathBuf> {
-    places.root.clone().map_or_else(find_root, Ok)
+fn current_dir() -> Result<PathBuf> {
+    env::current_dir().map_err(|e| Error::host("getting the current directory").because(e))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -101,8 +144,7 @@ fn variable(name: &str) -> Option<String> {
 
 /// The nearest directory upwards that looks like a checkout.
 fn find_root() -> Result<PathBuf> {
-    let here =
-        env::current_dir().map_err(|e| Error::host("getting the current directory").because(e))?;
+    let here = current_dir()?;
     here.ancestors()
         .find(|dir| dir.join("kernels/lock.toml").is_file())
         .map_or_else(

@@ -1,4 +1,4 @@
-//! `diorama fetch`: what a scenario needs, ahead of time, the agent's crates included.
+//! `diorama fetch`: what a scenario needs, ahead of time, what the agent is built from included.
 
 use super::{
     agent,
@@ -39,7 +39,7 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
     for name in &args.tool_sets {
         notes.extend(provision.tool_set(name)?.1.note);
     }
-    agent::fetch_crates(&context)?;
+    notes.extend(agent::fetch(&context, &provision)?);
     for note in notes {
         ui.line(&format!("note: {note}"));
     }

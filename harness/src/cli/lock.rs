@@ -15,6 +15,15 @@ use serde::Serialize;
 /// Resolves declarations and writes the lock files, or checks them.
 pub fn lock(places: &Places, args: &LockArgs) -> Result<Exit> {
     let mut context = Context::new(places, false)?;
+    if context.root_is_carried() && !args.check {
+        return Err(Error::input(
+            "the locks are a part of this program, and it does not change itself",
+        )
+        .hint(format!(
+            "copy kernels/, images/ and scenarios/ from {} to a directory of your own, and add --root DIR",
+            context.root.display()
+        )));
+    }
     let project = context.project()?;
     let ui = Ui::new(Drawing::Plain);
     context.store = context.store.telling(ui.teller());

@@ -14,6 +14,7 @@ mod control;
 mod crash;
 mod devices;
 mod diff;
+mod dist;
 mod doctor;
 mod drive;
 mod explain;
@@ -36,6 +37,7 @@ mod session;
 mod share;
 mod shell;
 mod signals;
+mod static_libc;
 mod terminal;
 mod timings;
 mod ui;
@@ -59,6 +61,7 @@ use std::{
 #[must_use]
 pub fn main() -> ExitCode {
     crash::survive_file_size_limit();
+    static_libc::keep_to_itself();
     let cli = Cli::parse();
     crash::guarded(|| {
         let run = || {
@@ -127,6 +130,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Verb::Devices(args) => devices::devices(places, args),
         Verb::Cache(args) => cache::cache(places, args),
         Verb::Agent(args) => agent::agent(places, args),
+        Verb::Dist(args) => dist::dist(places, args),
         // Its exit code is a guest's.
         Verb::Shell(args) => return shell::shell(cli, args).map(ExitCode::from),
         Verb::ServeDirectory(args) => serve_directory(args),

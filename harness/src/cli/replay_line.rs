@@ -13,11 +13,17 @@ use crate::{
 use std::path::{self, Path};
 
 /// The command line that measures the same cells with the same inputs again, and compares where there are
-/// digits, for a shell in the repository's top directory, `root`. Choices that change no digit (jobs,
+/// digits, for a shell in the repository's top directory, `root`; there it begins with `program`. Choices that change no digit (jobs,
 /// checkpoints, places) are left out.
-pub fn command(select: &SelectArgs, inputs: &InputArgs, lane: Lane, root: &Path) -> String {
+pub fn command(
+    select: &SelectArgs,
+    inputs: &InputArgs,
+    lane: Lane,
+    (program, root): (&[&str], &Path),
+) -> String {
     let place = |path: &Path| place(path, root);
-    let mut words = vec!["cargo".into(), "xtask".into(), "repro".into()];
+    let mut words: Vec<String> = program.iter().map(|&word| word.to_owned()).collect();
+    words.push("repro".to_owned());
     words.extend(select.fio.words(|job| match is_fio_command(job) {
         true => job.to_owned(),
         false => place(Path::new(job)),
@@ -143,6 +149,8 @@ mod tests {
     };
     use clap::Parser as _;
 
+    const XTASK: &[&str] = &["cargo", "xtask"];
+
     fn replay(line: &[&str]) -> String {
         replay_in(line, Path::new("/the/clone"))
     }
@@ -158,8 +166,8 @@ mod tests {
             false => Lane::EXACT,
         };
         match cli.verb {
-            Verb::Repro(args) => command(&args.select, &args.measure.inputs, lane, root),
-            Verb::Run(args) => command(&args.select, &args.measure.inputs, lane, root),
+            Verb::Repro(args) => command(&args.select, &args.measure.inputs, lane, (XTASK, root)),
+            Verb::Run(args) => command(&args.select, &args.measure.inputs, lane, (XTASK, root)),
             other => panic!("{other:?}"),
         }
     }

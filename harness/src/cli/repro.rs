@@ -129,7 +129,8 @@ pub fn repro(
     say_settled(&ui, &plan);
     let runtime = runtime()?;
     let results_root = context.results();
-    let replay = replay_line::command(select, &measure.inputs, plan.scenario.lane(), &context.root);
+    let here = (context.program(), context.root.as_path());
+    let replay = replay_line::command(select, &measure.inputs, plan.scenario.lane(), here);
     let dir = |name: &str| {
         let dir = RunDir::create(&results_root, name, clock::now()?)?;
         Ok::<_, Error>(dir.describe(replay.clone(), formatting.clone()))

@@ -1,4 +1,4 @@
-//! What is built out of the workspace for the guests' side, all of it by one way: for every x86-64,
+//! What is built out of the workspace to be the same everywhere, all of it by one way: for every x86-64,
 //! with no path of this host in its bytes, from the workspace's own lock.
 //!
 //! A [`Product`] says what differs; [`fetch`] gets all their crates, [`Build`] makes one, and cargo
@@ -7,7 +7,9 @@
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -15,8 +17,11 @@ use std::{
 /// The only target.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Their profile in the workspace's Cargo.toml.
-pub const PROFILE: &str = "guest";
+/// The profile, in the workspace's Cargo.toml, of what guests run.
+pub const GUEST: &str = "guest";
+
+/// That of the program which carries everything.
+pub const DIST: &str = "dist";
 
 /// Cargo splits `CARGO_ENCODED_RUSTFLAGS` here, so that paths may hold spaces.
 const SEPARATOR: &str = "\x1f";
@@ -30,10 +35,14 @@ pub struct Product {
     pub artifact: &'static str,
     /// Cargo's options that select the target: `--bin NAME`, `--lib`.
     pub select: &'static [&'static str],
+    /// Its profile in the workspace's Cargo.toml.
+    pub profile: &'static str,
     /// rustc's `-C` options for it and all its crates.
     pub codegen: &'static [&'static str],
     /// rustc's arguments for the last step alone: linker and libraries.
     pub link: Vec<String>,
+    /// Variables for the build scripts of its crates: which C compiler.
+    pub variables: Vec<(&'static str, OsString)>,
 }
 
 /// Where and how to build.
@@ -72,7 +81,7 @@ impl Build<'_> {
         command
             .args(["rustc", "--locked", "--package", product.package])
             .args(product.select)
-            .args(["--profile", PROFILE, "--target", TARGET])
+            .args(["--profile", product.profile, "--target", TARGET])
             .arg("--message-format=json-render-diagnostics");
         if let Some(dir) = self.target_dir {
             command.arg("--target-dir").arg(dir);
@@ -82,6 +91,7 @@ impl Build<'_> {
         }
         command
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
+            .envs(product.variables.iter().map(|(name, value)| (name, value)))
             .arg("--")
             .args(&product.link)
             .stdin(Stdio::null())
@@ -136,6 +146,8 @@ fn cargo(workspace: &Path) -> Command {
         "RUSTC_WORKSPACE_WRAPPER",
         "CARGO_BUILD_RUSTFLAGS",
         "CARGO_BUILD_TARGET",
+        "CFLAGS",
+        "TARGET_CFLAGS",
     ];
     for (key, _) in env::vars_os() {
         let name = key.to_string_lossy();
@@ -190,7 +202,8 @@ pub(super) fn text(path: &Path) -> Result<&str> {
     })
 }
 
-fn cargo_home() -> PathBuf {
+/// Cargo's own directory.
+pub(super) fn cargo_home() -> PathBuf {
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -206,8 +219,10 @@ mod tests {
         package: "p",
         artifact: "diorama-agent",
         select: &["--bin", "diorama-agent"],
+        profile: GUEST,
         codegen: &["relocation-model=static"],
         link: Vec::new(),
+        variables: Vec::new(),
     };
 
     #[test]

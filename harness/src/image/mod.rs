@@ -2,6 +2,7 @@
 //! archive. Equal inputs give equal bytes on any machine.
 
 pub mod build;
+pub mod compiler;
 pub mod cpio; // pure
 mod device; // pure
 pub mod fio;
@@ -224,7 +225,7 @@ fn agent((path, bytes): (&Path, &[u8])) -> Result<Vec<u8>> {
             "{} needs the loader {loader}, but the guest's /init must be static",
             path.display()
         ))
-        .hint("build it with `cargo xtask`"));
+        .hint("build it with `cargo xtask agent`, or omit --agent and DIORAMA_AGENT"));
     }
     Ok(bytes.to_vec())
 }

@@ -1,13 +1,14 @@
-//! What is built for the guests' side: the agent, static, and the plugin that counts what guests
-//! execute; the same bytes on any distribution.
+//! What is built to be the same bytes on any distribution: the agent, static; the plugin that counts what
+//! guests execute; and the harness itself, static, to be given to others.
 //!
 //! The C library, its start files and libgcc come from locked Debian packages (libc6-dev and
 //! libgcc-N-dev), and the linker is the one that comes with the Rust toolchain; the host's own
 //! have no say.
 
-use super::build::{Product, text};
+use super::build::{DIST, GUEST, Product, text};
 use crate::error::{Error, Result};
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -22,8 +23,28 @@ pub fn agent(sysroot_tree: &Path) -> Result<Product> {
         package: "diorama-guest-agent",
         artifact: "diorama-agent",
         select: &["--bin", "diorama-agent"],
+        profile: GUEST,
         codegen: &["target-feature=+crt-static", "relocation-model=static"],
-        link: linker_flags(&sysroot, sysroot_tree)?,
+        link: linker_flags(&sysroot, sysroot_tree, "crt1.o")?,
+        variables: Vec::new(),
+    })
+}
+
+/// The harness, for any x86-64 Linux. `variables` say which compiler makes the C parts of its crates.
+///
+/// # Errors
+/// When the sysroot is not complete, or its path is not UTF-8.
+pub fn harness(sysroot_tree: &Path, variables: Vec<(&'static str, OsString)>) -> Result<Product> {
+    let sysroot = sysroot(sysroot_tree)?;
+    Ok(Product {
+        package: "diorama",
+        artifact: "diorama",
+        select: &["--bin", "diorama"],
+        profile: DIST,
+        // It reads what strangers made: where it is loaded is left to chance.
+        codegen: &["target-feature=+crt-static", "relocation-model=pic"],
+        link: linker_flags(&sysroot, sysroot_tree, "rcrt1.o")?,
+        variables,
     })
 }
 
@@ -37,8 +58,10 @@ pub fn plugin() -> Product {
         package: "diorama-tcg-plugin",
         artifact: "diorama_tcg_plugin",
         select: &["--lib", "--crate-type", "cdylib", "--features", "plugin"],
+        profile: GUEST,
         codegen: &["relocation-model=pic"],
         link: options(&OWN_LINKER),
+        variables: Vec::new(),
     }
 }
 
@@ -60,7 +83,7 @@ fn options(all: &[&str]) -> Vec<String> {
 
 /// Directories in an unpacked libc6-dev and libgcc-N-dev.
 struct Sysroot {
-    /// libc.a, crt1.o, crti.o, crtn.o
+    /// libc.a, crt1.o, rcrt1.o (for a program that is loaded anywhere), crti.o, crtn.o
     libc: PathBuf,
     /// libgcc.a, libgcc_eh.a
     libgcc: PathBuf,
@@ -72,7 +95,7 @@ fn sysroot(tree: &Path) -> Result<Sysroot> {
             .hint("refresh images/lock.toml with `diorama lock`, or clear the cache with `diorama cache clear`")
     };
     let libc = tree.join("usr/lib/x86_64-linux-gnu");
-    for file in ["libc.a", "crt1.o", "crti.o", "crtn.o"] {
+    for file in ["libc.a", "crt1.o", "rcrt1.o", "crti.o", "crtn.o"] {
         if !libc.join(file).is_file() {
             return Err(lacks(file));
         }
@@ -89,7 +112,7 @@ fn sysroot(tree: &Path) -> Result<Sysroot> {
 }
 
 /// For the program alone: the toolchain's own linker, driven directly, and the sysroot's files.
-fn linker_flags(sysroot: &Sysroot, tree: &Path) -> Result<Vec<String>> {
+fn linker_flags(sysroot: &Sysroot, tree: &Path, start: &str) -> Result<Vec<String>> {
     let mut flags = options(&OWN_LINKER);
     flags.extend(options(&[
         "link-arg=-zmax-page-size=4096",
@@ -100,9 +123,9 @@ fn linker_flags(sysroot: &Sysroot, tree: &Path) -> Result<Vec<String>> {
         flags.extend(["-L".to_owned(), format!("native={}", text(dir)?)]);
     }
     // A linker driven directly is given no start files. As libraries they come before the C
-    // library's archive, whose own start code would else collide with crt1.o's; crti.o before
+    // library's archive, whose own start code would else collide with theirs; crti.o before
     // crtn.o frames .init.
-    for file in ["crt1.o", "crti.o", "crtn.o"] {
+    for file in [start, "crti.o", "crtn.o"] {
         flags.extend(["-l".to_owned(), format!("dylib:+verbatim={file}")]);
     }
     Ok(flags)
@@ -134,7 +157,7 @@ mod tests {
         for dir in [&libc, &libgcc] {
             fs::create_dir_all(dir).unwrap();
         }
-        for file in ["libc.a", "crt1.o", "crti.o", "crtn.o"] {
+        for file in ["libc.a", "crt1.o", "rcrt1.o", "crti.o", "crtn.o"] {
             fs::write(libc.join(file), "").unwrap();
         }
         for file in ["libgcc.a", "libgcc_eh.a"] {

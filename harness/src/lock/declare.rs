@@ -205,7 +205,8 @@ mod tests {
                 "guest-tools",
                 "agent-sysroot",
                 "fio",
-                "busybox"
+                "busybox",
+                "compiler"
             ]
         );
         for suite in &declared.suites {

@@ -36,7 +36,7 @@ impl Seen {
                 "the plugin wrote {} bytes that are not a profile",
                 words.len()
             ))
-            .hint("rebuild the plugin with `cargo xtask agent`")
+            .hint("omit --agent and DIORAMA_AGENT: the plugin beside that agent is of another version")
         })?;
         let frames = frames(&dump);
         if frames > MOST_FRAMES {

@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Kinds of derived directories.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 11] = [
     "tree",
     "contents",
     "fio",
@@ -34,6 +34,8 @@ pub const KINDS: [&str; 9] = [
     "checkpoint",
     "symbols",
     "cell",
+    "carried",
+    "compiler",
 ];
 
 /// So many files and directories are flushed one by one.
