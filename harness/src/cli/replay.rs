@@ -66,7 +66,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         &unpacked.results,
         &unpacked.vmm,
         unpacked.plugin,
-        args,
+        (args, &store),
     )?;
     let other = other_inputs(&plan, &unpacked.results, args)?;
     let known = known(&store, &plan, &unpacked.results)?;
@@ -229,8 +229,7 @@ fn complete(unpacked: &mut Unpacked, args: &ReplayArgs, store: &Store, ui: &Ui) 
     ui.line("fetching what the image was packed without");
     let began = Instant::now();
     let downloads = ui.downloads();
-    let tell = |text: &str| ui.line(text);
-    bundle::fetch(unpacked, with_vmm, store, &sources, (&downloads, &tell))?;
+    bundle::fetch(unpacked, with_vmm, store, &sources, &downloads)?;
     ui.line(&format!(
         "fetched in {:.1} s",
         began.elapsed().as_secs_f64()
@@ -251,7 +250,7 @@ fn ready(
     results: &Results,
     tree: &Option<PathBuf>,
     plugin: Option<PathBuf>,
-    args: &ReplayArgs,
+    (args, store): (&ReplayArgs, &Store),
 ) -> Result<Ready> {
     let mut notes = Vec::new();
     let kernels: Option<Vec<PreparedKernel>> = kernels.into_iter().collect();
@@ -261,7 +260,7 @@ fn ready(
         (Some(QemuChoice::System), _) => Vmm::from_host("system")?,
         (Some(QemuChoice::Path(path)), _) => Vmm::from_host(&path.display().to_string())?,
         (None | Some(QemuChoice::Lock), Some(tree)) => {
-            Vmm::from_store(Hermetic::in_tree(tree, QEMU, results.vmm.digest)?)?
+            Vmm::from_store(Hermetic::in_tree(tree, QEMU)?, store.contents_digest(tree)?)?
         }
         (None | Some(QemuChoice::Lock), None) => {
             return Err(Error::input("the image was packed without QEMU")
