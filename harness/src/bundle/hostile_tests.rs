@@ -223,11 +223,14 @@ fn digests_that_are_not_those_of_what_is_inside() {
     refused_for("the record is not the manifest's", |f| {
         f.manifest.results.sha256 = Sha256::of(b"x");
     });
-    refused_for("the image of kernel `6.12`", |f| {
+    refused_for("contradicts itself", |f| {
         f.record(|r| r.kernels[0].image = Some(Sha256::of(b"x")));
     });
+    refused_for("the image of kernel `6.12`", |f| {
+        machine(f).kernel.sha256 = Sha256::of(b"x");
+    });
     refused_for("the initramfs of kernel `6.12`", |f| {
-        f.record(|r| r.kernels[0].initramfs = None);
+        machine(f).initramfs.sha256 = Sha256::of(b"x");
     });
     refused_for("do not give the initramfs", |f| {
         machine(f).initramfs.entries.pop();
@@ -371,6 +374,7 @@ fn records_of_other_versions_or_without_their_cells() {
         f.record(|r| r.schema = 99);
     });
     refused_for("is not JSON", |f| f.record_text(b"{".to_vec()));
+    refused_for("images have", |f| f.record(|r| r.schema = 4));
     refused_for("is not a record", |f| {
         let schema = f.results.schema;
         f.record_text(format!("{{\"schema\":{schema}}}").into_bytes());
@@ -407,6 +411,8 @@ fn options_of_qemus_in_every_text_that_a_machine_or_a_job_is_made_of() {
         f.record(|r| {
             r.scenario.kernels[0].name = EVIL.into();
             r.kernels[0].name = EVIL.into();
+            r.machines[0].name = EVIL.into();
+            r.cells[0].key.kernel = EVIL.into();
         });
     });
     refused_for("no name of a file system", |f| {
