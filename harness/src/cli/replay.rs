@@ -161,8 +161,13 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         explained.write(&finished.dir.join(explain::DIR))?;
     }
     print_text(&format!("{}\n", compared.summary()))?;
+    let style = Style {
+        chart: Some("chart.svg".into()),
+        ..Style::default()
+    };
+    repro::write_reports(&Report::new(&finished.results), &style, &finished.dir)?;
     ui.line(&format!(
-        "record: {} (results.json)",
+        "record: {} (report.md, results.json)",
         finished.dir.display()
     ));
     ui.line(&format!(
