@@ -10,7 +10,7 @@ use std::{error::Error as StdError, fmt, io::ErrorKind, process::ExitCode};
 pub enum Exit {
     /// Success; the scenario's claims, if any, held.
     Ok = 0,
-    /// Measured, but the answer is no: NOT REPRODUCED, or `--verify` found a difference.
+    /// Measured, but the answer is no: NOT REPRODUCED, or `--verify` or `diff` found a difference.
     NotReproduced = 1,
     /// Bad input: command line, scenario, kernel definition, an unreadable record.
     Input = 2,

@@ -11,6 +11,8 @@ pub mod devices;
 pub mod digest; // pure
 pub mod error;
 pub mod files;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod image;
 pub mod kernel;

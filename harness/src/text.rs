@@ -12,6 +12,16 @@ fn acts(c: char) -> bool {
             | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A number and what is counted: `1 cell`, `2 entries`.
+#[must_use]
+pub fn counted(number: usize, of: &str) -> String {
+    match (number, of.strip_suffix('y')) {
+        (1, _) => format!("1 {of}"),
+        (n, Some(stem)) => format!("{n} {stem}ies"),
+        (n, None) => format!("{n} {of}s"),
+    }
+}
+
 /// One line: whatever acts is shown as an escape (`\u{1b}`, `\n`).
 #[must_use]
 pub fn line(text: &str) -> String {
@@ -142,6 +152,13 @@ pub fn org(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_counted_as_several() {
+        let shown = [0, 1, 2].map(|n| counted(n, "cell"));
+        assert_eq!(shown, ["0 cells", "1 cell", "2 cells"]);
+        assert_eq!(counted(3, "entry"), "3 entries");
+    }
 
     #[test]
     fn what_acts_is_shown_and_what_shows_stays() {

@@ -24,6 +24,7 @@ pub fn show(results: &Results, user: &UserInstructions, dir: &Path, color: bool)
         width: width(),
         color,
         chart: None,
+        ..Style::default()
     };
     print(report::agreement_text(&pairs, lane, &style).as_bytes())?;
     let markdown = report::agreement_markdown(&pairs, lane);

@@ -139,6 +139,8 @@ pub enum Verb {
     Agree(AgreeArgs),
     /// Compare recorded runs in one set of tables
     Compare(CompareArgs),
+    /// Say which inputs and which results of two recorded runs differ, and nothing else
+    Diff(DiffArgs),
     /// Render a recorded run
     Report(ReportArgs),
     /// Pack a recorded run and everything that made it into one file, for others to replay
@@ -248,6 +250,9 @@ pub struct ReproArgs {
     /// Profile the cells that differ, and show in the report where
     #[arg(long)]
     pub explain: bool,
+    /// Show all figures with their ranges, all costs and all claims
+    #[arg(long, short)]
+    pub verbose: bool,
     /// How to measure.
     #[command(flatten)]
     pub measure: MeasureArgs,
@@ -391,8 +396,28 @@ pub struct CompareArgs {
     /// Compare with this kernel instead of the scenario's baseline
     #[arg(long, value_name = "NAME")]
     pub baseline: Option<String>,
+    /// Show all figures with their ranges, and all costs
+    #[arg(long, short)]
+    pub verbose: bool,
     /// Print the comparison as JSON
     #[arg(long)]
+    pub json: bool,
+}
+
+/// `diorama diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A run's directory, its id, or `latest`
+    #[arg(value_name = "A", value_hint = ValueHint::DirPath)]
+    pub a: String,
+    /// The run to compare it with
+    #[arg(value_name = "B", value_hint = ValueHint::DirPath)]
+    pub b: String,
+    /// Name every digit that differs, not only the first few of each cell
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Print all differences as JSON
+    #[arg(long, conflicts_with = "verbose")]
     pub json: bool,
 }
 
@@ -405,6 +430,9 @@ pub struct ReportArgs {
     /// Output format
     #[arg(long, short, value_enum, default_value_t = Format::Terminal)]
     pub format: Format,
+    /// Show all figures with their ranges, all costs and all claims; files always have them
+    #[arg(long, short)]
+    pub verbose: bool,
     /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,

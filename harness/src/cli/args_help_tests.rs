@@ -22,6 +22,7 @@ fn the_help_explains_itself() {
       shell        Open a shell in the guest that a cell would have
       agree        Compare our engines with fio's: do they see the same kernel?
       compare      Compare recorded runs in one set of tables
+      diff         Say which inputs and which results of two recorded runs differ, and nothing else
       report       Render a recorded run
       pack         Pack a recorded run and everything that made it into one file, for others to replay
       inspect      Show what is in an image, and its report, without running anything
@@ -82,7 +83,8 @@ fn the_help_explains_itself() {
         0  success; the scenario's claims, if any, held
            (`report` only renders a record: 0 whatever its verdict)
         1  NOT REPRODUCED or UNDECIDED; equal inputs gave different digits; --verify
-           or compare had nothing to compare with; a replay is not identical
+           or compare had nothing to compare with; a replay is not identical; diff
+           found a difference
         2  bad input: command line, scenario, kernel definition, an unreadable record
         3  something could not be fetched or verified
         4  a problem with this host: disk full, memory, permissions, a missing facility
@@ -95,7 +97,7 @@ fn the_help_explains_itself() {
 
 #[test]
 fn the_help_of_repro() {
-    insta::assert_snapshot!(printed(&["repro", "-h"]), @r"
+    insta::assert_snapshot!(printed(&["repro", "-h"]), @"
     Measure a scenario, compare, report, and say whether it was reproduced
 
     Usage: diorama repro [OPTIONS] [SCENARIO]
@@ -105,6 +107,7 @@ fn the_help_of_repro() {
 
     Options:
           --explain       Profile the cells that differ, and show in the report where
+      -v, --verbose       Show all figures with their ranges, all costs and all claims
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
@@ -189,6 +192,7 @@ fn the_help_of_the_other_verbs() {
         "shell",
         "agree",
         "compare",
+        "diff",
         "report",
         "plan",
         "lock",
@@ -208,7 +212,7 @@ fn the_help_of_the_other_verbs() {
             .to_owned()
     };
     let all: Vec<_> = verbs.iter().map(short).collect();
-    insta::assert_snapshot!(all.join("\n\n====\n\n"), @r"
+    insta::assert_snapshot!(all.join("\n\n====\n\n"), @"
     Show where a cell's instructions went, and what differs from another kernel
 
     Usage: diorama explain [OPTIONS] <CELL|RUN>
@@ -341,9 +345,26 @@ fn the_help_of_the_other_verbs() {
 
     Options:
           --baseline <NAME>  Compare with this kernel instead of the scenario's baseline
+      -v, --verbose          Show all figures with their ranges, and all costs
           --json             Print the comparison as JSON
           --color <WHEN>     When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help             Print help (see more with '--help')
+
+    ====
+
+    Say which inputs and which results of two recorded runs differ, and nothing else
+
+    Usage: diorama diff [OPTIONS] <A> <B>
+
+    Arguments:
+      <A>  A run's directory, its id, or `latest`
+      <B>  The run to compare it with
+
+    Options:
+      -v, --verbose       Name every digit that differs, not only the first few of each cell
+          --json          Print all differences as JSON
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
 
     ====
 
@@ -357,6 +378,8 @@ fn the_help_of_the_other_verbs() {
     Options:
       -f, --format <FORMAT>  Output format [default: terminal] [possible values: terminal, markdown,
                              org, csv, json, junit, svg, png]
+      -v, --verbose          Show all figures with their ranges, all costs and all claims; files always
+                             have them
       -o, --output <FILE>    Write to this file instead of standard output
           --color <WHEN>     When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help             Print help (see more with '--help')

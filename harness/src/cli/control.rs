@@ -194,7 +194,7 @@ mod tests {
         CALIBRATED: the baseline agrees with itself
 
         ext4/write-4k: the least difference that can be called one is 2.1%; throttled 0.902 [0.895, 0.909] found
-        NOT CALIBRATED: the session is invalid: the baseline differs from itself in 1 of 1 comparisons
+        NOT CALIBRATED: the session is invalid: the baseline differs from itself in 1 of 1 comparison
 
         ext4/write-4k: too few blocks for any difference; throttled NOT MEASURED in enough blocks
         NOT CALIBRATED: the baseline was not measured twice in enough blocks

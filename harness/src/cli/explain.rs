@@ -140,6 +140,7 @@ fn show(cli: &Cli, args: &ExplainArgs, explained: &Explained) -> Result<()> {
         width: width(),
         color: colors(cli.color),
         chart: None,
+        ..Style::default()
     };
     for why in &explained.whys {
         let text = match args.format {

@@ -43,6 +43,7 @@ pub fn inspect(cli: &Cli, args: &InspectArgs) -> Result<Exit> {
         width: width(),
         color: colors(cli.color),
         chart: None,
+        ..Style::default()
     };
     if args.json {
         let container = &opened.container;

@@ -8,6 +8,7 @@ use crate::{
     record::{KernelRecord, RunDir, SCHEMA, VmmRecord},
     run::Slots,
     scenario::Lane,
+    vm::confine::{Confined, Rung},
     vocabulary::MachineInputs,
 };
 use serde::Serialize;
@@ -26,9 +27,18 @@ struct RunManifest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hygiene: Option<&'a Hygiene>,
     vmm: &'a VmmRecord,
+    confinement: Confinement,
     cpus: &'a [usize],
     kernels: Vec<ManifestKernel<'a>>,
     cells: BTreeMap<String, Option<Sha256>>,
+}
+
+/// What confines the QEMUs of the run.
+#[derive(Serialize)]
+struct Confinement {
+    rung: Rung,
+    #[serde(flatten)]
+    by: Confined,
 }
 
 #[derive(Serialize)]
@@ -48,6 +58,7 @@ pub fn write(
     cache: &Path,
     slots: &Slots,
     hygiene: Option<&Hygiene>,
+    confined: Confined,
 ) -> Result<()> {
     let manifest = RunManifest {
         schema: SCHEMA,
@@ -59,6 +70,10 @@ pub fn write(
         host: HostFacts::probe(&[("cache", cache), ("results", dir.path())]),
         hygiene,
         vmm: &plan.vmm,
+        confinement: Confinement {
+            rung: confined.rung(),
+            by: confined,
+        },
         cpus: &slots.cpus,
         kernels: plan
             .kernels

@@ -13,6 +13,7 @@ mod context;
 mod control;
 mod crash;
 mod devices;
+mod diff;
 mod doctor;
 mod drive;
 mod explain;
@@ -42,6 +43,7 @@ mod ui;
 
 use crate::{
     error::{Error, Exit, Result},
+    report::Detail,
     text,
     vm::{self, share::Access},
 };
@@ -106,7 +108,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
             } else {
                 Then::End
             };
-            repro::repro(cli, &args.select, &args.measure, Judge::Yes, then)
+            let judge = Judge::Yes(Detail::verbose(args.verbose));
+            repro::repro(cli, &args.select, &args.measure, judge, then)
         }
         Verb::Run(args) => repro::repro(cli, &args.select, &args.measure, Judge::No, Then::End),
         Verb::Plan(args) => plan::plan(cli, args),
@@ -114,6 +117,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Verb::Explain(args) => explain::explain(cli, args),
         Verb::Agree(args) => agree::agree(cli, args),
         Verb::Compare(args) => records::compare(cli, args),
+        Verb::Diff(args) => diff::diff(cli, args),
         Verb::Report(args) => records::report(cli, args),
         Verb::Pack(args) => pack::pack(cli, args),
         Verb::Inspect(args) => inspect::inspect(cli, args),

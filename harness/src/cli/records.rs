@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Exit, Result},
     files,
     record::{self, Results},
-    report::{self, Format, Report, Style},
+    report::{self, Detail, Format, Report, Style},
 };
 use std::path::Path;
 
@@ -35,6 +35,7 @@ pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
         print_json(&report)?;
     } else {
         let style = Style {
+            detail: Detail::verbose(args.verbose),
             width: width(),
             color: colors(cli.color),
             chart: None,
@@ -66,6 +67,8 @@ pub fn report(cli: &Cli, args: &ReportArgs) -> Result<Exit> {
             Style::default().width
         },
         color: to_terminal && colors(cli.color),
+        // A file has everything.
+        detail: Detail::verbose(args.verbose || !to_terminal),
         ..Style::default()
     };
     let report = Report::new(&results);
@@ -100,9 +103,10 @@ fn extension(format: Format) -> &'static str {
     }
 }
 
-fn read_runs(root: &Path, runs: &[String]) -> Result<Vec<Results>> {
+/// The records that are named: the one place where `compare` and `diff` get theirs.
+pub(super) fn read_runs(root: &Path, runs: &[impl AsRef<str>]) -> Result<Vec<Results>> {
     runs.iter()
-        .map(|run| record::open(root, run).map(|(_, results)| results))
+        .map(|run| record::open(root, run.as_ref()).map(|(_, results)| results))
         .collect()
 }
 

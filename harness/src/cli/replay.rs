@@ -25,7 +25,11 @@ use crate::{
         Sources, Store,
         hermetic::{Hermetic, QEMU},
     },
-    vm::{Deadlines, Vmm, vsock::Vsock},
+    vm::{
+        Deadlines, Vmm,
+        confine::{self, Confined, Rung},
+        vsock::Vsock,
+    },
 };
 use std::{
     cell::Cell,
@@ -54,7 +58,11 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         seconds(began)
     ));
     let selected = Selected::new(&args.cells, &unpacked.results)?;
-    trusted(args)?;
+    let confined = trusted(args)?;
+    ui.line(&format!(
+        "the image's programs are confined by {confined} ({})",
+        confined.rung()
+    ));
     complete(&mut unpacked, args, &store, &ui)?;
     let Ready {
         plan,
@@ -83,7 +91,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         format!("diorama replay {}", file_name(&args.image)),
         unpacked.results.formatting.clone(),
     );
-    manifest::write(&dir, &plan, store.root(), &slots, None)?;
+    manifest::write(&dir, &plan, store.root(), &slots, None, confined)?;
     let notes = notes
         .into_iter()
         .chain(other.clone())
@@ -154,6 +162,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
             width: width(),
             color: colors(cli.color),
             chart: None,
+            ..Style::default()
         };
         for why in &explained.whys {
             print(report::explanation_text(why, SHOWN, &style).as_bytes())?;
@@ -211,13 +220,28 @@ fn room(container: &Container) -> u64 {
     parts.sum::<u64>() + initramfs.sum::<u64>() + kernels * CHECKPOINT
 }
 
-/// The image's QEMU is a stranger's program.
-fn trusted(args: &ReplayArgs) -> Result<()> {
-    if args.trust || args.qemu.is_some() {
-        return Ok(());
+/// The image's programs are a stranger's: QEMU, and the plugin that whichever QEMU loads.
+fn required(args: &ReplayArgs) -> Rung {
+    match args.trust {
+        true => Rung::Nothing,
+        false => Rung::Landlock,
     }
-    Err(Error::host("this host does not confine the image's QEMU")
-        .hint("add --trust if you know who packed the image"))
+}
+
+/// How this host confines them.
+///
+/// # Errors
+/// When that is less than a stranger's programs need.
+fn trusted(args: &ReplayArgs) -> Result<Confined> {
+    let confined = confine::possible()?;
+    if confined.rung() >= required(args) {
+        return Ok(confined);
+    }
+    Err(Error::host(format!(
+        "this host confines the image's programs by {confined} alone ({})",
+        confined.rung()
+    ))
+    .hint("add --trust if you know who packed the image"))
 }
 
 /// Fetches what a thin image leaves out.
@@ -265,7 +289,8 @@ fn ready(
         (Some(QemuChoice::System), _) => Vmm::from_host("system")?,
         (Some(QemuChoice::Path(path)), _) => Vmm::from_host(&path.display().to_string())?,
         (None | Some(QemuChoice::Lock), Some(tree)) => {
-            Vmm::from_store(Hermetic::in_tree(tree, QEMU)?, store.contents_digest(tree)?)?
+            let digest = store.contents_digest(tree)?;
+            Vmm::from_store(Hermetic::in_tree(tree, QEMU)?, digest, required(args))?
         }
         (None | Some(QemuChoice::Lock), None) => {
             return Err(Error::input("the image was packed without QEMU")

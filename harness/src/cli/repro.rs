@@ -21,13 +21,14 @@ use crate::{
     files::write_atomically,
     plan::Plan,
     record::{Outcome, RunDir},
-    report::{self, Format, Report, Style},
+    report::{self, Detail, Format, Report, Style},
     run::{
         self, Artifacts, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording,
         Session, Stop, StopReason, SymbolTables, Verification,
     },
     scenario::{Clock, Scenario, SessionSpec},
-    vm::{Deadlines, vsock::Vsock},
+    text::counted,
+    vm::{Deadlines, confine, vsock::Vsock},
 };
 use std::{cell::Cell, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
 use tokio::sync::watch;
@@ -35,8 +36,8 @@ use tokio::sync::watch;
 /// Whether a run ends with a comparison and a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judge {
-    /// `diorama repro`
-    Yes,
+    /// `diorama repro`, which shows so much of the report.
+    Yes(Detail),
     /// `diorama run`
     No,
 }
@@ -142,7 +143,10 @@ pub fn repro(
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
     notes.extend(share::confinement(&runtime, &shares, dir.path())?);
-    manifest::write(&dir, &plan, context.store.root(), &slots, before.as_ref())?;
+    let confined = confine::possible()?;
+    notes.extend(confined.warning());
+    let cache = context.store.root();
+    manifest::write(&dir, &plan, cache, &slots, before.as_ref(), confined)?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
         (_, true) => Known::Verify,
@@ -341,7 +345,8 @@ async fn execute(
             }
             Then::Explain => {
                 let wanted = explain::wanted(&finished.results, &session.plan);
-                ui.line(&format!("{} cells differ; profiling them", wanted.len()));
+                let cells = counted(wanted.len(), "cell");
+                ui.line(&format!("profiling what differs: {cells}"));
                 let explained = explain::explain_cells(&session, &wanted, ui).await;
                 after.explained = Some(explained);
             }
@@ -400,8 +405,9 @@ fn conclude(
     let written = write_reports(&report, &style, &finished.dir);
     if measure.json {
         print_json(results)?;
-    } else if judge == Judge::Yes {
+    } else if let Judge::Yes(detail) = judge {
         let style = Style {
+            detail,
             width: width(),
             color: colors(cli.color),
             chart: None,

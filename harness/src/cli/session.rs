@@ -1,6 +1,6 @@
 //! A session of the metal lane: a new one, or one that was interrupted.
 
-use crate::{digest::Sha256, plan::Plan, record::Session, run};
+use crate::{digest::Sha256, plan::Plan, record::Session, run, text::counted};
 use std::{collections::BTreeMap, path::Path};
 
 /// The session that a run of `plan` is, in the metal lane, and what to say of it. Unless `fresh`, it is
@@ -22,10 +22,10 @@ pub fn begin(
         let all = plan.session(session.blocks, session.seed);
         let left = run::left(&session, plan);
         let note = format!(
-            "goes on with the session of {of}, which was interrupted: {} of {} boots are from there \
+            "goes on with the session of {of}, which was interrupted: {} of {} are from there \
              (--fresh begins anew); the others take {}",
             session.samples.len(),
-            all.len(),
+            counted(all.len(), "boot"),
             plan.cost(&left, took).words()
         );
         return Some((session, note));

@@ -187,11 +187,11 @@ pub fn confinement(runtime: &Runtime, shares: &[Share], run: &Path) -> Result<Op
     if share.dir.as_os_str().is_empty() {
         run.clone_into(&mut share.dir);
     }
-    let rung = runtime.block_on(try_confinement(&share))?;
+    let confined = runtime.block_on(try_confinement(&share))?;
     let names: Vec<&str> = shares.iter().map(|share| share.tag.as_str()).collect();
     Ok(Some(format!(
         "guests share directories with the host ({}); each is served by a process of its own, confined \
-         by {rung}",
+         by {confined}",
         names.join(", ")
     )))
 }

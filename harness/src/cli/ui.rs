@@ -7,7 +7,7 @@ use crate::{
     record::Outcome,
     run::{Event, Guest, Running, StopReason},
     store::FetchProgress,
-    text,
+    text::{self, counted},
     units::show_bytes,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -133,11 +133,12 @@ impl Ui {
                 jobs,
                 samples,
             } => {
-                let mut text = format!("{run_id}: {cells} cells ({lane})");
+                let mut text = format!("{run_id}: {} ({lane})", counted(*cells, "cell"));
                 match samples {
                     None => text.push_str(&format!("; {cached} in the cache")),
                     Some([boots, known]) => {
-                        text.push_str(&format!("; {known} of {boots} boots measured before"));
+                        let boots = counted(*boots, "boot");
+                        text.push_str(&format!("; {known} of {boots} measured before"));
                     }
                 }
                 let (all, finished, what) = match samples {
@@ -276,7 +277,10 @@ impl Ui {
                 if let Some(bar) = self.overall.take() {
                     bar.finish_and_clear();
                 }
-                self.line(&format!("{measured} of {cells} cells measured"));
+                self.line(&format!(
+                    "{measured} of {} measured",
+                    counted(*cells, "cell")
+                ));
             }
         }
     }

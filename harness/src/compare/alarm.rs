@@ -1,13 +1,14 @@
 //! Equal input digests with unequal digits: what must never be, looked for wherever two cells meet.
 
+use super::leaves::{Leaf, Leaves};
 use crate::{
     digest::Sha256,
     record::{CellResult, Measured, Outcome, Results},
     scenario::CellKey,
 };
 use serde::Serialize;
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Differences named per pair of cells; more are counted only.
 const NAMED: usize = 8;
@@ -94,13 +95,7 @@ fn outcomes(before: &Outcome, now: &Outcome) -> Vec<String> {
     match (before, now) {
         (Outcome::Measured(before), Outcome::Measured(now)) => differences(before, now),
         (before, now) if before == now => Vec::new(),
-        (before, now) => {
-            let words = |outcome: &Outcome| match outcome.why() {
-                why if why.is_empty() => outcome.word().to_owned(),
-                why => format!("{} ({why})", outcome.word()),
-            };
-            vec![format!("{}, was {}", words(now), words(before))]
-        }
+        (before, now) => vec![format!("{}, was {}", now.words(), before.words())],
     }
 }
 
@@ -116,26 +111,9 @@ pub fn memory_compared(before: &Measured, now: &Measured) -> bool {
 /// 5102`.
 #[must_use]
 pub fn differences(before: &Measured, now: &Measured) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut memory = serde_json::Map::new();
-    let mut other = memory.clone();
-    let digests = [
-        (
-            "checkpoint",
-            &before.memory.checkpoint,
-            &now.memory.checkpoint,
-        ),
-        ("end", &before.memory.end, &now.memory.end),
-    ];
-    for (name, a, b) in digests {
-        // A guest that did not stop itself, or was not asked to, has none: nothing to compare.
-        if let (Some(a), Some(b)) = (a, b) {
-            memory.insert(name.into(), a.as_str().into());
-            other.insert(name.into(), b.as_str().into());
-        }
-    }
-    let value = |m: &Measured, memory: serde_json::Map<String, Value>| serde_json::json!({ "guest": m.guest, "memory": memory });
-    compare("", &value(before, memory), &value(now, other), &mut found);
+    let (before, now) = comparable(before, now);
+    let leaves = Leaves::of(&before, &now);
+    let mut found: Vec<String> = leaves.differ.iter().map(words).collect();
     if found.len() > NAMED {
         let more = found.len() - NAMED;
         found.truncate(NAMED);
@@ -144,39 +122,46 @@ pub fn differences(before: &Measured, now: &Measured) -> Vec<String> {
     found
 }
 
-fn compare(path: &str, before: &Value, now: &Value, found: &mut Vec<String>) {
-    match (before, now) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for key in keys {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                let null = Value::Null;
-                compare(
-                    &path,
-                    a.get(key).unwrap_or(&null),
-                    b.get(key).unwrap_or(&null),
-                    found,
-                );
+/// What of two cells may be compared: all of what the guest said, and what both have of the rest.
+pub(super) fn comparable(before: &Measured, now: &Measured) -> (Value, Value) {
+    let mut both = [before, now].map(|cell| json!({"guest": cell.guest, "memory": {}}));
+    let mut put = |place: [&str; 2], values: [Option<Value>; 2]| {
+        // A guest that did not stop itself, or was not asked to, has none: nothing to compare.
+        if let [Some(a), Some(b)] = values {
+            for (of, value) in both.iter_mut().zip([a, b]) {
+                of[place[0]][place[1]] = value;
             }
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (i, (a, b)) in a.iter().zip(b).enumerate() {
-                compare(&format!("{path}[{i}]"), a, b, found);
-            }
+    };
+    let two = [before, now];
+    put(
+        ["memory", "checkpoint"],
+        two.map(|cell| cell.memory.checkpoint.clone().map(Value::from)),
+    );
+    put(
+        ["memory", "end"],
+        two.map(|cell| cell.memory.end.clone().map(Value::from)),
+    );
+    let counted = two.map(|cell| cell.instructions.as_ref());
+    put(
+        ["instructions", "executed"],
+        counted.map(|i| i.map(|i| json!(i.executed))),
+    );
+    put(
+        ["instructions", "drive"],
+        counted.map(|i| i.and_then(|i| i.drive).map(|drive| json!(drive))),
+    );
+    let [before, now] = both;
+    (before, now)
+}
+
+fn words(leaf: &Leaf) -> String {
+    let Leaf { path, a, b } = leaf;
+    match (a.as_array(), b.as_array()) {
+        (Some(a), Some(b)) if a.len() != b.len() => {
+            format!("{path}: {} entries, previously {}", b.len(), a.len())
         }
-        (Value::Array(a), Value::Array(b)) => {
-            found.push(format!(
-                "{path}: {} entries, previously {}",
-                b.len(),
-                a.len()
-            ));
-        }
-        (a, b) if a != b => found.push(format!("{path}: {b}, was {a}")),
-        _ => {}
+        _ => format!("{path}: {b}, was {a}"),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::hygiene::{self, Hygiene};
 use super::probe::{ArchiveTrial, DeviceNode, KvmTrial, NvmeDisk, Probes};
-use crate::units::show_bytes;
+use crate::{
+    units::show_bytes,
+    vm::confine::{Confined, Rung},
+};
 use serde::{Deserialize, Serialize};
 
 const MIB: u64 = 1 << 20;
@@ -68,6 +71,7 @@ pub fn evaluate(probes: &Probes) -> Vec<Check> {
     let mut checks = vec![architecture(probes), cores(probes), memory(probes)];
     checks.extend(disks(probes));
     checks.extend([open_files(probes), archive(&probes.archive), user(probes)]);
+    checks.push(confinement(&probes.confinement));
     checks.extend([
         vsock(&probes.vhost_vsock),
         kvm(&probes.kvm),
@@ -214,6 +218,21 @@ fn user(probes: &Probes) -> Check {
         Status::Good,
         "an ordinary user, which is enough",
     )
+}
+
+/// A run needs none of it: its guests and its QEMU are what the user chose.
+fn confinement(tried: &Result<Confined, String>) -> Check {
+    let limited = |found: String| check("confinement", true, Status::Limited, found);
+    match tried {
+        Ok(by) if by.rung() >= Rung::Landlock => {
+            let found = format!("{}: QEMU runs under {by}", by.rung());
+            check("confinement", true, Status::Good, found)
+        }
+        Ok(by) => limited(format!("{}: QEMU runs under {by}", by.rung())).advise(
+            "a guest that breaks out of QEMU reaches this user's files; use a kernel with Landlock and seccomp",
+        ),
+        Err(why) => limited(why.clone()),
+    }
 }
 
 fn vsock(node: &DeviceNode) -> Check {

@@ -2,6 +2,7 @@
 
 use super::super::facts::{DiskFacts, HostFacts};
 use super::*;
+use crate::vm::confine::Landlock;
 
 fn disk(role: &str, free: u64) -> DiskFacts {
     DiskFacts {
@@ -38,6 +39,12 @@ fn workstation() -> Probes {
             in_use: false,
         }],
         archive: ArchiveTrial::Reached("http://deb.debian.org/debian".into()),
+        confinement: Ok(Confined {
+            landlock: Landlock::Full,
+            chroot: false,
+            namespaces: true,
+            seccomp: true,
+        }),
     }
 }
 
@@ -54,6 +61,12 @@ fn small() -> Probes {
     probes.iommu_groups = 0;
     probes.nvme.iter_mut().for_each(|disk| disk.in_use = true);
     probes.archive = ArchiveTrial::Failed("deb.debian.org: no route to host".into());
+    probes.confinement = Ok(Confined {
+        landlock: Landlock::None,
+        chroot: false,
+        namespaces: false,
+        seccomp: true,
+    });
     probes
 }
 
@@ -69,6 +82,7 @@ fn a_workstation_is_good() {
       good     open files        1024
       good     archive           http://deb.debian.org/debian
       good     user              an ordinary user, which is enough
+      good     confinement       rung 3 of 3: QEMU runs under Landlock, namespaces of its own and seccomp
 
     Other lanes
       good     vhost-vsock       /dev/vhost-vsock opens
@@ -100,6 +114,8 @@ fn a_small_container_is_told_what_to_do() {
                                  help: set https_proxy or a mirror; what is in the cache already works with --offline
       good     user              root
                                  help: an ordinary user is enough
+      limited  confinement       rung 1 of 3: QEMU runs under seccomp
+                                 help: a guest that breaks out of QEMU reaches this user's files; use a kernel with Landlock and seccomp
 
     Other lanes
       limited  vhost-vsock       no /dev/vhost-vsock; the built-in device is used instead

@@ -3,7 +3,10 @@
 pub use crate::vocabulary::{DeviceNode, KvmTrial};
 
 use super::facts::HostFacts;
-use crate::devices;
+use crate::{
+    devices,
+    vm::confine::{self, Confined},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, OpenOptions},
@@ -32,6 +35,8 @@ pub struct Probes {
     pub nvme: Vec<NvmeDisk>,
     /// Debian's archive, tried.
     pub archive: ArchiveTrial,
+    /// What confines a QEMU here, tried; or why that could not be found out.
+    pub confinement: Result<Confined, String>,
 }
 
 /// What came of asking Debian's archive.
@@ -101,6 +106,7 @@ impl Probes {
                 &text("/proc/swaps"),
             ),
             archive,
+            confinement: confine::possible().map_err(|e| e.to_string()),
         }
     }
 }

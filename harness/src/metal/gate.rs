@@ -4,6 +4,7 @@ use super::{
     estimate::{Estimate, relative},
     multiple::holm,
 };
+use crate::text::counted;
 use serde::{Deserialize, Serialize};
 
 /// Probability that a session in which nothing is wrong is invalidated, at most. Small, because a
@@ -76,8 +77,9 @@ impl Gate {
         match self {
             Gate::Passed { .. } => None,
             Gate::Invalid { tested, differ } => Some(format!(
-                "the session is invalid: the baseline differs from itself in {} of {tested} comparisons",
-                differ.len()
+                "the session is invalid: the baseline differs from itself in {} of {}",
+                differ.len(),
+                counted(*tested, "comparison")
             )),
             Gate::Untested => {
                 Some("the baseline was not measured twice in enough blocks".to_owned())

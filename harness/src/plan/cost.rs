@@ -4,7 +4,7 @@ use super::{
     Plan, Task,
     patience::{self, estimate_s},
 };
-use crate::{scenario::Clock, vocabulary::Accel};
+use crate::{scenario::Clock, text::counted, vocabulary::Accel};
 use diorama_wire::Workload;
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ impl SessionCost {
             (known, boots) if known == boots => "as the last runs of the same cells took",
             _ => "in part as the last runs of the same cells took",
         };
-        format!("about {time} for {} boots ({basis})", self.boots)
+        format!("about {time} for {} ({basis})", counted(self.boots, "boot"))
     }
 }
 

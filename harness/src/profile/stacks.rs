@@ -37,7 +37,7 @@ impl Stacks {
     #[must_use]
     pub fn user(&self) -> u64 {
         let user = self.stacks.iter().filter(|s| s.frames == [USER]);
-        user.map(|s| s.instructions).sum()
+        user.fold(0, |sum, s| sum.saturating_add(s.instructions))
     }
 
     /// Gives names to what the plugin saw.
@@ -54,7 +54,8 @@ impl Stacks {
         // Many blocks lie in one function called one way: chains are made for each such pair.
         let mut called: HashMap<(u32, Function), u64> = HashMap::new();
         for slot in &dump.slots {
-            *called.entry((slot.node, function(slot.pc))).or_default() += slot.insns;
+            let here = called.entry((slot.node, function(slot.pc))).or_default();
+            *here = here.saturating_add(slot.insns);
         }
         let mut found: BTreeMap<Vec<String>, u64> = BTreeMap::new();
         for ((node, function_here), insns) in called {
@@ -81,7 +82,8 @@ impl Stacks {
                 }
             }
             frames.reverse();
-            *found.entry(frames).or_default() += insns;
+            let chain = found.entry(frames).or_default();
+            *chain = chain.saturating_add(insns);
         }
         let stacks = found
             .into_iter()
@@ -91,7 +93,7 @@ impl Stacks {
             })
             .collect::<Vec<_>>();
         Stacks {
-            instructions: stacks.iter().map(|s| s.instructions).sum(),
+            instructions: (stacks.iter()).fold(0, |sum, s| sum.saturating_add(s.instructions)),
             stacks,
         }
     }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     compare::{Cell, Ratio, Reproduction, Verdict},
     scenario::Metric,
+    text::counted,
 };
 
 /// SVG units; readable at this width.
@@ -221,11 +222,19 @@ fn foot(svg: &mut Svg, report: &Report, marks: Marks, mut y: f64) -> f64 {
     if let Some(reproduction) = &report.reproduction {
         let (words, font) = match reproduction {
             Reproduction::Reproduced => (
-                format!("REPRODUCED: all {} claims hold", report.claims.len()),
+                format!(
+                    "REPRODUCED: {} of {} held",
+                    report.claims.len(),
+                    counted(report.claims.len(), "claim")
+                ),
                 font(12.0, true, INK),
             ),
             other => (
-                format!("{}: {} reason(s)", other.word(), other.reasons().len()),
+                format!(
+                    "{}: {}",
+                    other.word(),
+                    counted(other.reasons().len(), "reason")
+                ),
                 LOUD,
             ),
         };

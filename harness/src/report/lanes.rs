@@ -7,6 +7,7 @@ use super::{
 use crate::{
     compare::{BothLanes, InBoth, Side, Together, Verdict},
     scenario::Metric,
+    text::counted,
 };
 
 /// The tables; none where runs of both lanes have no cell in common.
@@ -110,10 +111,10 @@ fn footnotes(both: &BothLanes) -> Vec<String> {
          lane, more is better."
             .to_owned(),
         format!(
-            "of {} cells in both lanes {decided} have a verdict in each: {} agree in direction, {} \
+            "of {} in both lanes {decided} have a verdict in each: {} agree in direction, {} \
              contradict, {} differ in path length and not on the drive, {} on the drive and not in path \
              length.",
-            both.cells.len(),
+            counted(both.cells.len(), "cell"),
             count(Together::Agree),
             count(Together::Contradict),
             count(Together::NotSeen),

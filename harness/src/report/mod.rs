@@ -5,6 +5,7 @@ mod agreement;
 mod axis;
 mod chart;
 mod csv;
+mod diff;
 mod explain;
 #[cfg(test)]
 mod foreign_tests;
@@ -29,6 +30,7 @@ mod why;
 use crate::error::Result;
 pub use agreement::{agreement_markdown, agreement_text};
 pub use axis::{Axis, AxisKey};
+pub use diff::diff_text;
 pub use explain::{explanation_mail, explanation_markdown, explanation_text};
 pub use model::{FailedCell, KernelRow, Report};
 pub use why::{ProfileCheck, Why};
@@ -68,6 +70,26 @@ impl Format {
     ];
 }
 
+/// How much is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The verdict, the ratios, and the costs of the workloads that differ.
+    Brief,
+    /// Everything.
+    Whole,
+}
+
+impl Detail {
+    /// What `--verbose` asks for.
+    #[must_use]
+    pub fn verbose(asked: bool) -> Detail {
+        match asked {
+            true => Detail::Whole,
+            false => Detail::Brief,
+        }
+    }
+}
+
 /// How to render, where a format leaves a choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Style {
@@ -75,6 +97,8 @@ pub struct Style {
     pub width: usize,
     /// Whether the terminal shows colours (SGR sequences).
     pub color: bool,
+    /// How much the terminal shows; every other format has everything.
+    pub detail: Detail,
     /// File name of the chart that markdown and org refer to, relative to their own place.
     pub chart: Option<String>,
 }
@@ -84,6 +108,7 @@ impl Default for Style {
         Style {
             width: 100,
             color: false,
+            detail: Detail::Whole,
             chart: Some("chart.svg".into()),
         }
     }

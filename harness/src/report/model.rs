@@ -5,6 +5,7 @@ use crate::{
     compare::{self, Alarm, Claim, Comparison, Locked, Reproduction, SessionFacts, Unmeasured},
     record::{KernelRecord, Origin, Results},
     scenario::{CellKey, Lane},
+    text::counted,
 };
 use serde::Serialize;
 
@@ -169,9 +170,14 @@ impl Report {
         alarms.extend(self.session().and_then(session::invalid));
         if !self.failures.is_empty() {
             alarms.push(format!(
-                "{} of {} cells WERE NOT MEASURED",
+                "{} of {} {} NOT MEASURED",
                 self.failures.len(),
-                self.comparison.cells.len()
+                counted(self.comparison.cells.len(), "cell"),
+                if self.failures.len() == 1 {
+                    "WAS"
+                } else {
+                    "WERE"
+                }
             ));
         }
         alarms
@@ -186,9 +192,9 @@ impl Report {
     pub(super) fn cached_note(&self) -> Option<String> {
         (self.cached > 0).then(|| {
             format!(
-                "{} of {} cells are from the cache: the same inputs had been measured before.",
+                "{} of {} from the cache: the same inputs had been measured before.",
                 self.cached,
-                self.comparison.cells.len()
+                counted(self.comparison.cells.len(), "cell")
             )
         })
     }

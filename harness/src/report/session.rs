@@ -5,6 +5,7 @@ use crate::{
     metal::{FALSE_DISCOVERIES, Gate, MINIMUM_EFFECT, SIGNIFICANCE},
     record::Results,
     scenario::Metric,
+    text::counted,
     vocabulary::Accel,
 };
 
@@ -15,18 +16,23 @@ pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
     };
     if session.blocks == 1 {
         return vec![format!(
-            "one block: each cell was booted once ({} of {} boots measured), and nothing is concluded from it",
-            session.measured, session.planned
+            "one block: each cell was booted once ({} of {} measured), and nothing is concluded from it",
+            session.measured,
+            counted(session.planned, "boot")
         )];
     }
     let mut sentences = vec![format!(
-        "{} blocks of fresh boots, every kernel once and the baseline twice in each; {} of {} boots \
+        "{} blocks of fresh boots, every kernel once and the baseline twice in each; {} of {} \
          measured; their order is that of seed {}",
-        session.blocks, session.measured, session.planned, session.seed
+        session.blocks,
+        session.measured,
+        counted(session.planned, "boot"),
+        session.seed
     )];
     sentences.push(match &session.gate {
         Gate::Passed { tested } => format!(
-            "A/A gate passed: the baseline does not differ from itself in any of {tested} comparisons"
+            "A/A gate passed: the baseline does not differ from itself in any of {}",
+            counted(*tested, "comparison")
         ),
         Gate::Invalid { .. } | Gate::Untested => {
             let why = session.gate.forbids().unwrap_or_default();
@@ -35,9 +41,9 @@ pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
     });
     let tested = session.tested;
     sentences.push(format!(
-        "{} cells were tested: {} that the scenario's claims are about (Holm, {}%) and {} others \
+        "{} tested: {} that the scenario's claims are about (Holm, {}%) and {} other \
          (Benjamini-Hochberg, {}%); a difference must be at least {}%, and at least the baseline's own spread",
-        tested.primary + tested.secondary,
+        counted(tested.primary + tested.secondary, "cell"),
         tested.primary,
         100.0 * SIGNIFICANCE,
         tested.secondary,

@@ -4,6 +4,7 @@ use crate::{
     compare::Comparison,
     record::{Outcome, Results},
     scenario::{Device, WorkloadSpec},
+    text::counted,
     units::{show_bytes, show_nanos},
 };
 use diorama_wire::{
@@ -74,8 +75,9 @@ fn evidence(runs: &[&Results]) -> String {
         memory += usize::from(cell.memory.end.is_some());
         blocks = blocks.saturating_add(e.verified_blocks);
     }
+    let cells = counted(all, "measured cell");
     format!(
-        "of {all} measured cells, O_DIRECT was set in {direct}, no page of the file was cached \
+        "of {cells}, O_DIRECT was set in {direct}, no page of the file was cached \
          before or after in {uncached}, all inputs are hashed in {inputs}, and guest memory is \
          hashed in {memory}; {blocks} blocks were read back and had the right contents"
     )

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     compare::{Cell, Figure, Locked, RESOLUTION, Subject, Verdict},
     scenario::{Clock, Lane, Metric},
+    text::counted,
 };
 
 /// What stands where a kernel has no such counter.
@@ -24,12 +25,59 @@ pub(super) fn all(report: &Report) -> Vec<Table> {
     tables
 }
 
+/// What a first look needs: ratios, and the costs of the workloads whose rates differ most. The ratios of
+/// TOTAL_IO are those of IOPS.
+pub(super) fn brief(report: &Report) -> Vec<Table> {
+    let mut tables = ratios_of(report, &[Metric::Iops]);
+    let workloads = report.comparison.workloads.iter();
+    let mut differ: Vec<(&String, f64)> = workloads
+        .filter_map(|workload| Some((workload, difference(report, workload)?)))
+        .collect();
+    differ.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let less = differ.split_off(SHOWN.min(differ.len()));
+    let shown = report.comparison.workloads.iter();
+    let shown: Vec<&String> = shown
+        .filter(|workload| differ.iter().any(|(shown, _)| shown == workload))
+        .collect();
+    for lane in report.comparison.lanes() {
+        tables.extend(shown.iter().map(|workload| costs(report, lane, workload)));
+    }
+    if let Some(last) = tables.last_mut().filter(|_| !shown.is_empty()) {
+        last.footnotes.insert(0, LEGEND.to_owned());
+        if !less.is_empty() {
+            let names: Vec<&str> = less.iter().map(|(name, _)| name.as_str()).collect();
+            let note = format!(
+                "Rates that differ less, costs not shown: {}.",
+                names.join(", ")
+            );
+            last.footnotes.push(note);
+        }
+    }
+    tables
+}
+
+/// Workloads whose costs are shown in brief.
+const SHOWN: usize = 2;
+
+/// By how much a workload's rate differs from the baseline's, where it differs most: the ratio's logarithm.
+/// Nothing where no verdict says that it does.
+fn difference(report: &Report, workload: &str) -> Option<f64> {
+    let cells = (report.comparison.cells.iter()).filter(|c| c.key.workload == workload);
+    let differences = cells.filter_map(|cell| {
+        let against = cell.against.get(&Metric::Iops)?;
+        let differs = matches!(against.verdict, Verdict::Regressed | Verdict::Improved);
+        Some(against.ratio.filter(|_| differs)?.value.ln().abs())
+    });
+    differences.max_by(f64::total_cmp)
+}
+
 /// The mail's two tables, and the path's length where it was counted.
 pub(super) fn ratios(report: &Report) -> Vec<Table> {
-    let mut tables = vec![
-        relative(report, Metric::Iops),
-        relative(report, Metric::TotalIo),
-    ];
+    ratios_of(report, &[Metric::Iops, Metric::TotalIo])
+}
+
+fn ratios_of(report: &Report, rates: &[Metric]) -> Vec<Table> {
+    let mut tables: Vec<Table> = rates.iter().map(|rate| relative(report, *rate)).collect();
     let mut cells = report.comparison.cells.iter();
     if cells.any(|c| c.figures.contains_key(&Metric::PathLength)) {
         tables.push(relative(report, Metric::PathLength));
@@ -85,9 +133,18 @@ pub(super) fn details(report: &Report) -> Vec<Table> {
         tables.push(absolute(report, lane, Metric::TotalIo));
         let workloads = report.comparison.workloads.iter();
         tables.extend(workloads.map(|w| costs(report, lane, w)));
+        // One explanation is enough: it stands below the last of these tables.
+        if let Some(last) = tables.last_mut() {
+            last.footnotes.insert(0, LEGEND.to_owned());
+        }
     }
     tables
 }
+
+/// What the cost tables' columns mean.
+const LEGEND: &str = "busy: the CPU was not idle; drive: the drive model moving data, as a drive's DMA \
+    would; path: busy without it; user: the engine's own code; system: the rest (kernel and interrupts); \
+    ctx sw, irqs: of the whole guest; kworker: times a kworker was put on the CPU.";
 
 /// A table of ratios to the baseline: kernels down, workloads across.
 pub(super) fn relative(report: &Report, metric: Metric) -> Table {
@@ -106,8 +163,8 @@ pub(super) fn relative(report: &Report, metric: Metric) -> Table {
     if let Some(session) = report.session() {
         if any(&groups, |e| e.short.is_some()) {
             footnotes.push(format!(
-                "[low, high]: 95% interval of the mean ratio over {} blocks.",
-                session.blocks
+                "[low, high]: 95% interval of the mean ratio over {}.",
+                counted(session.blocks as usize, "block")
             ));
         }
         if marked(SAME) {
@@ -165,8 +222,8 @@ fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
         .filter_map(|cell| Some(cell.figures.get(&metric)?.n))
         .max();
     let mut footnotes = vec![format!(
-        "median of {} repetitions [smallest to largest]; ± is the larger of the two distances.",
-        n.unwrap_or(0)
+        "median of {} [smallest to largest]; ± is the larger of the two distances.",
+        counted(n.unwrap_or(0) as usize, "repetition")
     )];
     footnotes.extend(kernel_footnotes(report));
     Table {
@@ -216,21 +273,6 @@ fn costs(report: &Report, lane: Lane, workload: &str) -> Table {
         }
     });
     let mut footnotes = Vec::new();
-    // One explanation is enough: it stands below the last of these tables.
-    if report
-        .comparison
-        .workloads
-        .last()
-        .is_some_and(|w| w == workload)
-    {
-        footnotes.push(
-            "busy: the CPU was not idle; drive: the drive model moving data, as a drive's DMA would; \
-             path: busy without it; user: the engine's own code; system: the rest (kernel and \
-             interrupts); ctx sw, irqs: of the whole guest; kworker: times a kworker was put on \
-             the CPU."
-                .to_owned(),
-        );
-    }
     if any(&groups, |e| e.text == NOT_PROVIDED) {
         footnotes.push(format!(
             "{NOT_PROVIDED}: this kernel does not provide the counter, or it is not exact here."

@@ -1,7 +1,10 @@
-//! The terminal: aligned tables; the ratios and the verdict last, where the eye ends up.
+//! The terminal: aligned tables. In brief the verdict and the ratios come first; of everything, last,
+//! where the eye ends up.
+
+mod brief;
 
 use super::{
-    Report, Style,
+    Detail, Report, Style,
     table::{Entry, Row, Table, Tone},
     tables, why,
 };
@@ -10,12 +13,24 @@ use crate::{
     text,
 };
 
-/// Renders the whole report.
+/// Renders the report.
 pub(super) fn render(report: &Report, style: &Style) -> String {
     let mut out = Out {
         text: String::new(),
         color: style.color,
+        wrap: None,
     };
+    match style.detail {
+        Detail::Brief => {
+            out.wrap = Some(style.width);
+            brief::render(&mut out, report, style.width);
+        }
+        Detail::Whole => whole(&mut out, report, style.width),
+    }
+    out.text
+}
+
+fn whole(out: &mut Out, report: &Report, width: usize) {
     out.line(&report.title, "1");
     out.line(&report.lane.to_string(), "");
     for alarm in report.alarms() {
@@ -24,24 +39,31 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     for table in tables::details(report)
         .into_iter()
         .chain(tables::ratios(report))
-        .chain(why::of_a_run(&report.why))
     {
         out.line("", "");
-        self::table(&mut out, &table, style.width);
+        self::table(out, &table, width);
     }
-    if !report.why.is_empty() {
-        for line in why::checked(&report.why) {
-            out.line(&line, if line.starts_with('!') { LOUD } else { "2" });
-        }
-    }
-    failures(&mut out, report);
-    section(&mut out, "Session", &report.session);
-    section(&mut out, "Notes", &report.notes);
-    verdict(&mut out, report);
+    explained(out, report, width);
+    failures(out, report);
+    section(out, "Session", &report.session);
+    section(out, "Notes", &report.notes);
+    verdict(out, report);
     for alarm in report.alarms() {
         out.line(&format!("! {alarm}"), LOUD);
     }
-    out.text
+}
+
+/// Where instructions went, if they were profiled.
+fn explained(out: &mut Out, report: &Report, width: usize) {
+    for table in why::of_a_run(&report.why) {
+        out.line("", "");
+        self::table(out, &table, width);
+    }
+    if !report.why.is_empty() {
+        for line in why::checked(&report.why) {
+            out.paragraph(&line, if line.starts_with('!') { LOUD } else { "2" });
+        }
+    }
 }
 
 /// Renders tables by themselves.
@@ -49,6 +71,7 @@ pub(super) fn tables(tables: &[Table], style: &Style) -> String {
     let mut out = Out {
         text: String::new(),
         color: style.color,
+        wrap: None,
     };
     for table in tables {
         out.line("", "");
@@ -63,6 +86,8 @@ const LOUD: &str = "1;31";
 struct Out {
     text: String,
     color: bool,
+    /// Columns at which sentences are broken; none where the terminal does that.
+    wrap: Option<usize>,
 }
 
 impl Out {
@@ -80,6 +105,28 @@ impl Out {
     fn line(&mut self, text: &str, sgr: &str) {
         self.put(text, sgr);
         self.end();
+    }
+
+    /// A sentence, broken between words; what follows its first line begins below its first word.
+    fn paragraph(&mut self, text: &str, sgr: &str) {
+        let Some(limit) = self.wrap else {
+            return self.line(text, sgr);
+        };
+        let text = text::line(text);
+        let first = text.trim_start_matches([' ', '-', '!']);
+        let indent = " ".repeat(text.len() - first.len());
+        let mut line = text[..indent.len()].to_owned();
+        for (i, word) in first.split_whitespace().enumerate() {
+            if i > 0 && width(&line) + 1 + width(word) > limit {
+                self.line(&line, sgr);
+                line.clone_from(&indent);
+                line.push_str(word);
+            } else {
+                line.push_str(if i > 0 { " " } else { "" });
+                line.push_str(word);
+            }
+        }
+        self.line(&line, sgr);
     }
 
     /// Ends a line, without the blanks that alignment left at its end.
@@ -124,7 +171,9 @@ impl Column {
 
 fn table(out: &mut Out, table: &Table, limit: usize) {
     out.line(&table.title, "1");
-    out.line(&table.caption, "");
+    if !table.caption.is_empty() {
+        out.line(&table.caption, "");
+    }
     let rows = || table.groups.iter().flat_map(|g| &g.rows);
     // Row labels stand two blanks in, below their group's name.
     let labels = rows()
@@ -151,11 +200,7 @@ fn table(out: &mut Out, table: &Table, limit: usize) {
         }
     }
     for note in &table.footnotes {
-        if note.starts_with('!') {
-            out.line(note, LOUD);
-        } else {
-            out.line(note, "2");
-        }
+        out.paragraph(note, if note.starts_with('!') { LOUD } else { "2" });
     }
 }
 
@@ -260,7 +305,7 @@ fn section(out: &mut Out, title: &str, lines: &[String]) {
     out.line("", "");
     out.line(title, "1");
     for line in lines {
-        out.line(&format!("  - {line}"), "");
+        out.paragraph(&format!("  - {line}"), "");
     }
 }
 

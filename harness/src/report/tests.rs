@@ -452,7 +452,7 @@ fn a_session_shows_intervals_verdicts_with_what_explains_them_and_what_it_rests_
     Session
       - 8 blocks of fresh boots, every kernel once and the baseline twice in each; 48 of 48 boots measured; their order is that of seed 7
       - A/A gate passed: the baseline does not differ from itself in any of 2 comparisons
-      - 2 cells were tested: 1 that the scenario's claims are about (Holm, 1%) and 1 others (Benjamini-Hochberg, 1%); a difference must be at least 2%, and at least the baseline's own spread
+      - 2 cells tested: 1 that the scenario's claims are about (Holm, 1%) and 1 other (Benjamini-Hochberg, 1%); a difference must be at least 2%, and at least the baseline's own spread
 
     Claims (metal lane: nvme device, wall clock)
       held: write-4k of 6.12 on every file system: IOPS relative to 7.2 between 0.6 and 0.85

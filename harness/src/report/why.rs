@@ -4,6 +4,7 @@ use super::table::{Entry, Group, Row, Table, Tone, number};
 use crate::{
     profile::{Explanation, FunctionPart, Layer, Pair},
     scenario::Lane,
+    text::counted,
 };
 use serde::Serialize;
 
@@ -186,9 +187,9 @@ pub(super) fn checked(whys: &[Why]) -> Vec<String> {
     let changed: Vec<&&ProfileCheck> = cells.iter().filter(|c| !c.perturbed.is_empty()).collect();
     if changed.is_empty() {
         return vec![format!(
-            "{} cells profiled without changing a byte of guest memory; flame graphs and functions \
+            "{} profiled without changing a byte of guest memory; flame graphs and functions \
              are in explain/.",
-            cells.len()
+            counted(cells.len(), "cell")
         )];
     }
     let changed = changed.into_iter().map(|c| {

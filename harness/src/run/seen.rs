@@ -5,7 +5,10 @@ use crate::{
     profile::{Stacks, Symbols, drive},
     record::{DriveWork, Instructions},
 };
-use diorama_tcg_plugin::format::{Dump, Window};
+use diorama_tcg_plugin::{
+    calls::Slot,
+    format::{Dump, Window},
+};
 use diorama_wire::{CellReport, Job};
 
 /// What was executed in a cell's windows, and what the kernel calls it.
@@ -35,13 +38,15 @@ impl Seen {
             ))
             .hint("rebuild the plugin with `cargo xtask agent`")
         })?;
+        let frames = frames(&dump);
+        if frames > MOST_FRAMES {
+            return Err(Error::internal(format!(
+                "the profile has chains of {frames} calls together; at most {MOST_FRAMES} are believed"
+            )));
+        }
         let stacks = Stacks::new(&dump, symbols);
-        let profiled: u64 = dump
-            .windows
-            .iter()
-            .filter(|w| w.profiled)
-            .map(executed)
-            .sum();
+        let profiled = dump.windows.iter().filter(|w| w.profiled);
+        let profiled = profiled.fold(0u64, |sum, w| sum.saturating_add(executed(w)));
         if stacks.instructions != profiled {
             return Err(Error::internal(format!(
                 "the profile holds {} instructions of the {profiled} executed in its windows",
@@ -86,7 +91,7 @@ impl Seen {
             )));
         }
         let (overhead, windows) = windows.split_at(around);
-        let overhead = overhead.iter().map(executed).sum();
+        let overhead = (overhead.iter()).fold(0u64, |sum, w| sum.saturating_add(executed(w)));
         let executed = windows
             .iter()
             .map(|w| executed(w).saturating_sub(overhead))
@@ -96,8 +101,7 @@ impl Seen {
             .iter()
             .zip(windows)
             .filter(|(_, window)| window.profiled)
-            .map(|(repetition, _)| repetition.span_ios)
-            .sum();
+            .fold(0u64, |sum, (r, _)| sum.saturating_add(r.span_ios));
         Ok(Instructions {
             executed,
             drive: self.named.then(|| DriveWork {
@@ -106,6 +110,21 @@ impl Seen {
             }),
         })
     }
+}
+
+/// How many calls the chains of a profile may have together: a million of 32 each. The plugin's words are
+/// QEMU's, and without a limit they would take memory by the square of their length.
+const MOST_FRAMES: u64 = 1 << 25;
+
+/// How many calls the chains have together; a parent comes before its children.
+fn frames(dump: &Dump) -> u64 {
+    let mut depths: Vec<u64> = Vec::with_capacity(dump.nodes.len());
+    for node in &dump.nodes {
+        let above = depths.get(node.parent as usize).copied().unwrap_or(0);
+        depths.push(above + 1);
+    }
+    let of = |slot: &Slot| depths.get(slot.node as usize).copied().unwrap_or(0);
+    (dump.slots.iter()).fold(0, |sum, slot| sum.saturating_add(of(slot)))
 }
 
 /// How many windows a job opens.

@@ -4,6 +4,7 @@ use crate::{
     compare::{differences, memory_compared},
     record::Measured,
     scenario::CellKey,
+    text::counted,
 };
 
 /// What `--verify` found.
@@ -49,7 +50,11 @@ impl Verification {
         let compared = self.identical + self.different.len();
         let mut text = match compared {
             0 => "NOTHING TO COMPARE WITH".to_owned(),
-            _ => format!("{} of {compared} cells identical", self.identical),
+            _ => format!(
+                "{} of {} identical",
+                self.identical,
+                counted(compared, "cell")
+            ),
         };
         if self.identical > 0 {
             text.push_str(&match self.memory {
@@ -64,10 +69,7 @@ impl Verification {
             });
         }
         if self.new > 0 {
-            let cells = match self.new {
-                1 => "1 cell".to_owned(),
-                n => format!("{n} cells"),
-            };
+            let cells = counted(self.new, "cell");
             text.push_str(&format!(
                 "; {cells} had not been measured before: run again with --verify to compare"
             ));
@@ -108,14 +110,14 @@ mod tests {
         let mut verification = Verification::default();
         verification.add(&key(), Some(&cell(None)), &cell(None));
         assert!(verification.holds());
-        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit; \
+        insta::assert_snapshot!(verification.summary(), @"1 of 1 cell identical, digit by digit; \
                                                           guest memory was not compared, as none \
                                                           of these guests stopped itself");
         verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
         insta::assert_snapshot!(verification.summary(), @"2 of 2 cells identical, digit by digit; 1 of them also in guest memory, as the other guests did not stop themselves");
         let mut verification = Verification::default();
         verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("a")));
-        insta::assert_snapshot!(verification.summary(), @"1 of 1 cells identical, digit by digit \
+        insta::assert_snapshot!(verification.summary(), @"1 of 1 cell identical, digit by digit \
                                                           and in guest memory");
         let differences = verification.add(&key(), Some(&cell(Some("a"))), &cell(Some("b")));
         assert_eq!(differences.len(), 1);

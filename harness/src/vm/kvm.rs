@@ -1,12 +1,13 @@
 //! Trying KVM: by running a guest to a known point under a deadline, never by looking at the file.
 
-use super::Vmm;
+use super::{
+    Vmm,
+    confine::Launch,
+    stream::{CONSOLE_LIMIT, Stream},
+};
 use crate::vocabulary::KvmTrial;
-use rustix::process::{Signal, set_parent_process_death_signal};
 use std::{
-    fs::File,
-    io::Read as _,
-    os::unix::process::CommandExt as _,
+    io,
     path::Path,
     process::Stdio,
     thread,
@@ -35,34 +36,35 @@ pub fn try_kvm(vmm: &Vmm, kernel: &Path, silence: Duration) -> KvmTrial {
 }
 
 fn attempt(vmm: &Vmm, kernel: &Path, silence: Duration) -> Result<KvmTrial, String> {
-    let console = tempfile::NamedTempFile::new().map_err(|e| format!("a temporary file: {e}"))?;
-    let stderr = tempfile::tempfile().map_err(|e| format!("a temporary file: {e}"))?;
+    let memory = |e: io::Error| format!("a file in memory: {e}");
+    let console = Stream::new("console").map_err(memory)?;
+    let stderr = Stream::new("stderr").map_err(memory)?;
     let began = Instant::now();
     let mut command = vmm.command();
-    // SAFETY: the closure runs between fork and exec and makes one system call; it neither allocates
-    // nor takes locks.
-    unsafe {
-        // A guest that hangs under KVM must not outlive whoever tries it.
-        command
-            .pre_exec(|| set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into));
-    }
-    let mut child = command
-        .process_group(0)
+    command
         .args([
             "-accel", "kvm", "-cpu", "host", "-M", "q35", "-m", "256M", "-display", "none",
         ])
         .args(["-nodefaults", "-no-user-config", "-no-reboot"])
         .args(["-append", CMDLINE])
         .arg("-serial")
-        .arg(format!("file:{}", console.path().display()))
+        .arg(format!("file:{}", console.inherited_path()))
         .arg("-kernel")
         .arg(kernel)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(stderr.try_clone().map_err(|e| e.to_string())?)
+        .stderr(stderr.duplicate().map_err(memory)?);
+    let launch = Launch {
+        inherited: vec![console.descriptor()],
+        largest_file: Some(CONSOLE_LIMIT),
+        ..vmm.launch(|bounds| bounds.reading(kernel).using("/dev/kvm"))
+    };
+    // A guest that hangs under KVM does not outlive whoever tries it.
+    launch.confine(&mut command).map_err(|e| e.to_string())?;
+    let mut child = command
         .spawn()
-        .map_err(|e| format!("starting QEMU: {e}"))?;
-    let said = || std::fs::read(console.path()).unwrap_or_default();
+        .map_err(|e| format!("starting QEMU: {e}; it said: {}", stderr.text_or_nothing()))?;
+    let said = || console.bytes_from(0);
     let reached = |said: &[u8]| String::from_utf8_lossy(said).contains(KNOWN_POINT);
     let (mut length, mut heard) = (0, began);
     let trial = loop {
@@ -77,7 +79,7 @@ fn attempt(vmm: &Vmm, kernel: &Path, silence: Duration) -> Result<KvmTrial, Stri
                 continue;
             }
             break KvmTrial::Failed {
-                why: format!("QEMU ended with {status}: {}", last_line(stderr)),
+                why: format!("QEMU ended with {status}: {}", last_line(&stderr)),
             };
         }
         if text.len() > length {
@@ -95,11 +97,11 @@ fn attempt(vmm: &Vmm, kernel: &Path, silence: Duration) -> Result<KvmTrial, Stri
     Ok(trial)
 }
 
-fn last_line(mut stderr: File) -> String {
-    use std::io::Seek as _;
-    let mut text = String::new();
-    let _ = stderr
-        .rewind()
-        .and_then(|()| stderr.read_to_string(&mut text));
-    text.lines().last().unwrap_or("no message").to_owned()
+fn last_line(stderr: &Stream) -> String {
+    stderr
+        .text()
+        .lines()
+        .last()
+        .unwrap_or("no message")
+        .to_owned()
 }

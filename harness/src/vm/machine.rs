@@ -1,27 +1,29 @@
 //! One QEMU process and what the harness holds of it. Dropping it ends the process.
 
 use super::{
-    Vmm, child,
+    Vmm,
+    confine::{self, Bounds, Confined, Launch},
     memory::GuestRam,
     qmp::{Events, Qmp},
     share::Server,
-    spec::{Descriptors, Spec, Start, Time},
+    spec::{Backing, Descriptors, Drive, EmulatedDrive, Spec, Start, Time},
     still_clock,
     stream::Stream,
 };
-use crate::error::{Error, Result};
-use diorama_wire::FW_CFG_JOB_SIZE;
-use rustix::{
-    pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with},
-    process::Pid,
+use crate::{
+    error::{Error, Result},
+    vocabulary::Accel,
 };
+use diorama_wire::FW_CFG_JOB_SIZE;
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write as _},
     os::{
         fd::{AsFd as _, AsRawFd as _, RawFd},
-        unix::{net::UnixStream, process::CommandExt as _},
+        unix::net::UnixStream,
     },
+    path::Path,
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
@@ -50,6 +52,8 @@ pub struct Machine {
     /// Where the plugin writes what it saw, at the guest's last mark.
     pub profile: Stream,
     stderr: Stream,
+    /// What confines the process.
+    pub confined: Confined,
     /// Of the shared directories, in the order of the specification's.
     servers: Vec<Server>,
 }
@@ -135,7 +139,10 @@ impl Machine {
             false => None,
         };
         let library = clock.as_ref().map(Stream::inherited_path);
-        let mut command = vmm.command_behind(library.as_deref());
+        let mut command = match &library {
+            Some(library) => vmm.command_behind(library),
+            None => vmm.command(),
+        };
         command.args(spec.argv(&fds, start));
         let profile_fd = profile.descriptor();
         if let Some(plugin) = &vmm.plugin {
@@ -159,29 +166,27 @@ impl Machine {
         .chain(fds.drive)
         .chain(fds.shares)
         .collect();
-        // By the wall clock QEMU is as any other program.
-        let cpu = exact.then_some(cpu);
-        let parent = rustix::process::getpid();
-        // A terminal's ^C goes to every process of the foreground group. What becomes of a guest is for
-        // the harness to decide.
-        command.process_group(0);
-        // SAFETY: the closure runs between fork and exec and makes only system calls; it neither
-        // allocates nor takes locks.
-        unsafe {
-            command.pre_exec(move || in_child(&inherited, cpu, parent));
-        }
+        let launch = Launch {
+            inherited,
+            // By the wall clock QEMU is as any other program.
+            cpu: exact.then_some(cpu),
+            ..vmm.launch(|bounds| reach(bounds, spec, fds.drive))
+        };
+        let confined = launch.confine(&mut command)?;
         let child = tokio::process::Command::from(command)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|e| Error::host("starting QEMU").because(e))?;
+            .map_err(|e| not_started(&stderr, e))?;
         // A server ends when the last copy of its socket does.
         drop((theirs, item, incoming, drive, sockets));
 
         match Qmp::connect(ours, QMP_DEADLINE).await {
             Ok((qmp, events)) => {
+                let pid = child.id().unwrap_or_default();
+                confine::check(pid, &confined)?;
                 if exact {
                     let said = stderr.text_or_nothing();
-                    still_clock::check(child.id().unwrap_or_default(), &said)?;
+                    still_clock::check(pid, &said)?;
                 }
                 Ok(Machine {
                     child,
@@ -193,6 +198,7 @@ impl Machine {
                     devices,
                     profile,
                     stderr,
+                    confined,
                     servers,
                 })
             }
@@ -318,22 +324,58 @@ fn padded(job: &[u8]) -> Result<Vec<u8>> {
     Ok(item)
 }
 
-/// Between fork and exec: inherit exactly these, die with the parent, stay on one core where there is one.
-fn in_child(inherited: &[RawFd], cpu: Option<usize>, parent: Pid) -> io::Result<()> {
-    child::die_with(parent)?;
-    if let Some(cpu) = cpu {
-        let mut cpus = rustix::thread::CpuSet::new();
-        cpus.set(cpu);
-        // Pinning saves a tenth of the CPU time but decides nothing: a host that refuses is fine.
-        let _ = rustix::thread::sched_setaffinity(None, &cpus);
+/// What a machine's QEMU needs besides itself.
+fn reach(bounds: Bounds, spec: &Spec, drive: Option<RawFd>) -> Bounds {
+    let mut bounds = bounds
+        .reading(&spec.kernel)
+        .reading(&spec.initramfs)
+        // The recorder's file, which nobody wants.
+        .using("/dev/null")
+        // Plugged in after the measurement.
+        .using("/dev/vhost-vsock");
+    if spec.time.accel() == Accel::Kvm {
+        bounds = bounds.using("/dev/kvm");
     }
-    child::let_through(inherited)
+    if let Some(image) = drive {
+        bounds = bounds.reopening(image);
+    }
+    match &spec.drive {
+        Some(Drive::Emulated(EmulatedDrive {
+            backing: Backing::Disk(node),
+            ..
+        })) => bounds.using(node),
+        Some(Drive::Passed(Some(address))) => passed(bounds, address),
+        _ => bounds,
+    }
+}
+
+/// A controller that is bound to vfio-pci: its group's node, the container's, and what sysfs says of it
+/// (Documentation/driver-api/vfio.rst).
+fn passed(bounds: Bounds, address: &str) -> Bounds {
+    let device = Path::new("/sys/bus/pci/devices").join(address);
+    let bounds = bounds.using("/dev/vfio/vfio").reading(&device);
+    let group = fs::read_link(device.join("iommu_group"));
+    match group.ok().as_deref().and_then(Path::file_name) {
+        Some(group) => bounds.using(Path::new("/dev/vfio").join(group)),
+        // QEMU says what is missing.
+        None => bounds,
+    }
+}
+
+fn not_started(stderr: &Stream, error: io::Error) -> Error {
+    let starting = match stderr.text().trim() {
+        "" => "starting QEMU".to_owned(),
+        said => said.to_owned(),
+    };
+    Error::host(starting)
+        .because(error)
+        .hint("run `diorama doctor`, which says how this host confines QEMU")
 }
 
 /// utime + stime of a process in seconds: fields 14 and 15 of proc_pid_stat(5).
 #[must_use]
 pub fn cpu_seconds(pid: u32) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
     #[allow(clippy::cast_precision_loss, reason = "100")]

@@ -3,7 +3,10 @@
 
 mod checkpoint;
 mod child;
+pub mod confine;
 pub mod drive;
+#[doc(hidden)]
+pub mod fuzz;
 mod kvm;
 mod machine;
 pub mod memory;
@@ -13,6 +16,7 @@ pub mod share;
 mod spec;
 mod still_clock;
 mod stream;
+mod trial;
 mod vhost_user;
 mod vmm;
 pub mod vsock;

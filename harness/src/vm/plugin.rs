@@ -1,13 +1,12 @@
 //! The TCG plugin that a guest is executed under: which file, and what it is asked to watch.
 
-use super::child::own_path;
+use super::{child::own_path, confine::Launch, trial};
 use diorama_wire::MARK;
 use std::{
     ffi::OsString,
-    io::Write as _,
     os::fd::RawFd,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 /// How much of a guest's execution is followed.
@@ -67,29 +66,18 @@ impl Plugin {
     ///
     /// # Errors
     /// In QEMU's own words, when it does not.
-    pub(super) fn try_in(&self, mut qemu: Command) -> Result<(), String> {
+    pub(super) fn try_in(&self, mut qemu: Command, launch: Launch) -> Result<(), String> {
         let mut value = option_value(&self.path);
         value.push(format!(",out=/dev/null,mark={MARK}"));
         qemu.args(["-M", "none", "-nodefaults", "-no-user-config", "-S"])
             .args(["-display", "none", "-accel", "tcg", "-qmp", "stdio"])
             .arg("-plugin")
-            .arg(value)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let run = |mut child: std::process::Child| {
-            if let Some(mut stdin) = child.stdin.take() {
-                // A QEMU that has ended already reads no more, and says why.
-                let _ = stdin.write_all(QUIT);
-            }
-            child.wait_with_output()
-        };
-        let output = qemu.spawn().and_then(run).map_err(|e| e.to_string())?;
+            .arg(value);
+        let output = trial::run(qemu, launch, QUIT).map_err(|e| e.to_string())?;
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().last().unwrap_or("nothing");
+        let said = output.stderr.lines().last().unwrap_or("nothing");
         Err(format!("QEMU did not load the plugin; it said: {said}"))
     }
 }

@@ -23,13 +23,24 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Interest},
     net::{UnixStream, unix::OwnedReadHalf, unix::OwnedWriteHalf},
-    sync::{Mutex as AsyncMutex, mpsc, oneshot},
+    sync::{
+        Mutex as AsyncMutex,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     task::JoinHandle,
     time::timeout,
 };
 
-/// No answer or event of QEMU's is longer than this many bytes.
-const MAX_LINE: u64 = 16 << 20;
+// What QEMU says is a stranger's: a guest may have taken it over. So a line, and how much of what it says
+// is kept, are bounded.
+
+/// No answer of QEMU's is longer than this many bytes.
+const MAX_LINE: u64 = 1 << 20;
+/// Nor an event, which may have to wait for somebody to read it.
+const MAX_EVENT: usize = 64 << 10;
+/// Events that may wait.
+const MAX_EVENTS: usize = 1024;
 
 /// QEMU's refusal of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -73,8 +84,8 @@ struct Line {
 
 type Reply = Result<Value, QmpRefusal>;
 
-/// Commands that wait for their answer; `None` once the connection is over.
-type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Reply>>>>>;
+/// Commands that wait for their answer; once the connection is over, what QEMU did.
+type Waiting = Arc<Mutex<std::result::Result<HashMap<u64, oneshot::Sender<Reply>>, &'static str>>>;
 
 /// The client. Dropping it closes the connection.
 #[derive(Debug)]
@@ -89,7 +100,7 @@ pub struct Qmp {
 
 /// QEMU's events, in order.
 #[derive(Debug)]
-pub struct Events(mpsc::UnboundedReceiver<QmpEvent>);
+pub struct Events(mpsc::Receiver<QmpEvent>);
 
 impl Qmp {
     /// Greets QEMU and negotiates; `within` bounds that and every later command.
@@ -105,7 +116,7 @@ impl Qmp {
             .await
             .map_err(|_| late("QEMU's greeting", within))?
             .map_err(failed)?
-            .ok_or_else(closed)?;
+            .map_err(over)?;
         let greeting: Value = serde_json::from_slice(&greeting)
             .map_err(|e| Error::internal("reading QEMU's greeting").because(e))?;
         if greeting.get("QMP").is_none() {
@@ -113,8 +124,8 @@ impl Qmp {
                 "the greeting on QEMU's control connection is not QMP: {greeting}"
             )));
         }
-        let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
-        let (events, receiver) = mpsc::unbounded_channel();
+        let waiting: Waiting = Arc::new(Mutex::new(Ok(HashMap::new())));
+        let (events, receiver) = mpsc::channel(MAX_EVENTS);
         let qmp = Qmp {
             writer: AsyncMutex::new(writer),
             waiting: waiting.clone(),
@@ -175,8 +186,8 @@ impl Qmp {
 
         let (sender, receiver) = oneshot::channel();
         match lock(&self.waiting).as_mut() {
-            Some(waiting) => waiting.insert(id, sender),
-            None => return Err(closed().while_(format!("sending `{command}` to QEMU"))),
+            Ok(waiting) => waiting.insert(id, sender),
+            Err(why) => return Err(over(why).while_(format!("sending `{command}` to QEMU"))),
         };
         let answer = timeout(within, async {
             let writer = self.writer.lock().await;
@@ -186,14 +197,18 @@ impl Qmp {
             Ok::<_, io::Error>(receiver.await.ok())
         })
         .await;
-        if let Some(waiting) = lock(&self.waiting).as_mut() {
-            waiting.remove(&id);
-        }
+        let why = match lock(&self.waiting).as_mut() {
+            Ok(waiting) => {
+                waiting.remove(&id);
+                CLOSED
+            }
+            Err(why) => why,
+        };
         match answer {
             Err(_) => Err(late(&format!("QEMU's answer to `{command}`"), within)),
             Ok(Err(e)) => Err(Error::internal(format!("sending `{command}` to QEMU")).because(e)),
             Ok(Ok(None)) => {
-                Err(closed().while_(format!("waiting for QEMU to complete `{command}`")))
+                Err(over(why).while_(format!("waiting for QEMU to complete `{command}`")))
             }
             Ok(Ok(Some(Ok(value)))) => Ok(value),
             Ok(Ok(Some(Err(refusal)))) => {
@@ -230,7 +245,7 @@ impl Events {
                 match self.next().await {
                     Some(event) if event.name == name => return Ok(event),
                     Some(_) => {}
-                    None => return Err(closed().while_(format!("waiting for QEMU's {name}"))),
+                    None => return Err(over(CLOSED).while_(format!("waiting for QEMU's {name}"))),
                 }
             }
         })
@@ -242,40 +257,58 @@ impl Events {
 async fn read_loop(
     mut reader: BufReader<OwnedReadHalf>,
     waiting: Waiting,
-    events: mpsc::UnboundedSender<QmpEvent>,
+    events: mpsc::Sender<QmpEvent>,
 ) {
     // Anything that cannot be read or understood ends the connection: a lost answer or event
     // would otherwise be waited for in vain.
-    while let Ok(Some(line)) = read_line(&mut reader).await {
-        let Ok(line) = serde_json::from_slice::<Line>(&line) else {
-            break;
+    let why = loop {
+        let line = match read_line(&mut reader).await {
+            Ok(Ok(line)) => line,
+            Ok(Err(why)) => break why,
+            Err(_) => break CLOSED,
         };
-        if let Some(name) = line.event {
-            // Nobody may be listening any more; that is theirs to decide.
-            let _ = events.send(QmpEvent {
-                name,
-                data: line.data,
-            });
-            continue;
+        let Ok(said) = serde_json::from_slice::<Line>(&line) else {
+            break "said something on its control connection that is not QMP";
+        };
+        if let Some(name) = said.event {
+            if line.len() > MAX_EVENT {
+                break "sent an event that is too long";
+            }
+            let data = said.data;
+            match events.try_send(QmpEvent { name, data }) {
+                // Nobody may be listening any more; that is theirs to decide.
+                Ok(()) | Err(TrySendError::Closed(_)) => continue,
+                Err(TrySendError::Full(_)) => break "sent more events than anybody reads",
+            }
         }
-        let answer = match (line.value, line.error) {
+        let answer = match (said.value, said.error) {
             (_, Some(refusal)) => Err(refusal),
             (value, None) => Ok(value.unwrap_or(Value::Null)),
         };
-        let sender = line.id.and_then(|id| lock(&waiting).as_mut()?.remove(&id));
+        let sender = said
+            .id
+            .and_then(|id| lock(&waiting).as_mut().ok()?.remove(&id));
         if let Some(sender) = sender {
             // The one who asked may have given up.
             let _ = sender.send(answer);
         }
-    }
-    lock(&waiting).take();
+    };
+    *lock(&waiting) = Err(why);
 }
 
-/// One line, or `None` at the end of the stream.
-async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
+/// One line; or what QEMU did instead.
+async fn read_line(
+    reader: &mut BufReader<OwnedReadHalf>,
+) -> io::Result<std::result::Result<Vec<u8>, &'static str>> {
     let mut line = Vec::new();
     reader.take(MAX_LINE).read_until(b'\n', &mut line).await?;
-    Ok(line.ends_with(b"\n").then_some(line))
+    Ok(match line.ends_with(b"\n") {
+        true => Ok(line),
+        false if line.len() as u64 == MAX_LINE => {
+            Err("said more in one line than it ever has to say")
+        }
+        false => Err(CLOSED),
+    })
 }
 
 /// Writes it all; the descriptor travels with the first byte.
@@ -311,8 +344,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn closed() -> Error {
-    Error::internal("QEMU closed its control connection")
+/// What most QEMUs do at their end.
+const CLOSED: &str = "closed its control connection";
+
+/// The connection is over, for QEMU did this.
+fn over(why: &str) -> Error {
+    Error::internal(format!("QEMU {why}"))
         .hint("run the same command again; `diorama doctor` shows what this host lacks")
 }
 

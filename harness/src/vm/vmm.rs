@@ -1,6 +1,10 @@
 //! The VMM: which QEMU runs the guests, and its identity.
 
-use super::plugin::{Plugin, Profiling};
+use super::{
+    confine::{Bounds, Launch, Rung},
+    plugin::{Plugin, Profiling},
+    trial,
+};
 use crate::{
     digest::Sha256,
     error::{Error, Result},
@@ -23,6 +27,8 @@ pub struct Vmm {
     pub record: VmmRecord,
     /// What watches the guests that it executes, if anything does.
     pub plugin: Option<Plugin>,
+    /// It is not started where less than this confines it.
+    required: Rung,
 }
 
 /// What a QEMU of the host's is known by.
@@ -41,23 +47,15 @@ enum How {
 }
 
 impl Vmm {
-    /// QEMU from the store, with the digest of its tree's contents.
+    /// QEMU from the store, with the digest of its tree's contents. It is started, now and later, only where
+    /// at least `required` confines it: a stranger's needs more than one that somebody trusts.
     ///
     /// # Errors
-    /// When it does not start.
-    pub fn from_store(hermetic: Hermetic, digest: Sha256) -> Result<Vmm> {
-        let version = version(hermetic.command(), "the locked QEMU")?;
-        let record = VmmRecord {
-            version,
-            digest,
-            origin: "lock".into(),
-            plugin: None,
-        };
-        Ok(Vmm {
-            how: How::Hermetic(hermetic),
-            record,
-            plugin: None,
-        })
+    /// When it does not start, or less confines it.
+    pub fn from_store(hermetic: Hermetic, digest: Sha256, required: Rung) -> Result<Vmm> {
+        let how = How::Hermetic(hermetic);
+        let version = how.version("the locked QEMU", required)?;
+        Ok(Vmm::new(how, version, digest, "lock", required))
     }
 
     /// QEMU from the host: `system` looks it up on PATH.
@@ -77,16 +75,22 @@ impl Vmm {
             }
             (path, "path")
         };
-        let version = version(Command::new(&program), &program.display().to_string())?;
         let file = File::open(&program).map_err(|e| Error::io("opening", &program, e))?;
         let executable = Sha256::of_reader(file).map_err(|e| Error::io("reading", &program, e))?;
+        let name = program.display().to_string();
+        let how = How::Host(program);
+        let version = how.version(&name, Rung::Nothing)?;
         // The host's libraries are not hashed: the version text stands for them.
         let digest = Kind::HostVmm.digest(&HostVmm {
             executable,
             version: &version,
         });
-        Ok(Vmm {
-            how: How::Host(program),
+        Ok(Vmm::new(how, version, digest, origin, Rung::Nothing))
+    }
+
+    fn new(how: How, version: String, digest: Sha256, origin: &str, required: Rung) -> Vmm {
+        Vmm {
+            how,
             record: VmmRecord {
                 version,
                 digest,
@@ -94,7 +98,8 @@ impl Vmm {
                 plugin: None,
             },
             plugin: None,
-        })
+            required,
+        }
     }
 
     /// Notes in the record that this plugin counts, if this QEMU takes it: tried, because versions
@@ -112,7 +117,11 @@ impl Vmm {
                 profiling: Profiling::AllWindows,
                 exceptions: vec![],
             };
-            tried.try_in(self.command())?;
+            // Its output, too, is thrown away.
+            let launch = self
+                .under(Some(tried.clone()))
+                .launch(|b| b.using("/dev/null"));
+            tried.try_in(self.command(), launch)?;
         }
         self.record.plugin = Some(digest);
         Ok(())
@@ -138,20 +147,119 @@ impl Vmm {
 
     /// A command that starts it, without arguments.
     #[must_use]
-    pub fn command(&self) -> Command {
-        self.command_behind(None)
+    pub(super) fn command(&self) -> Command {
+        self.how.command(None)
     }
 
     /// The same with a shared library in front of all others; by its path, in which there is no space or colon.
     #[must_use]
-    pub(super) fn command_behind(&self, library: Option<&str>) -> Command {
-        match &self.how {
+    pub(super) fn command_behind(&self, library: &str) -> Command {
+        self.how.command(Some(library))
+    }
+
+    /// How it is started: with what it needs itself, and what `reach` adds.
+    #[must_use]
+    pub(super) fn launch(&self, reach: impl FnOnce(Bounds) -> Bounds) -> Launch {
+        let own = self.how.bounds();
+        let own = match &self.plugin {
+            Some(plugin) => own.reading(&plugin.path),
+            None => own,
+        };
+        Launch::within(reach(own), self.required)
+    }
+}
+
+/// What a QEMU of the host's may be told by the harness's own environment: where its libraries and modules are.
+const OF_HOSTS: [&str; 2] = ["LD_LIBRARY_PATH", "QEMU_MODULE_DIR"];
+
+/// Where a host's programs and libraries are (file-hierarchy(7)), and the stores of hosts that have them
+/// elsewhere.
+const SYSTEM: [&str; 7] = [
+    "/usr",
+    "/bin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/nix/store",
+    "/gnu/store",
+];
+
+/// What the C library reads before a program begins, and to know how much memory there is.
+const LOADER: [&str; 4] = [
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/dev/urandom",
+    "/proc/meminfo",
+];
+
+/// Where a QEMU that is installed below a prefix, or lies where it was built, has its files: relative to its
+/// directory (QEMU's `get_relocated_path`, docs/devel/build-system).
+const BESIDE: [&str; 8] = [
+    "../lib",
+    "../lib64",
+    "../libexec",
+    "../share/qemu",
+    "../share/seabios",
+    "qemu-bundle",
+    "pc-bios",
+    "../pc-bios",
+];
+
+impl How {
+    fn command(&self, library: Option<&str>) -> Command {
+        match self {
             How::Hermetic(hermetic) => hermetic.command_behind(library),
             How::Host(program) => {
                 let mut command = Command::new(program);
+                let known = OF_HOSTS.map(|name| (name, env::var_os(name)));
+                command.envs(known.into_iter().filter_map(|(name, v)| Some((name, v?))));
                 command.envs(library.map(|path| ("LD_PRELOAD", path)));
                 command
             }
+        }
+    }
+
+    /// What it needs to start.
+    fn bounds(&self) -> Bounds {
+        match self {
+            How::Hermetic(hermetic) => {
+                let started = hermetic.loader.as_ref().unwrap_or(&hermetic.executable);
+                Bounds::default().executing(started).reading(&hermetic.tree)
+            }
+            How::Host(program) => {
+                let beside = program.canonicalize().unwrap_or_else(|_| program.clone());
+                let beside = beside.parent().unwrap_or(Path::new("/"));
+                let libraries = env::var_os(OF_HOSTS[0]).unwrap_or_default();
+                let modules = env::var_os(OF_HOSTS[1]).map(PathBuf::from);
+                let read = LOADER.map(PathBuf::from).into_iter();
+                let read = read.chain(BESIDE.map(|path| beside.join(path)));
+                let read = read.chain(env::split_paths(&libraries)).chain(modules);
+                let bounds = SYSTEM
+                    .iter()
+                    .map(Path::new)
+                    .fold(Bounds::default().executing(program), |bounds, path| {
+                        bounds.executing(path).reading(path)
+                    });
+                read.fold(bounds, Bounds::reading)
+            }
+        }
+    }
+
+    /// What it says that it is.
+    fn version(&self, name: &str, required: Rung) -> Result<String> {
+        let mut command = self.command(None);
+        command.arg("--version");
+        let launch = Launch::within(self.bounds(), required);
+        let output =
+            trial::run(command, launch, &[]).map_err(|e| e.while_(format!("starting {name}")))?;
+        match output.stdout.lines().next() {
+            Some(line) if output.status.success() => Ok(line.to_owned()),
+            _ => Err(Error::host(format!(
+                "{name} --version ended with {} and said: {}",
+                output.status,
+                output.said()
+            ))
+            .hint("give a working QEMU with --qemu PATH: the program itself, a wrapper cannot start it")),
         }
     }
 }
@@ -169,24 +277,4 @@ fn on_path(name: &str) -> Result<PathBuf> {
 
 fn is_file(path: &Path) -> bool {
     path.metadata().is_ok_and(|m| m.is_file())
-}
-
-fn version(mut command: Command, name: &str) -> Result<String> {
-    let output = command
-        .arg("--version")
-        .output()
-        .map_err(|e| Error::host(format!("starting {name}")).because(e))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match text.lines().next() {
-        Some(line) if output.status.success() => Ok(line.to_owned()),
-        _ => Err(Error::host(format!(
-            "{name} --version ended with {} and said: {}",
-            output.status,
-            match String::from_utf8_lossy(&output.stderr).trim() {
-                "" => "nothing",
-                said => said,
-            }
-        ))
-        .hint("give a working QEMU with --qemu PATH")),
-    }
 }

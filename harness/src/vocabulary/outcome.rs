@@ -94,6 +94,15 @@ impl Outcome {
         }
     }
 
+    /// The word, and why: `wrong result (torn)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.why() {
+            why if why.is_empty() => self.word().to_owned(),
+            why => format!("{} ({why})", self.word()),
+        }
+    }
+
     /// The measured cell, if it is one.
     #[must_use]
     pub fn measured(&self) -> Option<&Measured> {

@@ -11,6 +11,7 @@ mod exact;
 mod explain;
 mod faults;
 mod fio;
+mod hostile;
 mod image;
 mod interrupted;
 mod local;

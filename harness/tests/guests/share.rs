@@ -238,7 +238,7 @@ fn a_server_that_dies_costs_no_measurement() {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
     let (code, said) = run.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("1 of 1 cells measured"), "{said}");
+    assert!(said.contains("1 of 1 cell measured"), "{said}");
     assert!(said.contains("not all was handed back: "), "{said}");
     assert!(
         said.contains("the server of the shared directory `artifacts` ended with signal: 9"),

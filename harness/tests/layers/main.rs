@@ -13,7 +13,7 @@ use std::{
 /// The harness's modules, from the top floor down: each may use those of lower floors. What is not
 /// named here is not allowed to exist.
 const FLOORS: [&[&str]; 16] = [
-    &["cli"],
+    &["cli", "fuzz"],
     &["report", "run"],
     &["bundle"],
     &["compare", "provision"],
@@ -83,13 +83,16 @@ const OUTSIDE_CRATES: [&str; 6] = ["tokio", "rustix", "libc", "ureq", "tempfile"
 
 /// Where programs are started: cargo for the agent, QEMU, and this program itself to serve a directory. The command lines are made of typed
 /// fields there; none comes out of a record.
-const STARTS_PROGRAMS: [&str; 7] = [
+const STARTS_PROGRAMS: [&str; 10] = [
     "cli/agent.rs",
     "image/build.rs",
     "store/hermetic.rs",
+    "vm/confine/launch.rs",
+    "vm/confine/program.rs",
     "vm/machine.rs",
     "vm/plugin.rs",
     "vm/share/process.rs",
+    "vm/trial.rs",
     "vm/vmm.rs",
 ];
 

@@ -412,7 +412,7 @@ fn judge_ends(came: &All) {
             came.exit == exit && came.says("driver nvme") && !journal,
             "{case}: {came:?}"
         );
-        assert!(came.says("0 of 1 cells measured"), "{case}: {came:?}");
+        assert!(came.says("0 of 1 cell measured"), "{case}: {came:?}");
     }
     let killed = came.of("vfio, root: kill -9");
     assert_eq!(killed.exit, 137, "{killed:?}");
@@ -426,7 +426,7 @@ fn judge_root(came: &All, labels: &Labels) {
     let next = came.of("vfio, root: the next one gives it back and measures");
     for words in [
         &format!("an earlier run was killed: {FREE}: nvme has it again"),
-        "1 of 1 cells measured",
+        "1 of 1 cell measured",
         "\"accel\": \"kvm\"",
         "driver nvme",
         &format!("label {}", labels.of("root")),
@@ -461,7 +461,7 @@ fn judge_user(came: &All, labels: &Labels) {
     );
     let user = came.of("vfio, a user");
     for words in [
-        "1 of 1 cells measured",
+        "1 of 1 cell measured",
         "\"accel\": \"kvm\"",
         "driver vfio-pci",
     ] {

@@ -138,3 +138,70 @@ async fn a_descriptor_travels_with_its_command() {
     qmp.send_fd("c", &file).await.unwrap();
     assert_eq!(receiver.join().unwrap(), "passed");
 }
+
+/// A QEMU that says all this after the negotiation, and nothing else; and what becomes of a command.
+async fn said(words: impl FnOnce(&mut StdUnixStream) + Send + 'static) -> Error {
+    let (client, mut server) = StdUnixStream::pair().unwrap();
+    thread::spawn(move || {
+        writeln!(server, "{GREETING}").unwrap();
+        writeln!(server, "{}", json!({"return": {}, "id": 1})).unwrap();
+        words(&mut server);
+        // Until the client has had enough of it.
+        let _ = io::copy(&mut server, &mut io::sink());
+    });
+    let (qmp, _events) = Qmp::connect(client, LONG).await.unwrap();
+    qmp.execute("query-status", Value::Null).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_a_hostile_qemu_says_is_bounded_and_ends_the_connection() {
+    let endless = |server: &mut StdUnixStream| {
+        // Fails once the client has let go.
+        let _ = io::copy(&mut io::repeat(b'x'), server);
+    };
+    let events = |server: &mut StdUnixStream| {
+        while writeln!(server, "{}", json!({"event": "SPAM"})).is_ok() {}
+    };
+    let long_event = |server: &mut StdUnixStream| {
+        let _ = writeln!(
+            server,
+            "{}",
+            json!({"event": "LONG", "data": "x".repeat(MAX_EVENT)})
+        );
+    };
+    let deep = |server: &mut StdUnixStream| {
+        let _ = writeln!(server, "{{\"return\": {}", "[".repeat(100_000));
+    };
+    let lie = |server: &mut StdUnixStream| {
+        let _ = writeln!(server, r#"{{"return": {{}}, "id": -2}}"#);
+    };
+    let all = [
+        said(endless).await,
+        said(events).await,
+        said(long_event).await,
+        said(deep).await,
+        said(lie).await,
+    ];
+    let causes = all.map(|e| std::error::Error::source(&e).unwrap().to_string());
+    insta::assert_snapshot!(causes.join("\n"), @r"
+    QEMU said more in one line than it ever has to say
+    QEMU sent more events than anybody reads
+    QEMU sent an event that is too long
+    QEMU said something on its control connection that is not QMP
+    QEMU said something on its control connection that is not QMP
+    ");
+}
+
+#[tokio::test]
+async fn answers_to_nobody_do_not_hold_a_command_beyond_its_deadline() {
+    let stream = fake(|_, reply| {
+        for id in 0..1000 {
+            reply(json!({"return": "nobody asked", "id": 1_000_000 + id}));
+        }
+        true
+    });
+    let (qmp, _events) = Qmp::connect(stream, LONG).await.unwrap();
+    let late = qmp.execute_within("cont", Value::Null, SHORT).await;
+    let late = late.unwrap_err().to_string();
+    assert_eq!(late, "QEMU's answer to `cont` did not come within 0.1 s");
+}

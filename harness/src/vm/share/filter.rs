@@ -3,55 +3,18 @@
 //! threads, syslog). Any other does not exist for it: ENOSYS, for which libraries have an answer.
 
 use super::Access;
-use crate::error::{Error, Result};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
+use crate::{
+    error::{Error, Result},
+    vm::confine::{Calls, PROCESS, install, int, when},
 };
-use std::collections::BTreeMap;
+use seccompiler::{BackendError, BpfProgram, SeccompCmpOp};
 
-/// Memory, threads, time and the connection to QEMU.
-const PROCESS: &[libc::c_long] = &[
+/// What it does besides [`PROCESS`]: its connection to QEMU, and its library's ways.
+const SERVER: &[libc::c_long] = &[
     libc::SYS_accept4,
-    libc::SYS_brk,
     libc::SYS_capget,
     libc::SYS_capset,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_close,
-    libc::SYS_dup,
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait,
-    libc::SYS_epoll_wait,
-    libc::SYS_eventfd2,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
     libc::SYS_fcntl,
-    libc::SYS_futex,
-    libc::SYS_getegid,
-    libc::SYS_geteuid,
-    libc::SYS_getpid,
-    libc::SYS_getrandom,
-    libc::SYS_gettid,
-    libc::SYS_gettimeofday,
-    libc::SYS_madvise,
-    libc::SYS_membarrier,
-    libc::SYS_mmap,
-    libc::SYS_mprotect,
-    libc::SYS_mremap,
-    libc::SYS_munmap,
-    libc::SYS_recvmsg,
-    libc::SYS_restart_syscall,
-    libc::SYS_rseq,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_sched_yield,
-    libc::SYS_sendmsg,
-    libc::SYS_set_robust_list,
-    libc::SYS_sigaltstack,
     libc::SYS_tgkill,
     libc::SYS_umask,
 ];
@@ -115,41 +78,18 @@ pub(super) fn apply(access: Access) -> Result<()> {
         .hint("build the host's kernel with CONFIG_SECCOMP_FILTER")
     };
     let program = program(access).map_err(|e| refused(e.to_string()))?;
-    apply_filter(&program).map_err(|e| refused(e.to_string()))
+    install(&program).map_err(|e| refused(e.to_string()))
 }
 
-fn program(access: Access) -> std::result::Result<BpfProgram, seccompiler::BackendError> {
+fn program(access: Access) -> std::result::Result<BpfProgram, BackendError> {
     let write = match access {
         Access::Read => &[][..],
         Access::Write => WRITE,
     };
-    let always = PROCESS.iter().chain(READ).chain(write);
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        always.map(|call| (*call, Vec::new())).collect();
-    // Threads, but no processes. clone3's arguments cannot be looked at, and libraries go back to clone.
-    let thread = libc::CLONE_THREAD as u64;
-    rules.insert(
-        libc::SYS_clone,
-        vec![first_is(SeccompCmpOp::MaskedEq(thread), thread)?],
-    );
-    let name = libc::PR_SET_NAME as u64;
-    rules.insert(libc::SYS_prctl, vec![first_is(SeccompCmpOp::Eq, name)?]);
-    SeccompFilter::new(
-        rules,
-        SeccompAction::Errno(libc::ENOSYS as u32),
-        SeccompAction::Allow,
-        TargetArch::x86_64,
-    )?
-    .try_into()
-}
-
-/// A rule about a call's first argument.
-fn first_is(
-    how: SeccompCmpOp,
-    value: u64,
-) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
-    let condition = SeccompCondition::new(0, SeccompCmpArgLen::Qword, how, value)?;
-    SeccompRule::new(vec![condition])
+    let name = int(0, SeccompCmpOp::Eq, libc::PR_SET_NAME.unsigned_abs());
+    Calls::of(&[PROCESS, SERVER, READ, write])?
+        .and(libc::SYS_prctl, vec![when(&[name])?])
+        .program()
 }
 
 #[cfg(test)]
@@ -173,7 +113,7 @@ mod tests {
             libc::SYS_open_by_handle_at,
             libc::SYS_io_uring_setup,
         ] {
-            for list in [PROCESS, READ, WRITE] {
+            for list in [PROCESS, SERVER, READ, WRITE] {
                 assert!(!list.contains(&call), "{call}");
             }
         }

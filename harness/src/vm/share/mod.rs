@@ -11,7 +11,6 @@ mod filter;
 mod process;
 mod serve;
 
-pub use confine::Rung;
 pub use process::{Server, VERB, try_confinement};
 pub use serve::serve;
 

@@ -1,9 +1,9 @@
 //! The harness's side: one process per shared directory of a guest.
 
-use super::{Access, Rung, Share};
+use super::{Access, Share};
 use crate::{
     error::{Error, Result},
-    vm::{child, stream::Stream, vhost_user::connection},
+    vm::{child, confine::Confined, stream::Stream, vhost_user::connection},
 };
 use rustix::fs::{Mode, OFlags};
 use std::{
@@ -34,8 +34,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Child,
     said: Stream,
-    /// How far it is confined.
-    pub rung: Rung,
+    /// What confines it.
+    pub confined: Confined,
 }
 
 impl Server {
@@ -48,8 +48,15 @@ impl Server {
         let (listener, qemu) = connection("a shared directory")?;
         let fds = [directory.as_raw_fd(), listener.as_raw_fd()];
         let (mut child, said) = spawn(&share.tag, share.access, &fds)?;
-        let rung = hear(&mut child, &said, &share.dir).await?;
-        Ok((Server { child, said, rung }, qemu))
+        let confined = hear(&mut child, &said, &share.dir).await?;
+        Ok((
+            Server {
+                child,
+                said,
+                confined,
+            },
+            qemu,
+        ))
     }
 
     /// Why it ended before its guest did, if it did.
@@ -65,11 +72,11 @@ impl Server {
     }
 }
 
-/// How far a server of this directory would be confined here, tried.
+/// What would confine a server of this directory here, tried.
 ///
 /// # Errors
 /// As [`Server::start`].
-pub async fn try_confinement(share: &Share) -> Result<Rung> {
+pub async fn try_confinement(share: &Share) -> Result<Confined> {
     let directory = open(&share.dir)?;
     let (mut child, said) = spawn(&share.tag, share.access, &[directory.as_raw_fd()])?;
     hear(&mut child, &said, &share.dir).await
@@ -121,7 +128,7 @@ fn spawn(tag: &str, access: Access, fds: &[RawFd]) -> Result<(Child, Stream)> {
 }
 
 /// Its first and only line: that it is ready, and how far it is confined.
-async fn hear(child: &mut Child, said: &Stream, directory: &Path) -> Result<Rung> {
+async fn hear(child: &mut Child, said: &Stream, directory: &Path) -> Result<Confined> {
     let failed = |why: String| {
         Error::host(format!(
             "the server of the shared directory {} did not begin: {why}; it said: {}",

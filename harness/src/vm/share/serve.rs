@@ -1,12 +1,13 @@
 //! The server's side: what the process does that serves a directory.
 
-use super::{
-    Access,
-    confine::{self, Rung},
-};
+use super::{Access, confine};
 use crate::{
     error::{Error, Result},
-    vm::vhost_user::{Exit, Service},
+    vm::{
+        child,
+        confine::Confined,
+        vhost_user::{Exit, Service},
+    },
 };
 use rustix::process::{Resource, Rlimit};
 use std::{
@@ -39,7 +40,9 @@ const OWN_DESCRIPTORS: u64 = 128;
 /// When it cannot begin. A request that makes no sense ends the process at once.
 pub fn serve(directory: RawFd, listener: Option<RawFd>, tag: &str, access: Access) -> Result<()> {
     let doing = |e: io::Error| Error::host(format!("beginning to serve {WHAT}")).because(e);
-    close_others(&[Some(directory), listener]).map_err(doing)?;
+    let mut kept: Vec<RawFd> = listener.into_iter().chain([directory]).collect();
+    kept.sort_unstable();
+    child::close_others(&kept).map_err(doing)?;
     // SAFETY: whoever started this process gave it these two descriptors for good.
     let directory = unsafe { OwnedFd::from_raw_fd(directory) };
     // SAFETY: the same.
@@ -51,19 +54,19 @@ pub fn serve(directory: RawFd, listener: Option<RawFd>, tag: &str, access: Acces
     confine::enter(&directory).map_err(doing)?;
     let descriptors = confine::own_descriptors().map_err(doing)?;
     let limit = descriptors_for_the_guest().map_err(doing)?;
-    let rung = confine::confine(directory.as_fd(), access)?;
+    let confined = confine::confine(directory.as_fd(), access)?;
     let Some(listener) = listener else {
-        return say(&rung);
+        return say(&confined);
     };
     let config = config(descriptors, limit);
     match access {
         Access::Read => {
             let files = PassthroughFsRo::new(config).map_err(doing)?;
-            until_the_end(files, listener, tag, &rung)
+            until_the_end(files, listener, tag, &confined)
         }
         Access::Write => {
             let files = PassthroughFs::new(config).map_err(doing)?;
-            until_the_end(files, listener, tag, &rung)
+            until_the_end(files, listener, tag, &confined)
         }
     }
 }
@@ -110,7 +113,7 @@ fn one_user(id: u32) -> Vec<IdMap> {
     ]
 }
 
-fn until_the_end<F>(files: F, listener: UnixListener, tag: &str, rung: &Rung) -> Result<()>
+fn until_the_end<F>(files: F, listener: UnixListener, tag: &str, confined: &Confined) -> Result<()>
 where
     F: FileSystem + SerializableFileSystem + Send + Sync + 'static,
 {
@@ -122,45 +125,19 @@ where
     // The library's backend makes its own exit event, and the process's end closes it.
     let exit = Arc::new(Exit::default());
     let service = Service::start(WHAT, Arc::new(backend), exit, listener, |_| Ok(()))?;
-    say(rung)?;
+    say(confined)?;
     service.wait()
 }
 
 /// Tells the harness that the guest may come, and how far this process is confined.
-fn say(rung: &Rung) -> Result<()> {
+fn say(confined: &Confined) -> Result<()> {
     let failed = |e: io::Error| Error::host("telling the harness").because(e);
-    let mut line = serde_json::to_vec(rung).map_err(|e| failed(e.into()))?;
+    let mut line = serde_json::to_vec(confined).map_err(|e| failed(e.into()))?;
     line.push(b'\n');
     let mut out = io::stdout().lock();
     out.write_all(&line)
         .and_then(|()| out.flush())
         .map_err(failed)
-}
-
-/// Closes what the harness's own parent may have left open in all its children, but for the standard
-/// streams and these.
-fn close_others(kept: &[Option<RawFd>]) -> io::Result<()> {
-    let mut kept: Vec<u32> = kept
-        .iter()
-        .flatten()
-        .filter_map(|fd| u32::try_from(*fd).ok())
-        .collect();
-    kept.sort_unstable();
-    let mut first = 3;
-    for end in kept.into_iter().chain([u32::MAX]) {
-        if first < end {
-            // SAFETY: takes numbers; this process has just begun and owns nothing of what it closes.
-            let done = unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) };
-            let e = io::Error::last_os_error();
-            // A kernel before 5.9 has no such call, and what is left open is out of Landlock's reach
-            // only.
-            if done != 0 && e.raw_os_error() != Some(libc::ENOSYS) {
-                return Err(e);
-            }
-        }
-        first = end.saturating_add(1);
-    }
-    Ok(())
 }
 
 /// The library's words, for the harness to quote.

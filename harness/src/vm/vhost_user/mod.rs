@@ -3,8 +3,10 @@
 //! process, a shared directory by a process of its own.
 
 mod exit;
+mod memory;
 
 pub use exit::Exit;
+pub use memory::check as check_memory;
 
 use crate::error::{Error, Result};
 use std::{

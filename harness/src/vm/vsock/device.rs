@@ -9,7 +9,7 @@ use super::{
     connection::Connection,
     packet::{HEADER_LEN, Header, MAX_PAYLOAD},
 };
-use crate::vm::vhost_user::Exit;
+use crate::vm::vhost_user::{Exit, check_memory};
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
@@ -48,7 +48,8 @@ const VERSION_1: u64 = 1 << 32;
 /// The device's state; the library calls it from its worker and its request thread, under a lock.
 pub(super) struct VsockDevice {
     cid: u64,
-    memory: Option<Memory>,
+    /// Looked at before it is used ([`check_memory`]): what the library's queues see may be newer.
+    memory: Option<MemoryGuard>,
     connection: Connection,
     /// Non-blocking; the other end is the harness's.
     stream: UnixStream,
@@ -80,7 +81,7 @@ impl VsockDevice {
     }
 
     fn pump(&mut self, vrings: &[VringMutex<Memory>]) {
-        let Some(memory) = self.memory.as_ref().map(GuestAddressSpace::memory) else {
+        let Some(memory) = self.memory.clone() else {
             return;
         };
         self.flush_to_host();
@@ -100,9 +101,10 @@ impl VsockDevice {
             self.transmit_one(chain, memory);
             self.flush_to_host();
             // Fails only for an index that the guest made up; there is nothing to give back then.
-            used |= vring.add_used(head, 0).is_ok();
+            let queue = vring.get_queue_mut();
+            used |= queue.add_used(&**memory, head, 0).is_ok();
         }
-        notify(vring, used);
+        notify(vring, used, memory);
     }
 
     fn transmit_one(&mut self, chain: Chain, memory: &MemoryGuard) {
@@ -141,9 +143,10 @@ impl VsockDevice {
             };
             let head = chain.head_index();
             let written = self.receive_one(chain, memory, room);
-            used |= vring.add_used(head, written).is_ok();
+            let queue = vring.get_queue_mut();
+            used |= queue.add_used(&**memory, head, written).is_ok();
         }
-        notify(vring, used);
+        notify(vring, used, memory);
     }
 
     /// Fills one buffer of the guest's; one too small for a header goes back empty.
@@ -223,15 +226,16 @@ fn next_chain(vring: &mut VringState<Memory>, memory: &MemoryGuard) -> Option<Ch
     if chain.is_some() {
         return chain;
     }
-    match vring.enable_notification() {
+    match vring.get_queue_mut().enable_notification(&**memory) {
         Ok(true) => vring.get_queue_mut().pop_descriptor_chain(memory.clone()),
         Ok(false) | Err(_) => None,
     }
 }
 
 /// Interrupts the guest if buffers went back and it wants to know.
-fn notify(vring: &mut VringState<Memory>, used: bool) {
-    if used && vring.needs_notification().unwrap_or(true) {
+fn notify(vring: &mut VringState<Memory>, used: bool, memory: &MemoryGuard) {
+    let queue = vring.get_queue_mut();
+    if used && queue.needs_notification(&**memory).unwrap_or(true) {
         // The eventfd is QEMU's; if it is gone, so is the guest.
         let _ = vring.signal_used_queue();
     }
@@ -273,6 +277,9 @@ impl VhostUserBackendMut for VsockDevice {
     }
 
     fn update_memory(&mut self, memory: Memory) -> io::Result<()> {
+        self.memory = None;
+        let memory = memory.memory();
+        check_memory(&*memory)?;
         self.memory = Some(memory);
         Ok(())
     }

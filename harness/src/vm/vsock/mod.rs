@@ -6,6 +6,7 @@
 
 mod connection;
 mod device;
+mod fuzz;
 mod kernel;
 mod link;
 mod packet;
@@ -13,6 +14,7 @@ mod start;
 #[cfg(test)]
 mod testing;
 
+pub(super) use fuzz::{fuzz_device, fuzz_start};
 pub use link::{FromGuest, GuestLink, ToGuest};
 
 use super::qmp::Qmp;

@@ -5,7 +5,9 @@ use super::super::{
     testing::Random,
 };
 use super::*;
-use vm_memory::{Bytes, GuestAddress};
+use crate::vm::memory::GuestRam;
+use std::os::fd::AsFd as _;
+use vm_memory::{Bytes, FileOffset, GuestAddress};
 
 const SIZE: u16 = 8;
 const RAM: usize = 1 << 20;
@@ -34,7 +36,10 @@ fn ring(queue: usize, part: u64) -> GuestAddress {
 
 impl Guest {
     fn new() -> Guest {
-        let ram = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
+        let ram = GuestRam::create(RAM as u64).unwrap();
+        let at = FileOffset::new(ram.as_fd().try_clone_to_owned().unwrap().into(), 0);
+        let range = (GuestAddress(0), RAM, Some(at));
+        let ram = GuestMemoryMmap::<()>::from_ranges_with_files([range]).unwrap();
         let memory = GuestMemoryAtomic::new(ram);
         let (host, inner) = UnixStream::pair().unwrap();
         inner.set_nonblocking(true).unwrap();
