@@ -215,7 +215,7 @@ fn digests_that_are_not_those_of_what_is_inside() {
         f.manifest.parts[at].digest = Sha256::of(b"another");
     });
     refused_for("is not the manifest's", |f| {
-        f.manifest.agent.file.sha256 = Sha256::of(b"x")
+        f.manifest.agent.file.sha256 = Sha256::of(b"x");
     });
     refused_for("is not the manifest's", |f| {
         f.manifest.plugin.as_mut().unwrap().path = "another.so".into();
@@ -223,11 +223,14 @@ fn digests_that_are_not_those_of_what_is_inside() {
     refused_for("the record is not the manifest's", |f| {
         f.manifest.results.sha256 = Sha256::of(b"x");
     });
-    refused_for("the image of kernel `6.12`", |f| {
+    refused_for("contradicts itself", |f| {
         f.record(|r| r.kernels[0].image = Some(Sha256::of(b"x")));
     });
+    refused_for("the image of kernel `6.12`", |f| {
+        machine(f).kernel.sha256 = Sha256::of(b"x");
+    });
     refused_for("the initramfs of kernel `6.12`", |f| {
-        f.record(|r| r.kernels[0].initramfs = None);
+        machine(f).initramfs.sha256 = Sha256::of(b"x");
     });
     refused_for("do not give the initramfs", |f| {
         machine(f).initramfs.entries.pop();
@@ -253,10 +256,10 @@ fn machine(f: &mut Forge) -> &mut Machine {
 #[test]
 fn manifests_of_other_versions_or_that_say_more_or_less() {
     refused_for("it has format 2; this version reads 1", |f| {
-        f.manifest.format = 2
+        f.manifest.format = 2;
     });
     refused_for("format", |f| {
-        f.text = |text| text.replace("\"format\":1,", "")
+        f.text = |text| text.replace("\"format\":1,", "");
     });
     for more in [
         "\"argv\":[\"-chardev\",\"file,id=x,path=/home/u/.bashrc\"],",
@@ -275,10 +278,10 @@ fn manifests_of_other_versions_or_that_say_more_or_less() {
         refused_for("unknown field", |f| f.text = text);
     }
     refused_for("the one form", |f| {
-        f.text = |text| text.replace("\"format\":1,", "\"format\": 1,")
+        f.text = |text| text.replace("\"format\":1,", "\"format\": 1,");
     });
     refused_for("part `kernel-9` is missing", |f| {
-        machine(f).kernel.part = "kernel-9".into()
+        machine(f).kernel.part = "kernel-9".into();
     });
     refused_for("is missing", |f| {
         let at = f.at("guest");
@@ -300,13 +303,13 @@ fn manifests_of_other_versions_or_that_say_more_or_less() {
         f.manifest.parts.push(part);
     });
     refused_for("leaves its directory", |f| {
-        machine(f).kernel.path = "../../../boot/vmlinuz".into()
+        machine(f).kernel.path = "../../../boot/vmlinuz".into();
     });
     refused_for("absolute path", |f| {
-        machine(f).modules = Some("/lib/modules".into())
+        machine(f).modules = Some("/lib/modules".into());
     });
     refused_for("not a valid name", |f| {
-        f.manifest.parts[0].name = "../x".into()
+        f.manifest.parts[0].name = "../x".into();
     });
     refused_for("has no permissions", |f| {
         let entries = &mut machine(f).initramfs.entries;
@@ -319,7 +322,7 @@ fn manifests_of_other_versions_or_that_say_more_or_less() {
     });
     refused_for("at most", |f| machine(f).initramfs.size = u64::MAX);
     refused_for("other kernels than the scenario", |f| {
-        f.manifest.kernels[1].name = "7.3".into()
+        f.manifest.kernels[1].name = "7.3".into();
     });
 }
 
@@ -331,16 +334,16 @@ fn lock_entries_that_name_other_places() {
         change(&mut f.manifest.sources[0].files[0]);
     };
     refused_for("is no archive", |f| {
-        file(f, |l| l.archive = "http://evil.example".into())
+        file(f, |l| l.archive = "http://evil.example".into());
     });
     refused_for("leaves its directory", |f| {
-        file(f, |l| l.path = "pool/../../x".into())
+        file(f, |l| l.path = "pool/../../x".into());
     });
     refused_for("not below an archive's pool", |f| {
-        file(f, |l| l.path = "dists/sid/Release".into())
+        file(f, |l| l.path = "dists/sid/Release".into());
     });
     refused_for("not below an archive's pool", |f| {
-        file(f, |l| l.path = "pool/x?y=z".into())
+        file(f, |l| l.path = "pool/x?y=z".into());
     });
     refused_for("is in no lock, and not inside", |f| {
         f.manifest.kernels[1].boots = Boots::Locked;
@@ -371,18 +374,19 @@ fn records_of_other_versions_or_without_their_cells() {
         f.record(|r| r.schema = 99);
     });
     refused_for("is not JSON", |f| f.record_text(b"{".to_vec()));
+    refused_for("images have", |f| f.record(|r| r.schema = 4));
     refused_for("is not a record", |f| {
         let schema = f.results.schema;
         f.record_text(format!("{{\"schema\":{schema}}}").into_bytes());
     });
     refused_for("other cells than the scenario", |f| {
-        f.record(|r| drop(r.cells.pop()))
+        f.record(|r| drop(r.cells.pop()));
     });
     refused_for("other cells than the scenario", |f| {
-        f.record(|r| r.cells.swap(0, 1))
+        f.record(|r| r.cells.swap(0, 1));
     });
     refused_for("other kernels than the scenario", |f| {
-        f.record(|r| r.kernels.swap(0, 1))
+        f.record(|r| r.kernels.swap(0, 1));
     });
     refused_for("there twice", |f| {
         f.record(|r| {
@@ -398,15 +402,17 @@ fn records_of_other_versions_or_without_their_cells() {
 fn options_of_qemus_in_every_text_that_a_machine_or_a_job_is_made_of() {
     const EVIL: &str = "x,file=/home/u/.ssh/id_rsa -chardev socket,path=/x";
     refused_for("no name of a scenario", |f| {
-        f.record(|r| r.scenario.name = EVIL.into())
+        f.record(|r| r.scenario.name = EVIL.into());
     });
     refused_for("no name of a run", |f| {
-        f.record(|r| r.run_id = "../../x".into())
+        f.record(|r| r.run_id = "../../x".into());
     });
     refused_for("no name of a kernel", |f| {
         f.record(|r| {
             r.scenario.kernels[0].name = EVIL.into();
             r.kernels[0].name = EVIL.into();
+            r.machines[0].name = EVIL.into();
+            r.cells[0].key.kernel = EVIL.into();
         });
     });
     refused_for("no name of a file system", |f| {
@@ -416,13 +422,13 @@ fn options_of_qemus_in_every_text_that_a_machine_or_a_job_is_made_of() {
         f.record(|r| r.scenario.workloads[0].name = EVIL.into());
     });
     refused_for("not a word", |f| {
-        f.record(|r| r.scenario.cmdline = vec![EVIL.into()])
+        f.record(|r| r.scenario.cmdline = vec![EVIL.into()]);
     });
     refused_for("not a word", |f| {
         f.record(|r| r.scenario.cmdline = vec!["x\"-monitor\"stdio".into()]);
     });
     refused_for("2047", |f| {
-        f.record(|r| r.scenario.cmdline = vec!["x".repeat(2048)])
+        f.record(|r| r.scenario.cmdline = vec!["x".repeat(2048)]);
     });
     refused_for("no scheduler", |f| {
         f.record(|r| crate::compare::fixture::model(&mut r.scenario).scheduler = EVIL.into());
@@ -460,25 +466,25 @@ fn options_of_qemus_in_every_text_that_a_machine_or_a_job_is_made_of() {
 fn sequences_that_a_terminal_obeys() {
     const ESCAPE: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J";
     refused_for("characters that act", |f| {
-        f.record(|r| r.scenario.title = ESCAPE.into())
+        f.record(|r| r.scenario.title = ESCAPE.into());
     });
     refused_for("characters that act", |f| {
-        f.record(|r| r.scenario.description = ESCAPE.into())
+        f.record(|r| r.scenario.description = ESCAPE.into());
     });
     refused_for("characters that act", |f| {
-        f.record(|r| r.kernels[0].origin = ESCAPE.into())
+        f.record(|r| r.kernels[0].origin = ESCAPE.into());
     });
     refused_for("characters that act", |f| {
         f.record(|r| r.kernels[0].release = Some(ESCAPE.into()));
     });
     refused_for("characters that act", |f| {
-        f.record(|r| r.vmm.version = ESCAPE.into())
+        f.record(|r| r.vmm.version = ESCAPE.into());
     });
     refused_for("characters that act", |f| {
-        f.record(|r| r.notes.push(ESCAPE.into()))
+        f.record(|r| r.notes.push(ESCAPE.into()));
     });
     refused_for("characters that act", |f| {
-        f.record(|r| r.started = ESCAPE.into())
+        f.record(|r| r.started = ESCAPE.into());
     });
     refused_for("characters that act", |f| {
         f.record(|r| {
@@ -489,15 +495,15 @@ fn sequences_that_a_terminal_obeys() {
         });
     });
     refused_for("not one line of text", |f| {
-        f.manifest.diorama = ESCAPE.into()
+        f.manifest.diorama = ESCAPE.into();
     });
     refused_for("not one line of text", |f| {
-        f.manifest.agent.build_id = Some(ESCAPE.into())
+        f.manifest.agent.build_id = Some(ESCAPE.into());
     });
     refused_for("not one line of text", |f| {
-        f.manifest.licences[0].source = ESCAPE.into()
+        f.manifest.licences[0].source = ESCAPE.into();
     });
     refused_for("not a valid name", |f| {
-        f.manifest.sources[0].name = ESCAPE.into()
+        f.manifest.sources[0].name = ESCAPE.into();
     });
 }

@@ -99,6 +99,8 @@ pub struct Agent {
 pub struct PackedKernel {
     /// Its name in the scenario.
     pub name: String,
+    /// Its release, as far as its image tells: it decides what file systems are formatted with.
+    pub release: Option<String>,
     /// Whether neither configuration nor modules told what it has.
     pub blind: bool,
     /// Cells that cannot run on it, known before any boot.
@@ -362,6 +364,7 @@ impl Manifest {
 
     fn kernel(&self, kernel: &PackedKernel) -> Result<(), String> {
         name(&kernel.name)?;
+        kernel.release.as_deref().map_or(Ok(()), word)?;
         at_most("unsupported parts", kernel.unsupported.len(), limits::CELLS)?;
         let Boots::Packed(machine) = &kernel.boots else {
             return Ok(());

@@ -210,8 +210,12 @@ fn kernel(
         }
     };
     Ok(Some(PreparedKernel {
-        record: known.clone(),
-        version: known.release.as_deref().and_then(KernelVersion::of),
+        version: packed.release.as_deref().and_then(KernelVersion::of),
+        // A record has it from the guest, where the image does not tell.
+        record: KernelRecord {
+            release: packed.release.clone(),
+            ..known.clone()
+        },
         blind: packed.blind,
         machine,
         modules,

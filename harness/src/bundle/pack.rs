@@ -188,6 +188,7 @@ impl Guest {
         };
         let packed = PackedKernel {
             name: name.clone(),
+            release: kernel.record.release.clone(),
             blind: kernel.blind,
             unsupported: kernel.unsupported.clone(),
             boots,

@@ -13,9 +13,9 @@ use crate::{
     image::cpio::Archive,
     kernel::BootBy,
     lock::LockEntry,
-    plan::{Plan, PreparedKernel},
+    plan::{KernelPlan, Plan, PreparedKernel},
     provision::Boots,
-    record::{KernelRecord, Outcome, Results},
+    record::{KernelRecord, MachineRecord, Outcome, Results},
     scenario::KernelSource,
     vocabulary::LockedFile,
 };
@@ -82,11 +82,27 @@ impl Lab {
         });
         for (cell, (_, planned)) in results.cells.iter_mut().zip(plan.cells()) {
             cell.inputs = planned.inputs;
+            cell.job = Some(planned.job.clone());
             if let Outcome::Measured(measured) = &mut cell.outcome {
                 measured.guest.repetitions.truncate(1);
             }
         }
-        Lab { dir, results, plan }
+        let mut lab = Lab { dir, results, plan };
+        lab.name_machines();
+        lab
+    }
+
+    /// The record's machines are the plan's.
+    pub fn name_machines(&mut self) {
+        let machine = |kernel: &KernelPlan| {
+            let machine = kernel.machine.as_ref()?;
+            Some(MachineRecord {
+                name: kernel.record.name.clone(),
+                digest: machine.checkpoint,
+                covers: machine.inputs.clone(),
+            })
+        };
+        self.results.machines = self.plan.kernels.iter().filter_map(machine).collect();
     }
 
     /// Packs it; the image's bytes.

@@ -101,6 +101,7 @@ fn a_build_under_two_names_is_inside_once() {
     lab.results.cells[1].inputs = inputs;
     lab.results.kernels[1].image = lab.results.kernels[0].image;
     lab.results.kernels[1].initramfs = lab.results.kernels[0].initramfs;
+    lab.name_machines();
     let image = Image::of(&lab.pack(false));
     let opened = Opened::read(&image.path, &Unseen).unwrap();
     assert!(!opened.files.contains_key("kernel-7.2"));
@@ -162,6 +163,7 @@ fn a_cell_that_could_not_run_stays_so() {
     kernel.cells[0].inputs = None;
     lab.results.cells[0].inputs = None;
     lab.results.cells[0].outcome = why.clone();
+    lab.name_machines();
     let image = Image::of(&lab.pack(false));
     let dir = tempfile::tempdir().unwrap();
     let unpacked = Unpacked::new(&image.path, &store(dir.path()), &Unseen).unwrap();

@@ -25,7 +25,7 @@ pub fn fetch(
     with_vmm: bool,
     store: &Store,
     sources: &Sources,
-    (progress, tell): (&dyn FetchProgress, &dyn Fn(&str)),
+    progress: &dyn FetchProgress,
 ) -> Result<()> {
     let project = project(&unpacked.manifest);
     let provision = Provision {
@@ -35,7 +35,7 @@ pub fn fetch(
         // The keys that could vouch for anything else are not in an image.
         when_gone: WhenGone::Fail,
         progress,
-        tell,
+        tell: &|text| progress.note(text),
     };
     if with_vmm && unpacked.vmm.is_none() {
         if !project.images.entries.iter().any(|e| e.name == VMM) {

@@ -6,7 +6,7 @@ use super::{
     manifest::{Boots, Manifest},
 };
 use crate::{
-    record::Results,
+    record::{Results, SCHEMA},
     scenario::{CellKey, Device, KernelSource, Scenario},
     text,
     vm::Spec,
@@ -45,6 +45,16 @@ pub fn check(results: &Results, manifest: &Manifest) -> Result<(), String> {
         "vmm",
         &serde_json::to_value(&results.vmm).map_err(|e| e.to_string())?,
     )?;
+    harmless(
+        "machines",
+        &serde_json::to_value(&results.machines).map_err(|e| e.to_string())?,
+    )?;
+    if results.schema != SCHEMA {
+        return Err(format!(
+            "its record has schema {}; images have {SCHEMA}",
+            results.schema
+        ));
+    }
     let words = [&results.run_id, &results.started, &results.diorama];
     for word in words
         .into_iter()

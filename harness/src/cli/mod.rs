@@ -20,6 +20,7 @@ mod drive;
 mod explain;
 mod fetch;
 mod fio_args;
+mod image_args;
 mod inspect;
 mod lock;
 mod manifest;

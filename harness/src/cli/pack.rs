@@ -100,9 +100,12 @@ fn show_next(output: &Path, results: &Results) -> String {
     )
 }
 
-/// Megabytes as people compare them with a limit for attachments, 10^6 bytes.
+/// A size as people compare it with a limit for attachments: in 10^6 bytes, or 10^3.
 pub fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+    match bytes {
+        0..100_000 => format!("{} kB", bytes.div_ceil(1000)),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
 }
 
 /// Written beside its place, and only there once it is whole.

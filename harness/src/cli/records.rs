@@ -7,6 +7,7 @@ use super::{
     print, print_json, width,
 };
 use crate::{
+    bundle::{Opened, Unseen},
     error::{Error, Exit, Result},
     files,
     record::{self, Results},
@@ -103,11 +104,14 @@ fn extension(format: Format) -> &'static str {
     }
 }
 
-/// The records that are named: the one place where `compare` and `diff` get theirs.
+/// The records that are named: the one place where `compare` and `diff` get theirs. A file is an image,
+/// every byte of which is checked before its record is taken.
 pub(super) fn read_runs(root: &Path, runs: &[impl AsRef<str>]) -> Result<Vec<Results>> {
-    runs.iter()
-        .map(|run| record::open(root, run.as_ref()).map(|(_, results)| results))
-        .collect()
+    let read = |run: &str| match Path::new(run).is_file() {
+        true => Opened::read(Path::new(run), &Unseen).map(|opened| opened.results),
+        false => record::open(root, run).map(|(_, results)| results),
+    };
+    runs.iter().map(|run| read(run.as_ref())).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{
     args::{Cli, ReplayArgs},
     choices::QemuChoice,
-    colors, explain, manifest, print, print_text, runtime,
+    colors, explain, manifest, print, print_text, repro, runtime,
     scratch::Scratch,
     signals,
     ui::{Drawing, Ui},
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Exit, Result},
     plan::{Plan, PreparedKernel},
     record::{Measured, Outcome, Results, RunDir},
-    report::{self, Style},
+    report::{self, Report, Style},
     run::{
         self, CellCache, Consoles, Finished, Known, Options, Qemu, Recording, Session, SymbolTables,
     },
@@ -74,8 +74,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         &unpacked.results,
         &unpacked.vmm,
         unpacked.plugin,
-        &store,
-        args,
+        (args, &store),
     )?;
     let other = other_inputs(&plan, &unpacked.results, args)?;
     let known = known(&store, &plan, &unpacked.results)?;
@@ -171,8 +170,13 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         explained.write(&finished.dir.join(explain::DIR))?;
     }
     print_text(&format!("{}\n", compared.summary()))?;
+    let style = Style {
+        chart: Some("chart.svg".into()),
+        ..Style::default()
+    };
+    repro::write_reports(&Report::new(&finished.results), &style, &finished.dir)?;
     ui.line(&format!(
-        "record: {} (results.json)",
+        "record: {} (report.md, results.json)",
         finished.dir.display()
     ));
     ui.line(&format!(
@@ -254,8 +258,7 @@ fn complete(unpacked: &mut Unpacked, args: &ReplayArgs, store: &Store, ui: &Ui) 
     ui.line("fetching what the image was packed without");
     let began = Instant::now();
     let downloads = ui.downloads();
-    let tell = |text: &str| ui.line(text);
-    bundle::fetch(unpacked, with_vmm, store, &sources, (&downloads, &tell))?;
+    bundle::fetch(unpacked, with_vmm, store, &sources, &downloads)?;
     ui.line(&format!(
         "fetched in {:.1} s",
         began.elapsed().as_secs_f64()
@@ -276,8 +279,7 @@ fn ready(
     results: &Results,
     tree: &Option<PathBuf>,
     plugin: Option<PathBuf>,
-    store: &Store,
-    args: &ReplayArgs,
+    (args, store): (&ReplayArgs, &Store),
 ) -> Result<Ready> {
     let mut notes = Vec::new();
     let kernels: Option<Vec<PreparedKernel>> = kernels.into_iter().collect();
@@ -526,5 +528,78 @@ fn compared(before: &Measured, now: &Measured) -> Now {
             what,
             distance: distance(before, now),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::fixture;
+
+    fn all(cells: Vec<Now>) -> Compared {
+        Compared(
+            cells
+                .into_iter()
+                .map(|now| ("6.12/ext4/read-4k".to_owned(), now))
+                .collect(),
+        )
+    }
+
+    fn identical() -> Now {
+        Now::Identical { memory: true }
+    }
+
+    #[test]
+    fn only_identical_cells_are_a_yes() {
+        let exit = |cells| all(cells).exit();
+        assert_eq!(exit(vec![identical(), identical()]), Exit::Ok);
+        assert_eq!(exit(vec![]), Exit::NotReproduced);
+        let before = fixture::measured(50_000.0, 4096);
+        let mut now = before.clone();
+        now.guest.repetitions[0].interrupts += 1;
+        let different = || compared(&before, &now);
+        assert_eq!(exit(vec![identical(), different()]), Exit::NotReproduced);
+        assert_eq!(exit(vec![identical(), Now::New]), Exit::NotReproduced);
+        let failed = || Now::Failed("guest fault: panic".into());
+        assert_eq!(exit(vec![identical(), failed()]), Exit::Incomplete);
+        // What the record says could not run cannot run here either.
+        let same = || Now::SameOutcome("unsupported: no XFS".into());
+        assert_eq!(exit(vec![identical(), same()]), Exit::Ok);
+        assert_eq!(exit(vec![same()]), Exit::NotReproduced);
+        insta::assert_snapshot!(all(vec![identical(), different(), failed(), same()]).summary(), @"1 of 3 cells identical, digit by digit and in guest memory");
+        insta::assert_snapshot!(all(vec![different()]).lines(false), @"6.12/ext4/read-4k  DIFFERENT: guest.repetitions[0].interrupts: 10071, was 10070");
+        let line = all(vec![different()]).lines(true);
+        assert!(
+            line.contains("% apart (repetitions[0].interrupts)"),
+            "{line}"
+        );
+        let Now::Identical { memory } = compared(&before, &before) else {
+            panic!("equal cells differ");
+        };
+        assert_eq!(memory, before.memory.end.is_some());
+    }
+
+    #[test]
+    fn cells_are_selected_by_their_parts() {
+        let results = fixture::results();
+        let selected = |word: &str| {
+            let selected = Selected::new(&[word.to_owned()], &results)?;
+            let cells = results.cells.iter().filter(|cell| selected.has(&cell.key));
+            Ok::<_, Error>(cells.count())
+        };
+        assert_eq!(selected("6.12/ext4/write-4k").unwrap(), 1);
+        assert_eq!(selected("*/ext4/write-4k").unwrap(), 5);
+        assert_eq!(selected("6.12/*/*").unwrap(), 8);
+        for word in [
+            "6.12",
+            "6.12/ext4",
+            "9/ext4/write-4k",
+            "6.12/ext4/write-4k/x",
+            "",
+        ] {
+            assert!(selected(word).is_err(), "{word}");
+        }
+        let every = Selected::new(&[], &results).unwrap();
+        assert!(results.cells.iter().all(|cell| every.has(&cell.key)));
     }
 }

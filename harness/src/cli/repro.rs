@@ -456,7 +456,11 @@ fn conclude(
     Ok(exit)
 }
 
-fn write_reports(report: &Report, style: &Style, dir: &Path) -> Result<()> {
+/// Writes a run's reports into its directory.
+///
+/// # Errors
+/// When one cannot be rendered or written.
+pub fn write_reports(report: &Report, style: &Style, dir: &Path) -> Result<()> {
     for (format, name) in REPORTS {
         let bytes = report::render(report, format, style)?;
         write_atomically(&dir.join(name), &bytes)?;

@@ -71,8 +71,12 @@ impl Archive {
         let mut archive = Archive::default();
         let mut rest = bytes;
         loop {
-            let (fields, name, data, behind) =
-                split_record(rest).ok_or("an entry is cut off or malformed")?;
+            let Record {
+                fields,
+                name,
+                data,
+                behind,
+            } = split_record(rest).ok_or("an entry is cut off or malformed")?;
             if name == TRAILER {
                 break;
             }
@@ -142,8 +146,17 @@ fn record(out: &mut Vec<u8>, ino: u32, path: &str, mode: u32, device: (u32, u32)
 /// Name of the entry that ends an archive.
 const TRAILER: &str = "TRAILER!!!";
 
-/// The first record's fields, its name, its data, and what follows.
-fn split_record(bytes: &[u8]) -> Option<([u32; 13], &str, &[u8], &[u8])> {
+/// An entry as it is read.
+struct Record<'a> {
+    fields: [u32; 13],
+    name: &'a str,
+    data: &'a [u8],
+    /// What follows it.
+    behind: &'a [u8],
+}
+
+/// The first entry.
+fn split_record(bytes: &[u8]) -> Option<Record<'_>> {
     const HEADER: usize = 6 + 13 * 8;
     let header = bytes.get(..HEADER)?.strip_prefix(b"070701")?;
     let mut fields = [0; 13];
@@ -157,7 +170,12 @@ fn split_record(bytes: &[u8]) -> Option<([u32; 13], &str, &[u8], &[u8])> {
     let end = begin.checked_add(size)?;
     let data = bytes.get(begin..end)?;
     let behind = bytes.get(end.next_multiple_of(4)..)?;
-    Some((fields, std::str::from_utf8(text).ok()?, data, behind))
+    Some(Record {
+        fields,
+        name: std::str::from_utf8(text).ok()?,
+        data,
+        behind,
+    })
 }
 
 fn pad(out: &mut Vec<u8>) {

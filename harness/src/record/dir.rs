@@ -255,20 +255,21 @@ pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
 /// Reads a results.json, which is called so in messages.
 ///
 /// # Errors
-/// When it is not one, is of another version, or contradicts itself.
+/// When it is not one, is of a version that is not read, or contradicts itself.
 pub fn parse(text: &[u8], name: &str) -> Result<Results> {
     // Not as a value first: that would take many times the memory, and may be a stranger's.
     let head: Head = serde_json::from_slice(text)
         .map_err(|e| Error::input(format!("{name} is not JSON")).because(e))?;
-    let read = u64::from(OLDEST_SCHEMA)..=u64::from(SCHEMA);
-    if !head.schema.is_some_and(|schema| read.contains(&schema)) {
+    let read = OLDEST_SCHEMA..=SCHEMA;
+    let known = |schema: u64| u32::try_from(schema).is_ok_and(|s| read.contains(&s));
+    if !head.schema.is_some_and(known) {
         let found = (head.schema).map_or("no schema".to_owned(), |s| format!("schema {s}"));
         return Err(Error::input(format!(
             "{name} has {found}, this version reads schemas {OLDEST_SCHEMA} to {SCHEMA}"
         ))
         .hint("read it with the version of diorama named in its manifest.json"));
     }
-    let results = serde_json::from_slice(text)
+    let results: Results = serde_json::from_slice(text)
         .map_err(|e| Error::input(format!("{name} is not a record of a run")).because(e))?;
     check(&results).map_err(|e| e.while_(format!("reading {name}")))?;
     Ok(results)

@@ -1,0 +1,49 @@
+//! The arguments of the verbs that read images.
+
+use super::choices::QemuChoice;
+use crate::report::Format;
+use clap::{Args, ValueHint};
+use std::{num::NonZeroUsize, path::PathBuf};
+
+/// `diorama inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The image's file
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// Print the run's report in this format instead, its chart with svg and png
+    #[arg(long, short, value_enum)]
+    pub format: Option<Format>,
+    /// Print all of it as JSON
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// `diorama replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The image's file
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// Replay only these cells, KERNEL/FILESYSTEM/WORKLOAD; `*` stands for any part (repeatable)
+    #[arg(long = "cells", value_name = "CELL")]
+    pub cells: Vec<String>,
+    /// Profile the cells that differ from their baseline, and show where their instructions went
+    #[arg(long)]
+    pub explain: bool,
+    /// How many virtual machines to run at once [default: one per core, as far as memory allows]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Use another QEMU than the image's: the system's, or an executable; digits may differ then
+    #[arg(long, value_name = "system|PATH")]
+    pub qemu: Option<QemuChoice>,
+    /// Run the image's QEMU even where this host cannot confine it
+    #[arg(long)]
+    pub trust: bool,
+    /// Download nothing, also for an image that was packed without what can be fetched
+    #[arg(long)]
+    pub offline: bool,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
+}
