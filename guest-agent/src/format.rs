@@ -68,8 +68,8 @@ fn refused(filesystem: &Filesystem, path: &str, e: &io::Error, without: bool) ->
     // What mount(2) says of an option, and of a feature, that it does not know.
     let unknown = e.raw_os_error() == Some(libc::EINVAL);
     if e.raw_os_error() == Some(libc::ENODEV) {
-        let option = filesystem.kind.option();
-        return Fail::unsupported(format!("the kernel has no {kind}"), &[option]);
+        let options: Vec<&str> = filesystem.kind.facts().option.into_iter().collect();
+        return Fail::unsupported(format!("the kernel has no {kind}"), &options);
     }
     if without {
         let what = format!("the kernel's {kind} does not mount with {options:?}: {e}");

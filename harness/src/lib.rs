@@ -10,6 +10,7 @@ pub mod devices;
 pub mod digest; // pure
 pub mod error;
 pub mod files;
+pub mod filesystem; // pure
 pub mod host;
 pub mod image;
 pub mod kernel;

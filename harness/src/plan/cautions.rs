@@ -1,7 +1,7 @@
 //! What a reader must know of a scenario's figures before they are believed (pure).
 
 use crate::{
-    scenario::{Clock, Scenario, WorkloadSpec},
+    scenario::{Clock, Scenario, WorkloadSpec, fio_jobs_at_once},
     units::show_nanos,
 };
 use diorama_wire::Sync;
@@ -17,8 +17,60 @@ pub(super) fn of(scenario: &Scenario) -> Vec<String> {
         )
     });
     let notes = turns.into_iter().chain(durability(scenario));
-    let notes = notes.chain(stack(scenario));
+    let notes = notes.chain(stack(scenario)).chain(contention(scenario));
+    let notes = notes.chain(parts(scenario));
     notes.chain(of_jobs(&scenario.workloads)).collect()
+}
+
+/// Threads of an exact guest never wait for each other's caches and locks.
+fn contention(scenario: &Scenario) -> Option<String> {
+    if scenario.clock == Clock::Wall {
+        return None;
+    }
+    let jobs = scenario.workloads.iter();
+    let several: Vec<&str> = jobs
+        .filter(|workload| threads(workload) > 1 || scenario.smp > 1)
+        .map(|workload| workload.name.as_str())
+        .collect();
+    (!several.is_empty()).then(|| {
+        format!(
+            "contention is not modelled: in {} several threads take turns on one thread of the host, \
+             so what they lose by waiting for each other's locks and cache lines on a real machine \
+             does not show; the metal lane (--device) shows it",
+            several.join(", ")
+        )
+    })
+}
+
+/// Threads or processes of a workload.
+fn threads(workload: &WorkloadSpec) -> u64 {
+    match &workload.fio {
+        Some(fio) => fio_jobs_at_once(fio),
+        None => workload.job.numjobs.into(),
+    }
+}
+
+/// Files that a workload uses at once.
+fn files(workload: &WorkloadSpec) -> usize {
+    match &workload.fio {
+        Some(fio) => fio.files.len(),
+        None => workload.job.numjobs as usize,
+    }
+}
+
+/// Where files are that there is no file system for.
+fn parts(scenario: &Scenario) -> Option<String> {
+    let raw = scenario.filesystems.iter().find(|fs| fs.kind.is_none())?;
+    let several = scenario.workloads.iter().filter(|w| files(w) > 1);
+    let names: Vec<&str> = several.map(|w| w.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "on {} each file of {} is a part of the device of its own, one behind the other; jobs \
+             that name the same file share its part",
+            raw.name,
+            names.join(", ")
+        )
+    })
 }
 
 /// What is said of fio's job files, each sentence once.
@@ -133,7 +185,8 @@ mod tests {
     fn several_cpus_are_a_caution_where_figures_are_exact() {
         let mut several = scenario(Sync::None, None);
         several.smp = 2;
-        assert_eq!(of(&several).len(), 1);
+        let said = of(&several);
+        assert!(said.len() == 2 && said[1].starts_with("contention is not modelled"));
         several.clock = Clock::Wall;
         assert!(of(&several).is_empty());
     }

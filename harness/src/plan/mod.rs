@@ -13,8 +13,9 @@ mod patience;
 
 use crate::{
     digest::Sha256,
+    filesystem::{DEFAULT_SEED, Format, mkfs_argv},
     record::{KernelRecord, Outcome, VmmRecord},
-    scenario::{CellKey, Scenario, features},
+    scenario::{CellKey, Scenario, fio_on_device},
     vm::{Spec, Time},
     vocabulary::KernelVersion,
 };
@@ -260,6 +261,12 @@ impl KernelPlan {
                 plugin: vmm.plugin.filter(|_| job.is_some()),
             }))
         };
+        let format = Format {
+            oldest,
+            zeroed: scenario.device.is_zeroed()
+                && scenario.conditioning.precondition == Precondition::None,
+            seed: DEFAULT_SEED,
+        };
         let mut cells = Vec::new();
         for filesystem in &scenario.filesystems {
             for workload in &scenario.workloads {
@@ -274,6 +281,17 @@ impl KernelPlan {
                     workload: workload.name.clone(),
                     lane: scenario.lane(),
                 };
+                let (fio, settled) = match (&workload.fio, filesystem.kind.is_none()) {
+                    (Some(fio), true) => match fio_on_device(fio) {
+                        Ok(fio) => (Some(fio), settled),
+                        Err(why) => {
+                            let config = Vec::new();
+                            let why = Outcome::Unsupported { why, config };
+                            (None, settled.or(Some(why)))
+                        }
+                    },
+                    (fio, _) => (fio.clone(), settled),
+                };
                 let job = Job {
                     protocol: PROTOCOL,
                     // Not the kernel's name: the same build under two names is the same cell.
@@ -281,18 +299,12 @@ impl KernelPlan {
                     device: scenario.device.in_guest(),
                     filesystem: Filesystem {
                         kind: filesystem.kind,
-                        mkfs: features::mkfs_argv(
-                            filesystem,
-                            oldest,
-                            scenario.device.is_zeroed()
-                                && scenario.conditioning.precondition == Precondition::None,
-                            features::DEFAULT_SEED,
-                        ),
+                        mkfs: mkfs_argv(filesystem.kind, &filesystem.mkfs, &format),
                         mount_options: filesystem.mount_options.clone(),
                         own_options: !filesystem.mkfs.is_empty(),
                     },
                     workload: workload.job.clone(),
-                    fio: workload.fio.clone(),
+                    fio,
                     measure: scenario.measure.clone(),
                     conditioning: scenario.conditioning,
                     throttle_iops: None,

@@ -16,6 +16,7 @@ mod interrupted;
 mod local;
 mod metal;
 mod patterns;
+mod raw;
 mod share;
 mod shell;
 mod store;

@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 15] = [
     &["image", "lock"],
     &["vm"],
     &["kernel"],
-    &["metal", "store"],
+    &["filesystem", "metal", "store"],
     &["clock", "files", "vocabulary"],
     &["digest", "pages", "profile", "shared_object", "units"],
     &["error"],
@@ -31,8 +31,9 @@ const FLOORS: [&[&str]; 15] = [
 ];
 
 /// Pure modules, below src/ unless they begin with `..`.
-const PURE: [&str; 22] = [
+const PURE: [&str; 23] = [
     "scenario",
+    "filesystem",
     "metal",
     "profile",
     "plan",

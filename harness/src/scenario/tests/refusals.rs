@@ -32,7 +32,7 @@ metric = "iop"
       s.toml:5:34: kernels[4]: has no name; add name = "..", which tables will show
       s.toml:5:56: kernels[5]: is 5; use a kernel's name or { name = .., path = .., modules = .. }
       s.toml:7:15: measure.repetitions: is 0; use a number from 1 to 1000
-      s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: ext4, xfs)
+      s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: none, ext4, xfs, btrfs, f2fs)
       s.toml:11:6: workloads.w.rw: `randwrit` is not one of the directions; did you mean `randwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
       s.toml:12:6: workloads.w.bs: 5000 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB
       s.toml:13:11: workloads.w.iodepth: is 4096; use a number from 1 to 1024
