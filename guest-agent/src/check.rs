@@ -77,6 +77,7 @@ mod tests {
                 hw_queue_depth: 1023,
                 submit_queues: 1,
                 scheduler: "none".into(),
+                stack: Vec::new(),
                 write_cache: None,
             }),
             filesystem: Filesystem {
@@ -141,7 +142,7 @@ mod tests {
         insta::assert_snapshot!(refused(|w| w.file_size = 1_048_577), @"file_size 1048577 is no multiple of block_size 4096");
         insta::assert_snapshot!(refused(|w| w.iodepth = 257), @"iodepth 257 does not fit a file of 256 blocks, write");
         insta::assert_snapshot!(refused(|w| (w.iodepth, w.rw) = (129, Rw::Randread)), @"iodepth 129 does not fit a file of 256 blocks, randread");
-        insta::assert_snapshot!(refused(|w| w.iodepth = 1025), @"iodepth 1025 is not 1 to 1024");
+        insta::assert_snapshot!(refused(|w| w.iodepth = 4097), @"iodepth 4097 is not 1 to 4096");
         insta::assert_snapshot!(refused(|w| w.numjobs = 0), @"numjobs 0 is not 1 to 64");
         insta::assert_snapshot!(refused(|w| w.file_size = 1 << 30), @"the files become larger than 3/4 of the device, 402653184 bytes");
         insta::assert_snapshot!(refused(|w| (w.numjobs, w.file_size) = (4, 128 << 20)), @"the files become larger than 3/4 of the device, 402653184 bytes");

@@ -3,6 +3,7 @@
 
 mod fio;
 mod lacking;
+mod mkfs;
 
 pub use fio::HostFio;
 
@@ -13,7 +14,7 @@ use crate::{
     image::{self, Image, ImageSpec, Needs, tools::Trees},
     kernel::{self, Kernel, LocalBuild},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
-    plan::{Part, PreparedKernel},
+    plan::{self, Part, PreparedKernel},
     record::KernelRecord,
     scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario},
     store::{
@@ -212,6 +213,8 @@ impl Provision<'_> {
         for kernel in &scenario.kernels {
             kernels.push(self.kernel(kernel, &inputs, &mut notes)?);
         }
+        let format = plan::format(scenario, plan::oldest(&kernels));
+        mkfs::check(scenario, &inputs.tools, &format)?;
         notes.extend(self.store.take_notes());
         Ok(Provisioned {
             vmm,

@@ -9,6 +9,8 @@ pub const AIO: &str = "CONFIG_AIO";
 pub const BTRFS_FS: &str = "CONFIG_BTRFS_FS";
 /// device-mapper.
 pub const BLK_DEV_DM: &str = "CONFIG_BLK_DEV_DM";
+/// Loop devices.
+pub const BLK_DEV_LOOP: &str = "CONFIG_BLK_DEV_LOOP";
 /// The model device.
 pub const BLK_DEV_NULL_BLK: &str = "CONFIG_BLK_DEV_NULL_BLK";
 /// NVM Express block devices.
@@ -19,6 +21,10 @@ pub const F2FS_FS: &str = "CONFIG_F2FS_FS";
 pub const FUSE_FS: &str = "CONFIG_FUSE_FS";
 /// Through which the model device is set up.
 pub const CONFIGFS_FS: &str = "CONFIG_CONFIGFS_FS";
+/// XTS, a mode of block ciphers.
+pub const CRYPTO_XTS: &str = "CONFIG_CRYPTO_XTS";
+/// device-mapper's crypt target.
+pub const DM_CRYPT: &str = "CONFIG_DM_CRYPT";
 /// Device nodes.
 pub const DEVTMPFS: &str = "CONFIG_DEVTMPFS";
 /// ext4

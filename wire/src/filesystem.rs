@@ -95,9 +95,69 @@ pub struct Filesystem {
     pub own_options: bool,
 }
 
+/// What a program of mkfs says of why it refused: the first paragraph of what it wrote, without the
+/// usage that some of them print behind it.
+#[must_use]
+pub fn complaint(stderr: &str, stdout: &str) -> String {
+    let first = |text: &str| {
+        let usage = |line: &&str| !line.trim_start().to_lowercase().starts_with("usage:");
+        let lines = text.lines().take_while(usage).map(str::trim);
+        let paragraph = lines
+            .skip_while(|line| line.is_empty())
+            .take_while(|line| !line.is_empty());
+        paragraph.map(plain).collect::<Vec<_>>().join(" ")
+    };
+    let said = [first(stderr), first(stdout)].into_iter();
+    let mut said = said.filter(|text| !text.is_empty());
+    let said = said.next().unwrap_or_else(|| "it does not say why".into());
+    said.chars().take(MAX_COMPLAINT).collect()
+}
+
+/// A line without what names the program, or says that it is an error.
+fn plain(line: &str) -> &str {
+    let names = |word: &str| {
+        let name = word.rsplit('/').next().unwrap_or(word);
+        name.starts_with("mkfs.") || word == "ERROR"
+    };
+    match line.split_once(": ") {
+        Some((word, rest)) if names(word) => rest,
+        _ => line,
+    }
+}
+
+/// Characters of a complaint that are kept.
+const MAX_COMPLAINT: usize = 300;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_complaint_is_the_programs_own_and_not_its_usage() {
+        let xfs = "Invalid value 1m for -l size option. Value is too small.\nUsage: mkfs.xfs\n\
+                   /* blocksize */\t\t[-b size=num]\n<value> is xxx (bytes)\n";
+        assert_eq!(
+            complaint(xfs, ""),
+            "Invalid value 1m for -l size option. Value is too small."
+        );
+        let ext4 = "\nThe total requested journal size is 256 blocks; it must be\n\
+                    between 1024 and 10240000 blocks.  Aborting.\n\nmore\n";
+        assert_eq!(
+            complaint(ext4, "x"),
+            "The total requested journal size is 256 blocks; it must be between 1024 and 10240000 \
+             blocks.  Aborting."
+        );
+        let btrfs = "ERROR: illegal nodesize 3 (smaller than 4096)\n";
+        let note = "NOTE: several default settings have changed\n";
+        assert_eq!(
+            complaint(btrfs, note),
+            "illegal nodesize 3 (smaller than 4096)"
+        );
+        let getopt = "/a/b/mkfs.xfs: invalid option -- 'Z'\nunknown option -Z \nUsage: mkfs.xfs\n";
+        assert_eq!(complaint(getopt, ""), "invalid option -- 'Z' unknown option -Z");
+        assert_eq!(complaint("usage: mkfs", "no space\n"), "no space");
+        assert_eq!(complaint("", ""), "it does not say why");
+    }
 
     #[test]
     fn the_wire_speaks_the_names_of_mount() {

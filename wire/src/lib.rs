@@ -26,8 +26,8 @@ mod shell;
 mod workload;
 
 pub use conditioning::{Conditioned, Conditioning, NvmeFormat, Precondition};
-pub use device::{Clock, Device, Driver, ModelDevice, NvmeDevice, WriteCache};
-pub use filesystem::{Filesystem, FsFacts, FsKind};
+pub use device::{Clock, Device, Driver, ModelDevice, NvmeDevice, StackLayer, WriteCache};
+pub use filesystem::{Filesystem, FsFacts, FsKind, complaint};
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
 pub use job::{Boot, Job, Measure, Module, Share, StopBy};
 pub use mark::{MARK, Mark};

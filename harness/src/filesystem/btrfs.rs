@@ -1,6 +1,6 @@
 //! btrfs by Debian bookworm's btrfs-progs 6.2.
 
-use super::{Facts, Format, has, strings};
+use super::{Dry, Facts, Format, has, strings};
 use diorama_wire::FsKind;
 
 pub(super) const FACTS: Facts = Facts {
@@ -11,6 +11,7 @@ pub(super) const FACTS: Facts = Facts {
     tools: "btrfs-tools",
     files: &[],
     argv,
+    dry: |_, _| Dry::default(),
     chosen: |_| "btrfs-progs 6.2's features, CRC32C checksums, metadata twice, data once",
 };
 

@@ -1,6 +1,6 @@
 //! ext4 by Debian bookworm's e2fsprogs 1.47.0.
 
-use super::{Facts, Format, has, strings};
+use super::{Dry, Facts, Format, has, strings};
 use diorama_wire::FsKind;
 
 pub(super) const FACTS: Facts = Facts {
@@ -12,6 +12,10 @@ pub(super) const FACTS: Facts = Facts {
     // mke2fs' defaults: without it every file system would be made for a floppy disk.
     files: &["/etc/mke2fs.conf"],
     argv,
+    dry: |_, block| Dry {
+        words: strings(&["-n"]),
+        variables: vec![("MKE2FS_DEVICE_SECTSIZE", block.to_string())],
+    },
     chosen: |_| "e2fsprogs 1.47's features, a 4 MiB journal",
 };
 

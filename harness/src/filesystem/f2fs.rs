@@ -1,6 +1,6 @@
 //! F2FS by Debian bookworm's f2fs-tools 1.15.
 
-use super::{Facts, Format, has, strings};
+use super::{Dry, Facts, Format, has, strings};
 use diorama_wire::FsKind;
 
 pub(super) const FACTS: Facts = Facts {
@@ -11,6 +11,7 @@ pub(super) const FACTS: Facts = Facts {
     tools: "f2fs-tools",
     files: &[],
     argv,
+    dry: |_, _| Dry::default(),
     chosen: |_| "f2fs-tools 1.15's defaults, without optional features",
 };
 

@@ -39,8 +39,20 @@ pub struct Facts {
     pub files: &'static [&'static str],
     /// Words before those of a scenario's own: identity, and what is chosen where it has none.
     argv: fn(&[String], &Format) -> Vec<String>,
+    /// How the program is tried on a file that stands for a drive with blocks of so many bytes.
+    dry: fn(&[String], u32) -> Dry,
     /// That choice in words, for the oldest kernel.
     chosen: fn(KernelVersion) -> &'static str,
+}
+
+/// What a program is told besides, so that it says what it would say of a drive, and writes as little
+/// as it can.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dry {
+    /// Words in front of all others.
+    pub words: Vec<String>,
+    /// Variables of its environment.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 /// Every file system. A block device without one ([`FsKind::None`]) has no line here.
@@ -94,6 +106,13 @@ pub fn mkfs_argv(kind: FsKind, own: &[String], format: &Format) -> Vec<String> {
     argv.extend((facts.argv)(own, format));
     argv.extend_from_slice(own);
     argv
+}
+
+/// What a program of mkfs is told when it is tried on a file ([`Dry`]) that stands for a drive with
+/// blocks of so many bytes; `own` are the scenario's options.
+#[must_use]
+pub fn dry(facts: &Facts, own: &[String], block_size: u32) -> Dry {
+    (facts.dry)(own, block_size)
 }
 
 /// What was chosen, and for whom, in one line for the record. `name` is what the scenario calls it.

@@ -1,6 +1,6 @@
 //! XFS by Debian bookworm's xfsprogs 6.1.0.
 
-use super::{Facts, Format, strings};
+use super::{Dry, Facts, Format, has, strings};
 use crate::vocabulary::KernelVersion;
 use diorama_wire::FsKind;
 
@@ -12,6 +12,16 @@ pub(super) const FACTS: Facts = Facts {
     tools: super::GUEST_TOOLS,
     files: &[],
     argv,
+    dry: |own, block| {
+        let mut words = strings(&["-N"]);
+        if !has(own, "-s") {
+            words.extend(["-s".to_owned(), format!("size={block}")]);
+        }
+        Dry {
+            words,
+            variables: Vec::new(),
+        }
+    },
     chosen: |oldest| match oldest >= BIGTIME {
         true => "xfsprogs 6.1's features (bigtime and inobtcount among them), an 8 MiB log",
         false => "xfsprogs 6.1's features without bigtime and inobtcount, an 8 MiB log",

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Modules that some scenario may ask for besides its file systems'.
-const CANDIDATES: [&str; 21] = [
+const CANDIDATES: [&str; 20] = [
     "configfs",
     "null_blk",
     "nvme",
@@ -30,7 +30,6 @@ const CANDIDATES: [&str; 21] = [
     "dm_mod",
     "dm_crypt",
     "xts",
-    "ecb",
     "loop",
     "md_mod",
     "raid1",

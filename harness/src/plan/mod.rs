@@ -19,7 +19,7 @@ use crate::{
     vm::{Spec, Time},
     vocabulary::KernelVersion,
 };
-use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, Precondition, StopBy};
+use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, Precondition, StackLayer, StopBy};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -188,6 +188,23 @@ pub fn oldest(prepared: &[PreparedKernel]) -> KernelVersion {
         .unwrap_or(KernelVersion::OLDEST)
 }
 
+/// What a scenario's file systems are made for.
+#[must_use]
+pub fn format(scenario: &Scenario, oldest: KernelVersion) -> Format {
+    let stack = scenario
+        .device
+        .model()
+        .map_or(&[][..], |model| &model.stack);
+    Format {
+        oldest,
+        zeroed: scenario.device.is_zeroed()
+            // Zeros on the drive are noise above a cipher.
+            && !stack.contains(&StackLayer::Crypt)
+            && scenario.conditioning.precondition == Precondition::None,
+        seed: DEFAULT_SEED,
+    }
+}
+
 impl Plan {
     /// What a reader must know of the figures of this plan, if anything.
     #[must_use]
@@ -261,12 +278,7 @@ impl KernelPlan {
                 plugin: vmm.plugin.filter(|_| job.is_some()),
             }))
         };
-        let format = Format {
-            oldest,
-            zeroed: scenario.device.is_zeroed()
-                && scenario.conditioning.precondition == Precondition::None,
-            seed: DEFAULT_SEED,
-        };
+        let format = format(scenario, oldest);
         let mut cells = Vec::new();
         for filesystem in &scenario.filesystems {
             for workload in &scenario.workloads {

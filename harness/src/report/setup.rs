@@ -100,6 +100,10 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
                 }
             ),
         };
+        if !m.stack.is_empty() {
+            let names: Vec<&str> = m.stack.iter().map(|layer| layer.name()).collect();
+            add("over the device", names.join(", "));
+        }
         add(
             "model device",
             format!(

@@ -10,6 +10,7 @@ mod drive;
 mod exact;
 mod explain;
 mod faults;
+mod filesystems;
 mod fio;
 mod image;
 mod interrupted;

@@ -136,6 +136,7 @@ pub(super) fn outcome_of(failure: Failure, machine: &Machine) -> Outcome {
     console.extend(output.lines().map(str::to_owned));
     match kind {
         FailureKind::Unsupported => Outcome::Unsupported { why: what, config },
+        FailureKind::Refused => Outcome::Refused { why: what },
         FailureKind::WrongResult => Outcome::WrongResult { why: what },
         FailureKind::Step | FailureKind::NotQuiet => {
             let said = output
