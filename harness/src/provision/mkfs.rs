@@ -2,14 +2,13 @@
 
 use super::GuestTools;
 use crate::{
-    digest::Sha256,
     error::{Error, Result},
     filesystem::{self, Facts, Format},
     scenario::{FilesystemSpec, Scenario},
     store::hermetic::Hermetic,
 };
 use diorama_wire::complaint;
-use std::{fs::File, path::Path, process::Stdio};
+use std::{fs::File, process::Stdio};
 
 /// The largest drive that is stood for, in bytes: some programs write a little everywhere.
 const LARGEST: u64 = 1 << 40;
@@ -28,10 +27,10 @@ pub(super) fn check(scenario: &Scenario, tools: &GuestTools, format: &Format) ->
         let Some(facts) = filesystem::facts(spec.kind) else {
             continue;
         };
-        let Some((tree, key)) = tools.get(facts.tools) else {
+        let Some(tree) = tools.trees.get(facts.tools) else {
             continue;
         };
-        let program = Hermetic::in_tree(tree, &format!("usr{}", facts.mkfs), key)?;
+        let program = Hermetic::in_tree(tree, &format!("usr{}", facts.mkfs))?;
         let drive = Drive { size, block };
         if let Some(why) = try_on_file(&program, facts, spec, format, drive)? {
             let name = &spec.name;
@@ -88,11 +87,4 @@ fn try_on_file(
     // Its name on this side says nothing.
     let named = file.display().to_string();
     Ok(Some(said.replace(&named, "the drive")))
-}
-
-impl GuestTools {
-    /// A tool set's tree and identity.
-    fn get(&self, set: &str) -> Option<(&Path, Sha256)> {
-        Some((self.trees.get(set)?.as_path(), *self.keys.get(set)?))
-    }
 }
