@@ -154,7 +154,10 @@ mod tests {
             "illegal nodesize 3 (smaller than 4096)"
         );
         let getopt = "/a/b/mkfs.xfs: invalid option -- 'Z'\nunknown option -Z \nUsage: mkfs.xfs\n";
-        assert_eq!(complaint(getopt, ""), "invalid option -- 'Z' unknown option -Z");
+        assert_eq!(
+            complaint(getopt, ""),
+            "invalid option -- 'Z' unknown option -Z"
+        );
         assert_eq!(complaint("usage: mkfs", "no space\n"), "no space");
         assert_eq!(complaint("", ""), "it does not say why");
     }

@@ -109,8 +109,9 @@ fn loop_over(below: &Device) -> Result<String> {
             "the kernel's loop device does no direct I/O over the device below (loop/dio is 0)";
         return Err(Fail::unsupported(what, &[]));
     }
-    // Its own queue must not sort what the drive's sorts.
+    // Its own queue must neither sort nor merge: what is merged is counted at the drive alone.
     schedule(&sysfs, "none")?;
+    sys::write(sysfs.join("queue/nomerges"), "2")?;
     Ok(name)
 }
 

@@ -66,8 +66,8 @@ fn layers(scenario: &Scenario) -> Option<String> {
     let model = scenario.device.model().filter(|m| !m.stack.is_empty())?;
     let names: Vec<&str> = model.stack.iter().map(|layer| layer.name()).collect();
     Some(format!(
-        "the file system is over {}, from the drive up: its code, and what it hands to workers, is on \
-         the path of every I/O; requests are counted at the drive",
+        "over the drive lies {}, from it up: its code, and what it hands to workers, is on the path of \
+         every I/O; requests are counted at the drive",
         names.join(", ")
     ))
 }

@@ -39,6 +39,7 @@ fn a_stack_is_put_over_the_drive_and_is_exact() {
     };
     let model = "stack = [\"linear\", \"crypt\", \"loop\"]";
     let path = lab.write("stack.toml", &scenario(model, "[filesystems.ext4]\n"));
+    lab.measure(&[&path], 0);
     let results = lab.measure(&[&path, "--verify"], 0);
     let digits = digits(&results);
     let (name, cell) = digits.iter().next().expect("a cell");
@@ -48,7 +49,10 @@ fn a_stack_is_put_over_the_drive_and_is_exact() {
         assert!(modules.contains(module), "{module}: {modules}");
     }
     let notes = results["notes"].to_string();
-    assert!(notes.contains("over linear, crypt, loop"), "{notes}");
+    assert!(
+        notes.contains("over the drive lies linear, crypt, loop"),
+        "{notes}"
+    );
 }
 
 /// Small logs, wrong sizes, options of another program: each with mkfs's own complaint, all at once,

@@ -39,6 +39,7 @@ fn the_device_itself_is_measured_and_audited_and_exact() {
     let Some(lab) = Lab::open(test) else { return };
     lab.write("job.fio", JOB);
     let path = lab.write("raw.toml", SCENARIO);
+    lab.measure(&[&path], 0);
     let results = lab.measure(&[&path, "--verify"], 0);
     for (name, cell) in digits(&results) {
         let report: CellReport = serde_json::from_value(cell["guest"].clone()).expect("a report");
