@@ -17,6 +17,9 @@ pub fn check(job: &Job) -> Result<(), String> {
             job.workload.layout.name()
         ));
     }
+    if job.filesystem.kind.is_none() {
+        device_itself(job)?;
+    }
     if job.measure.repetitions == 0 {
         return Err("no repetitions".into());
     }
@@ -24,6 +27,22 @@ pub fn check(job: &Job) -> Result<(), String> {
         return files(fio);
     }
     job.workload.check(&job.device)
+}
+
+/// Nothing is made on a block device, and nothing on it is allocated or grows.
+fn device_itself(job: &Job) -> Result<(), String> {
+    let filesystem = &job.filesystem;
+    if !filesystem.mkfs.is_empty() || !filesystem.mount_options.is_empty() {
+        return Err("a file system of kind none, with options of mkfs or mount".into());
+    }
+    let layouts = match &job.fio {
+        Some(fio) => fio.files.iter().map(|file| file.layout).collect(),
+        None => vec![job.workload.layout],
+    };
+    match layouts.iter().find(|layout| **layout != Layout::Written) {
+        Some(layout) => Err(format!("layout {} on a block device", layout.name())),
+        None => Ok(()),
+    }
 }
 
 /// The rest of fio's jobs is fio's to judge.
@@ -58,6 +77,7 @@ mod tests {
                 hw_queue_depth: 1023,
                 submit_queues: 1,
                 scheduler: "none".into(),
+                stack: Vec::new(),
                 write_cache: None,
             }),
             filesystem: Filesystem {
@@ -122,7 +142,7 @@ mod tests {
         insta::assert_snapshot!(refused(|w| w.file_size = 1_048_577), @"file_size 1048577 is no multiple of block_size 4096");
         insta::assert_snapshot!(refused(|w| w.iodepth = 257), @"iodepth 257 does not fit a file of 256 blocks, write");
         insta::assert_snapshot!(refused(|w| (w.iodepth, w.rw) = (129, Rw::Randread)), @"iodepth 129 does not fit a file of 256 blocks, randread");
-        insta::assert_snapshot!(refused(|w| w.iodepth = 1025), @"iodepth 1025 is not 1 to 1024");
+        insta::assert_snapshot!(refused(|w| w.iodepth = 4097), @"iodepth 4097 is not 1 to 4096");
         insta::assert_snapshot!(refused(|w| w.numjobs = 0), @"numjobs 0 is not 1 to 64");
         insta::assert_snapshot!(refused(|w| w.file_size = 1 << 30), @"the files become larger than 3/4 of the device, 402653184 bytes");
         insta::assert_snapshot!(refused(|w| (w.numjobs, w.file_size) = (4, 128 << 20)), @"the files become larger than 3/4 of the device, 402653184 bytes");
@@ -162,6 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn a_block_device_has_no_layout_and_no_options() {
+        let raw = |change: fn(&mut Job)| {
+            check(&job(|job| {
+                job.filesystem = Filesystem {
+                    kind: FsKind::None,
+                    mkfs: Vec::new(),
+                    mount_options: String::new(),
+                    own_options: false,
+                };
+                change(job);
+            }))
+        };
+        assert_eq!(raw(|_| {}), Ok(()));
+        insta::assert_snapshot!(raw(|job| job.workload.layout = Layout::Append).unwrap_err(), @"layout append on a block device");
+        insta::assert_snapshot!(raw(|job| job.filesystem.mkfs.push("x".into())).unwrap_err(), @"a file system of kind none, with options of mkfs or mount");
+    }
+
+    #[test]
     fn fios_files_stay_in_the_file_system_under_test() {
         let with = |name: &str| {
             check(&job(|job| {
@@ -172,6 +210,7 @@ mod tests {
                         size: 4096,
                         layout: Layout::Written,
                         read_only: true,
+                        at: 0,
                     }],
                 });
             }))

@@ -58,6 +58,11 @@ impl Fail {
         Fail::new(FailureKind::WrongResult, what)
     }
 
+    /// What the scenario asks for is refused.
+    pub fn refused(what: impl Into<String>) -> Box<Fail> {
+        Fail::new(FailureKind::Refused, what)
+    }
+
     /// The harness sent something that this agent cannot use.
     pub fn protocol(what: impl Into<String>) -> Box<Fail> {
         Fail::new(FailureKind::Protocol, what)

@@ -1,5 +1,6 @@
 //! The files under test, one for each thread: laid out as the workload wants them, nothing of them
-//! cached, every extent accounted for.
+//! cached, every extent accounted for. Where there is no file system, a file is a part of the block
+//! device.
 
 use crate::{
     content::{self, Buffer},
@@ -12,6 +13,7 @@ use diorama_wire::{Layout, Sync, Workload};
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    ops::Range,
     os::{
         fd::AsRawFd,
         unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
@@ -25,6 +27,15 @@ const TRANSFER: usize = 1 << 20;
 /// A page of x86-64, in bytes.
 const PAGE: usize = 4096;
 
+/// What the files under test are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The file system at [`MOUNT_POINT`].
+    Mounted,
+    /// The block device with this node, which has none.
+    Device(String),
+}
+
 /// One thread's file, open for direct I/O.
 pub struct PreparedFile {
     /// The descriptor that the engine uses.
@@ -32,6 +43,8 @@ pub struct PreparedFile {
     /// Its extents after the preparation.
     pub extents: u32,
     path: String,
+    /// Where it begins on the device that it is a part of, in bytes; none of a file.
+    part: Option<u64>,
     layout: Layout,
     dsync: bool,
     /// Length before a repetition, in bytes.
@@ -39,27 +52,31 @@ pub struct PreparedFile {
     block: usize,
 }
 
-/// Makes the files.
+/// Makes the files: those of a device one behind the other.
 ///
 /// # Errors
 /// When a step fails, or a file is not as it must be for the measurement to mean anything.
-pub fn prepare(workload: &Workload) -> Result<Vec<PreparedFile>> {
+pub fn prepare(workload: &Workload, place: &Place) -> Result<Vec<PreparedFile>> {
     let mut files = (0..workload.numjobs)
-        .map(|thread| match thread {
-            0 => create(workload, "file"),
-            n => create(workload, &format!("file.{n}")),
+        .map(|thread| match (place, thread) {
+            (Place::Device(node), n) => {
+                create(workload, node, Some(u64::from(n) * workload.file_size))
+            }
+            (Place::Mounted, 0) => create(workload, &format!("{MOUNT_POINT}/file"), None),
+            (Place::Mounted, n) => create(workload, &format!("{MOUNT_POINT}/file.{n}"), None),
         })
         .collect::<Result<Vec<_>>>()?;
     settle(&mut files)?;
     Ok(files)
 }
 
-/// Makes one file of a given name as [`prepare`] does.
+/// Makes one file at a path as [`prepare`] does, or, where that is a device's, the part of it that
+/// begins there.
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_named(workload: &Workload, name: &str) -> Result<PreparedFile> {
-    let mut files = [create(workload, name)?];
+pub fn prepare_at(workload: &Workload, path: &str, part: Option<u64>) -> Result<PreparedFile> {
+    let mut files = [create(workload, path, part)?];
     settle(&mut files)?;
     let [file] = files;
     Ok(file)
@@ -75,12 +92,13 @@ fn settle(files: &mut [PreparedFile]) -> Result<()> {
     Ok(())
 }
 
-fn create(workload: &Workload, name: &str) -> Result<PreparedFile> {
-    let path = format!("{MOUNT_POINT}/{name}");
+fn create(workload: &Workload, path: &str, part: Option<u64>) -> Result<PreparedFile> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_DIRECT);
-    let file = options.clone().create_new(true).open(&path).map_err(|e| {
-        let doing = format!("create {path} with O_DIRECT");
+    let opened = options.clone().create_new(part.is_none()).open(path);
+    let file = opened.map_err(|e| {
+        let verb = if part.is_some() { "open" } else { "create" };
+        let doing = format!("{verb} {path} with O_DIRECT");
         // open(2): "The filesystem does not support the O_DIRECT flag."
         if e.raw_os_error() == Some(libc::EINVAL) {
             return Fail::unsupported(format!("{doing}: {e}"), &[]);
@@ -90,7 +108,8 @@ fn create(workload: &Workload, name: &str) -> Result<PreparedFile> {
     let mut prepared = PreparedFile {
         file,
         extents: 0,
-        path,
+        path: path.to_owned(),
+        part,
         layout: workload.layout,
         dsync: workload.sync == Sync::Dsync,
         size: workload.file_size,
@@ -98,14 +117,15 @@ fn create(workload: &Workload, name: &str) -> Result<PreparedFile> {
     };
     // One piece of the device, as far as the file system can. Its blocks are unwritten until they
     // are written.
-    prepared.allocate()?;
+    if part.is_none() {
+        prepared.allocate()?;
+    }
     if matches!(workload.layout, Layout::Written | Layout::Append) {
         prepared.write_all()?;
     }
     prepared.fsync()?;
     if prepared.dsync {
         // Only now, or the preparation itself would wait for every write.
-        let path = &prepared.path;
         prepared.file = options
             .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
             .open(path)
@@ -124,6 +144,17 @@ impl PreparedFile {
     /// Where it is.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Its bytes, by their offsets.
+    fn span(&self) -> Range<u64> {
+        let start = self.start();
+        start..start + self.size
+    }
+
+    /// The offset of its first byte.
+    pub fn start(&self) -> u64 {
+        self.part.unwrap_or(0)
     }
 
     fn allocate(&self) -> Result<()> {
@@ -163,8 +194,11 @@ impl PreparedFile {
         }
     }
 
-    /// Checks the extents against the layout; returns their number.
+    /// Checks the extents against the layout; returns their number. A device has none.
     fn audit(&self) -> Result<u32> {
+        if self.part.is_some() {
+            return Ok(0);
+        }
         let state = match self.layout {
             Layout::Unwritten => State::Unwritten,
             Layout::Written | Layout::Append | Layout::Extending => State::Written,
@@ -206,6 +240,15 @@ impl PreparedFile {
             .file
             .metadata()
             .map_err(|e| Fail::os(format_args!("fstat {path}"), &e))?;
+        if self.part.is_some() {
+            let there = fs::metadata(path).map(|there| there.rdev()).ok();
+            return match there == Some(here.rdev()) {
+                true => Ok(()),
+                false => Err(Fail::wrong(format!(
+                    "{when} {path} is no longer the device"
+                ))),
+            };
+        }
         let there = match fs::symlink_metadata(path) {
             Ok(there) => there,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -243,6 +286,7 @@ impl PreparedFile {
             file,
             extents: 0,
             path: "a file of a test".into(),
+            part: None,
             layout: workload.layout,
             dsync: false,
             size: workload.file_size,
@@ -255,11 +299,11 @@ impl PreparedFile {
         self.block * (TRANSFER / self.block).max(1)
     }
 
-    /// Offset and length of each transfer over `size` bytes.
-    fn transfers(&self, size: u64) -> impl Iterator<Item = (u64, usize)> + use<> {
-        let step = self.transfer();
-        (0..size).step_by(step).map(move |offset| {
-            let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+    /// Offset and length of each transfer over a span.
+    fn transfers(&self, span: Range<u64>) -> impl Iterator<Item = (u64, usize)> + use<> {
+        let (step, end) = (self.transfer(), span.end);
+        span.step_by(step).map(move |offset| {
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
             (offset, left.min(step))
         })
     }
@@ -267,7 +311,7 @@ impl PreparedFile {
     fn write_all(&mut self) -> Result<()> {
         let mut buffer = Buffer::new(self.transfer())?;
         content::fill(buffer.bytes_mut(), self.block);
-        for (offset, len) in self.transfers(self.size) {
+        for (offset, len) in self.transfers(self.span()) {
             let bytes = &mut buffer.bytes_mut()[..len];
             for (i, block) in (0u64..).zip(bytes.chunks_exact_mut(self.block)) {
                 content::stamp(block, offset + i * self.block as u64, 0);
@@ -287,6 +331,21 @@ impl PreparedFile {
             .map_err(|e| Fail::os(format_args!("fstat {}", self.path), &e))
     }
 
+    /// All bytes of a file.
+    ///
+    /// # Errors
+    /// When it is longer or shorter than what was written.
+    fn whole(&self, written: &impl Fn(u64) -> Option<u64>) -> Result<Range<u64>> {
+        let size = self.len()?;
+        if size < self.size || !size.is_multiple_of(self.block as u64) || written(size).is_some() {
+            return Err(Fail::wrong(format!(
+                "{} is {size} bytes long, not as long as what was written",
+                self.path
+            )));
+        }
+        Ok(0..size)
+    }
+
     /// Reads the whole file and checks every block; returns their number. `written` is the
     /// generation of the workload's last write of the block at an offset, if it wrote it.
     ///
@@ -298,14 +357,11 @@ impl PreparedFile {
         let mut template = vec![0; self.block];
         content::fill(&mut template, self.block);
         let mut blocks = 0;
-        let size = self.len()?;
-        if size < self.size || !size.is_multiple_of(self.block as u64) || written(size).is_some() {
-            return Err(Fail::wrong(format!(
-                "{} is {size} bytes long, not as long as what was written",
-                self.path
-            )));
-        }
-        for (offset, len) in self.transfers(size) {
+        let span = match self.part {
+            Some(_) => self.span(),
+            None => self.whole(&written)?,
+        };
+        for (offset, len) in self.transfers(span) {
             let bytes = &mut buffer.bytes_mut()[..len];
             self.file.read_exact_at(bytes, offset).map_err(|e| {
                 let doing = format!("read {len} bytes at offset {offset} of {}", self.path);
@@ -317,7 +373,7 @@ impl PreparedFile {
                     (Some(generation), _) => content::check(block, &template, at, generation)?,
                     (None, Layout::Unwritten) => content::check_zero(block, at)?,
                     // As the preparation left it.
-                    (None, _) if at < self.size => content::check(block, &template, at, 0)?,
+                    (None, _) if at < self.span().end => content::check(block, &template, at, 0)?,
                     (None, _) => {
                         let what = format!("the file has a block at {at} that no one wrote");
                         return Err(Fail::wrong(what));
@@ -342,12 +398,15 @@ impl PreparedFile {
         Ok(wrong_flag(flags, self.dsync))
     }
 
-    /// Pages of the file in the page cache.
+    /// Pages of the file in the page cache; of a device, those of this part of it.
     ///
     /// # Errors
     /// As [`cached_pages`].
     pub fn cached_pages(&self) -> Result<u64> {
-        cached_pages(&self.file)
+        match self.part {
+            Some(_) => cached_within(&self.file, self.span()),
+            None => cached_pages(&self.file),
+        }
     }
 }
 
@@ -360,8 +419,16 @@ pub fn cached_pages(file: &File) -> Result<u64> {
         .metadata()
         .map_err(|e| Fail::os("fstat the file", &e))?
         .len();
-    let len = usize::try_from(size)
-        .map_err(|_| Fail::protocol(format!("a file of {size} bytes is too large")))?;
+    cached_within(file, 0..size)
+}
+
+/// Pages of some of a file's or device's bytes in the page cache.
+fn cached_within(file: &File, span: Range<u64>) -> Result<u64> {
+    // A mapping begins at a page.
+    let start = span.start / PAGE as u64 * PAGE as u64;
+    let (Ok(len), Ok(offset)) = (usize::try_from(span.end - start), start.try_into()) else {
+        return Err(Fail::protocol(format!("bytes {span:?} are too many")));
+    };
     if len == 0 {
         return Ok(0);
     }
@@ -374,7 +441,7 @@ pub fn cached_pages(file: &File) -> Result<u64> {
             libc::PROT_READ,
             libc::MAP_SHARED,
             file.as_raw_fd(),
-            0,
+            offset,
         )
     };
     if map == libc::MAP_FAILED {
@@ -414,6 +481,7 @@ mod tests {
             file: File::open(&path).unwrap(),
             extents: 0,
             path: path.to_str().unwrap().into(),
+            part: None,
             layout,
             dsync: false,
             size: 8192,

@@ -5,7 +5,7 @@ use crate::{
     fail::{Fail, Result},
     sys,
 };
-use diorama_wire::Filesystem;
+use diorama_wire::{Filesystem, complaint};
 use std::{
     fs, io,
     process::{Command, Stdio},
@@ -17,7 +17,7 @@ pub const MOUNT_POINT: &str = "/mnt";
 /// Makes the file system on the device; returns the whole command line.
 ///
 /// # Errors
-/// When there is no such program or it fails; its last lines travel with the failure.
+/// When there is no such program, or it refuses: with its own complaint.
 pub fn mkfs(filesystem: &Filesystem, device: &Device) -> Result<Vec<String>> {
     let mut line = filesystem.mkfs.clone();
     line.push(device.path.clone());
@@ -35,11 +35,13 @@ pub fn mkfs(filesystem: &Filesystem, device: &Device) -> Result<Vec<String>> {
     if output.status.success() {
         return Ok(line);
     }
-    let text = [output.stdout, output.stderr].concat();
-    Err(
-        Fail::step(format!("{} ended with {}", line.join(" "), output.status))
-            .with_output(&String::from_utf8_lossy(&text)),
-    )
+    let [stderr, stdout] = [&output.stderr, &output.stdout].map(|t| String::from_utf8_lossy(t));
+    let what = format!("{}: {}", line.join(" "), complaint(&stderr, &stdout));
+    Err(match output.status.code() {
+        Some(_) => Fail::refused(what),
+        // Ended by a signal.
+        None => Fail::step(format!("{what} ({})", output.status)),
+    })
 }
 
 /// Mounts the file system; returns its effective options.
@@ -54,7 +56,8 @@ pub fn mount(filesystem: &Filesystem, device: &Device) -> Result<String> {
     if let Err(e) = sys::mount(&device.path, MOUNT_POINT, kind, options)? {
         let without =
             !options.is_empty() && sys::mount(&device.path, MOUNT_POINT, kind, "")?.is_ok();
-        return Err(refused(filesystem, &device.path, &e, without));
+        let said = kernel_said(&device.facts.name);
+        return Err(refused(filesystem, &device.path, &e, without, &said));
     }
     options_of(&sys::read("/proc/mounts")?, MOUNT_POINT)
         .map(str::to_owned)
@@ -62,25 +65,60 @@ pub fn mount(filesystem: &Filesystem, device: &Device) -> Result<String> {
 }
 
 /// Why a file system that was just made is not mounted. `without` says that it is without the
-/// scenario's options.
-fn refused(filesystem: &Filesystem, path: &str, e: &io::Error, without: bool) -> Box<Fail> {
+/// scenario's options, `said` what the kernel printed of it.
+fn refused(
+    filesystem: &Filesystem,
+    path: &str,
+    e: &io::Error,
+    without: bool,
+    said: &str,
+) -> Box<Fail> {
     let (kind, options) = (filesystem.kind.name(), &filesystem.mount_options);
     // What mount(2) says of an option, and of a feature, that it does not know.
     let unknown = e.raw_os_error() == Some(libc::EINVAL);
     if e.raw_os_error() == Some(libc::ENODEV) {
-        let option = filesystem.kind.option();
-        return Fail::unsupported(format!("the kernel has no {kind}"), &[option]);
+        let options: Vec<&str> = filesystem.kind.facts().option.into_iter().collect();
+        return Fail::unsupported(format!("the kernel has no {kind}"), &options);
     }
     if without {
-        let what = format!("the kernel's {kind} does not mount with {options:?}: {e}");
+        let what = format!("the kernel's {kind} does not mount with {options:?}: {e}{said}");
         return Fail::unsupported(what, &[]);
     }
     if unknown && filesystem.own_options {
         let line = filesystem.mkfs.join(" ");
-        let what = format!("the kernel's {kind} does not mount what `{line}` made: {e}");
+        let what = format!("the kernel's {kind} does not mount what `{line}` made: {e}{said}");
         return Fail::unsupported(what, &[]);
     }
-    Fail::os(format!("mount {path} as {kind} with {options:?}"), e)
+    Fail::os(format!("mount {path} as {kind} with {options:?}{said}"), e)
+}
+
+/// What the kernel's log says of a disk, its last lines: mount(2) has one word for many reasons.
+fn kernel_said(disk: &str) -> String {
+    let mut log = vec![0u8; KERNEL_LOG];
+    let length = log.len() as libc::c_int;
+    // SAFETY: a buffer of the length named, which the kernel writes to.
+    let read = unsafe { libc::klogctl(SYSLOG_ACTION_READ_ALL, log.as_mut_ptr().cast(), length) };
+    let read = usize::try_from(read).unwrap_or(0);
+    lines_about(&String::from_utf8_lossy(&log[..read]), disk)
+}
+
+/// Bytes of the kernel's log that are looked at, the last ones.
+const KERNEL_LOG: usize = 16 << 10;
+
+/// syslog(2)
+const SYSLOG_ACTION_READ_ALL: libc::c_int = 3;
+
+/// The last lines of a kernel's log that name a disk, without their level and time, in parentheses;
+/// nothing if there are none.
+fn lines_about(log: &str, disk: &str) -> String {
+    let about = log.lines().filter(|line| line.contains(disk));
+    let text = about.map(|line| line.rsplit_once("] ").map_or(line, |(_, text)| text));
+    let all: Vec<&str> = text.collect();
+    let last = &all[all.len().saturating_sub(3)..];
+    match last.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", last.join("; ")),
+    }
 }
 
 /// The fourth field of the line of /proc/mounts whose second is `target`.
@@ -106,13 +144,21 @@ mod tests {
                 own_options,
             };
             let e = io::Error::from_raw_os_error(errno);
-            refused(&filesystem, "/dev/x", &e, without).is_unsupported()
+            refused(&filesystem, "/dev/x", &e, without, "").is_unsupported()
         };
         assert!(judge(libc::ENODEV, false, false));
         assert!(judge(libc::EINVAL, false, true), "the option");
         assert!(judge(libc::EINVAL, true, false), "the features");
         assert!(!judge(libc::EINVAL, false, false), "features chosen here");
         assert!(!judge(libc::EIO, true, false));
+    }
+
+    #[test]
+    fn the_kernels_own_words_are_those_of_the_disk() {
+        let log = "<6>[    1.0] null_blk: disk nullb0 created\n<4>[    2.0] XFS (nullb0): Log size 854 \
+                   blocks too small, minimum size is 1374 blocks\n<4>[    2.1] other\n";
+        insta::assert_snapshot!(lines_about(log, "(nullb0)"), @" (XFS (nullb0): Log size 854 blocks too small, minimum size is 1374 blocks)");
+        assert_eq!(lines_about(log, "nvme0n1"), "");
     }
 
     #[test]

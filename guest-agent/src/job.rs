@@ -7,7 +7,7 @@ use crate::{
     device::{self, Device},
     engine::{self, Engine as _},
     fail::{Fail, Result},
-    file::{self, PreparedFile},
+    file::{self, Place, PreparedFile},
     fio,
     format::{self, MOUNT_POINT},
     fw_cfg,
@@ -53,15 +53,16 @@ fn parse(json: &[u8]) -> Result<Job> {
 /// The first step that fails.
 pub fn run(job: &Job, facts: BootFacts, clock: Clock) -> Result<CellReport> {
     let (device, made, conditioned) = mounted(job)?;
+    let place = place(job, &device);
     debugcon::enter(Phase::Prepare, "");
     if let Some(jobs) = &job.fio {
-        let report = fio::cell(job, jobs, device, made, facts)?;
+        let report = fio::cell(job, jobs, (device, &place), made, facts)?;
         return Ok(CellReport {
             conditioned,
             ..report
         });
     }
-    let files: Vec<Arc<PreparedFile>> = file::prepare(&job.workload)?
+    let files: Vec<Arc<PreparedFile>> = file::prepare(&job.workload, &place)?
         .into_iter()
         .map(Arc::new)
         .collect();
@@ -127,23 +128,35 @@ fn fits(job: &Job, facts: &DeviceFacts) -> Result<()> {
 /// The first step that fails.
 pub fn prepare(job: &Job, facts: BootFacts) -> Result<Prepared> {
     let (device, ..) = mounted(job)?;
+    let place = place(job, &device);
     debugcon::enter(Phase::Prepare, "");
     let files = match &job.fio {
-        Some(jobs) => fio::lay_out(jobs)?,
+        Some(jobs) => fio::lay_out(jobs, &place)?,
         None => {
-            let files = file::prepare(&job.workload)?;
+            let files = file::prepare(&job.workload, &place)?;
             files.iter().map(|file| file.path().to_owned()).collect()
         }
     };
     Ok(Prepared {
         boot: facts,
         device: device.path,
-        mount_point: MOUNT_POINT.to_owned(),
+        mount_point: match place {
+            Place::Mounted => MOUNT_POINT.to_owned(),
+            Place::Device(_) => String::new(),
+        },
         files,
     })
 }
 
-/// Makes the device and the file system on it.
+/// What the files of a job are in.
+fn place(job: &Job, device: &Device) -> Place {
+    match job.filesystem.kind.is_none() {
+        true => Place::Device(device.path.clone()),
+        false => Place::Mounted,
+    }
+}
+
+/// Makes the device and the file system on it, if it gets one.
 fn mounted(job: &Job) -> Result<(Device, FilesystemFacts, Option<Conditioned>)> {
     boot::check_filesystem(job.filesystem.kind)?;
     debugcon::enter(Phase::Device, "");
@@ -158,15 +171,17 @@ fn mounted(job: &Job) -> Result<(Device, FilesystemFacts, Option<Conditioned>)> 
             Some(device::condition(&job.conditioning, &device)?)
         }
     };
-    debugcon::enter(Phase::Format, job.filesystem.kind.name());
-    let mkfs = format::mkfs(&job.filesystem, &device)?;
-    let mount_options = format::mount(&job.filesystem, &device)?;
-    let made = FilesystemFacts {
+    let mut made = FilesystemFacts {
         kind: job.filesystem.kind.name().to_owned(),
-        mkfs,
-        mount_options,
+        mkfs: Vec::new(),
+        mount_options: String::new(),
         extents: 0,
     };
+    if !job.filesystem.kind.is_none() {
+        debugcon::enter(Phase::Format, job.filesystem.kind.name());
+        made.mkfs = format::mkfs(&job.filesystem, &device)?;
+        made.mount_options = format::mount(&job.filesystem, &device)?;
+    }
     Ok((device, made, conditioned))
 }
 
@@ -200,7 +215,7 @@ mod tests {
 
     /// A job that passes, with one part replaced.
     fn job(from: &str, to: &str) -> String {
-        let json = r#"{"protocol":6,"cell":"c","device":{"model":{"size_mib":512,"block_size":512,
+        let json = r#"{"protocol":7,"cell":"c","device":{"model":{"size_mib":512,"block_size":512,
             "latency_ns":10000,"bandwidth_mib_s":null,"hw_queue_depth":1023,"submit_queues":1,
             "scheduler":"none"}},"filesystem":{"kind":"ext4","mkfs":["/sbin/mkfs.ext4"],
             "mount_options":""},"workload":{"engine":"libaio","rw":"write","rwmixread":50,
@@ -226,7 +241,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_value() {
-        insta::assert_snapshot!(refused("\"protocol\":6", "\"protocol\":9"), @"the job speaks protocol 9, this agent 6");
+        insta::assert_snapshot!(refused("\"protocol\":7", "\"protocol\":9"), @"the job speaks protocol 9, this agent 7");
         insta::assert_snapshot!(refused("1048576", "1048577"), @"the job of c: file_size 1048577 is no multiple of block_size 4096");
         let unknown = refused("\"cell\":\"c\"", "\"cell\":\"c\",\"x\":1");
         assert!(unknown.contains("unknown field `x`"), "{unknown}");

@@ -15,7 +15,7 @@ pub struct Step {
     pub generation: u64,
 }
 
-/// An endless order of I/Os over one file.
+/// An endless order of I/Os over one file, or over one part of a device.
 pub trait Pattern {
     /// Whether any of them reads.
     const READS: bool;
@@ -110,6 +110,8 @@ fn scale(draw: u64, end: usize) -> usize {
 #[derive(Clone, Debug)]
 pub struct Drawn {
     sequence: Sequence,
+    /// The first block's offset, bytes.
+    start: u64,
     block: u64,
     random: SplitMix64,
     /// The order of the blocks in this pass; empty if sequential.
@@ -124,8 +126,9 @@ pub struct Drawn {
 }
 
 impl Drawn {
-    /// For thread `thread` of a workload over a file of `workload.file_size` bytes.
-    pub fn new(workload: &Workload, thread: u32) -> Drawn {
+    /// For thread `thread` of a workload over a file of `workload.file_size` bytes, which begin at
+    /// offset `start`.
+    pub fn new(workload: &Workload, thread: u32, start: u64) -> Drawn {
         let block = u64::from(workload.block_size);
         let blocks = usize::try_from(workload.file_size / block).unwrap_or(0);
         let percent = match workload.rw {
@@ -137,7 +140,8 @@ impl Drawn {
         let mut seeds = SplitMix64(workload.randseed);
         let seed = (0..=thread).fold(0, |_, _| seeds.next());
         let mut drawn = Drawn {
-            sequence: Sequence::new(block, workload.file_size),
+            sequence: Sequence::between(block, start, start + workload.file_size),
+            start,
             block,
             random: SplitMix64(seed),
             order: Vec::new(),
@@ -174,7 +178,7 @@ impl Pattern for Drawn {
             let other = self.place + scale(draw >> 32, end - self.place);
             self.order.swap(self.place, other);
             block = self.order[self.place] as usize;
-            offset = block as u64 * self.block;
+            offset = self.start + block as u64 * self.block;
         }
         self.place += 1;
         if self.place == blocks {
@@ -198,7 +202,7 @@ impl Pattern for Drawn {
     }
 
     fn written(&self, offset: u64) -> Option<u64> {
-        let block = usize::try_from(offset / self.block).ok()?;
+        let block = usize::try_from(offset.checked_sub(self.start)? / self.block).ok()?;
         let generation = *self.generations.get(block)?;
         (generation >= self.epoch).then_some(generation)
     }
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn random_offsets_hit_every_block_once_a_pass_in_another_order_each_time() {
-        let mut drawn = Drawn::new(&workload(Rw::Randread, 101), 0);
+        let mut drawn = Drawn::new(&workload(Rw::Randread, 101), 0, 0);
         let mut passes = Vec::new();
         for _ in 0..5 {
             let pass = blocks(&mut drawn, 101);
@@ -237,7 +241,7 @@ mod tests {
         let (block, size) = (12 << 10, 5461 * (12 << 10));
         for rw in [Rw::Randwrite, Rw::Rw] {
             let w = Workload::new(Engine::Libaio, rw, block, 1, size, Bound::Ios(1));
-            let mut drawn = Drawn::new(&w, 0);
+            let mut drawn = Drawn::new(&w, 0, 0);
             let mut pass: Vec<u64> = (0..5461).map(|_| drawn.next().offset).collect();
             pass.sort_unstable();
             let all = (0..5461).map(|i| i * u64::from(block));
@@ -246,9 +250,31 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_device_is_the_same_order_of_blocks_further_on() {
+        let start = 7 * 512;
+        for rw in [Rw::Randrw, Rw::Rw] {
+            let w = workload(rw, 33);
+            let (mut file, mut part) = (Drawn::new(&w, 0, 0), Drawn::new(&w, 0, start));
+            for _ in 0..100 {
+                let (in_file, in_part) = (file.next(), part.next());
+                assert_eq!(in_part.offset, in_file.offset + start);
+                assert_eq!(in_part.write, in_file.write);
+            }
+            for block in 0..33 {
+                let offset = block * 512;
+                assert_eq!(part.written(start + offset), file.written(offset), "{rw:?}");
+            }
+            assert_eq!(
+                (part.written(0), part.written(start + 33 * 512)),
+                (None, None)
+            );
+        }
+    }
+
+    #[test]
     fn a_block_does_not_come_back_before_half_the_file_was_hit() {
         for count in [1, 2, 3, 64, 101] {
-            let mut drawn = Drawn::new(&workload(Rw::Randwrite, count), 0);
+            let mut drawn = Drawn::new(&workload(Rw::Randwrite, count), 0, 0);
             let order = blocks(&mut drawn, 20 * count as usize);
             let deepest = Rw::Randwrite.deepest(count) as usize;
             for window in order.windows(deepest) {
@@ -260,7 +286,7 @@ mod tests {
 
     #[test]
     fn offsets_follow_from_the_seed_and_the_thread_and_from_nothing_else() {
-        let first = |w: &Workload, thread| blocks(&mut Drawn::new(w, thread), 50);
+        let first = |w: &Workload, thread| blocks(&mut Drawn::new(w, thread, 0), 50);
         let base = workload(Rw::Randread, 64);
         let mut other = workload(Rw::Randrw, 64);
         other.iodepth = 7;
@@ -278,7 +304,7 @@ mod tests {
         for percent in [0, 1, 30, 50, 100] {
             let mut w = workload(Rw::Rw, 128);
             w.rwmixread = percent;
-            let mut drawn = Drawn::new(&w, 0);
+            let mut drawn = Drawn::new(&w, 0, 0);
             let steps: Vec<Step> = (0..12_800).map(|_| drawn.next()).collect();
             let reads = steps.iter().filter(|s| !s.write).count() as f64 / 128.0;
             assert!(
@@ -297,7 +323,7 @@ mod tests {
     #[test]
     fn a_read_of_a_mix_finds_the_last_write_before_it() {
         for rw in [Rw::Rw, Rw::Randrw] {
-            let mut drawn = Drawn::new(&workload(rw, 33), 3);
+            let mut drawn = Drawn::new(&workload(rw, 33), 3, 0);
             let mut file = [0; 33];
             for _ in 0..1000 {
                 let step = drawn.next();
@@ -316,7 +342,7 @@ mod tests {
 
     #[test]
     fn after_a_new_layout_only_what_was_written_since_counts() {
-        let mut random = Drawn::new(&workload(Rw::Randwrite, 8), 0);
+        let mut random = Drawn::new(&workload(Rw::Randwrite, 8), 0, 0);
         let mut sequential = Sequential::<true>::new(Sequence::between(512, 512, 9 * 512));
         for round in 1..4 {
             random.restart();

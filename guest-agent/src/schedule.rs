@@ -14,12 +14,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Blocks of `block` bytes in a file of `end` bytes, which is a multiple of it.
-    pub fn new(block: u64, end: u64) -> Sequence {
-        Sequence::between(block, 0, end)
-    }
-
-    /// The same from `start` to `end` only.
+    /// Blocks of `block` bytes from `start` to `end`, whole blocks further on.
     pub fn between(block: u64, start: u64, end: u64) -> Sequence {
         Sequence {
             block,
@@ -87,7 +82,7 @@ mod tests {
 
     #[test]
     fn offsets_wrap_and_each_round_is_a_generation() {
-        let mut s = Sequence::new(4, 12);
+        let mut s = Sequence::between(4, 0, 12);
         let seen: Vec<_> = (0..7).map(|_| s.next()).collect();
         assert_eq!(
             seen,
@@ -99,7 +94,7 @@ mod tests {
     fn the_last_generation_of_a_block_is_that_of_its_last_write() {
         let (block, end) = (4, 20);
         for writes in 0..23 {
-            let mut s = Sequence::new(block, end);
+            let mut s = Sequence::between(block, 0, end);
             let mut file = vec![0; 5];
             for _ in 0..writes {
                 let (offset, generation) = s.next();

@@ -12,6 +12,7 @@ pub mod devices;
 pub mod digest; // pure
 pub mod error;
 pub mod files;
+pub mod filesystem; // pure
 #[doc(hidden)]
 pub mod fuzz;
 pub mod host;

@@ -3,17 +3,18 @@
 
 mod fio;
 mod lacking;
+mod mkfs;
 
 pub use fio::HostFio;
 
 use crate::{
     digest::Sha256,
     error::{Error, Result},
-    files,
-    image::{self, Image, ImageSpec, Needs},
+    files, filesystem,
+    image::{self, Image, ImageSpec, Needs, tools::Trees},
     kernel::{self, BootBy, Kernel, LocalBuild},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
-    plan::{Part, PreparedKernel},
+    plan::{self, Part, PreparedKernel},
     record::KernelRecord,
     scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario},
     store::{
@@ -37,8 +38,6 @@ use std::{
 
 /// Name of the lock entry that holds QEMU.
 pub const VMM: &str = "vmm";
-/// Name of the lock entry that holds mkfs.
-pub const GUEST_TOOLS: &str = "guest-tools";
 /// Name of the lock entry that holds fio.
 pub const FIO: &str = "fio";
 /// Name of the lock entry that holds busybox, for a shell in a guest.
@@ -49,7 +48,7 @@ pub const AGENT_SYSROOT: &str = "agent-sysroot";
 pub const COMPILER: &str = "compiler";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
-const RECIPE: u32 = 7;
+const RECIPE: u32 = 8;
 
 /// A checkout's data: declarations and locks.
 #[derive(Clone, Debug)]
@@ -161,6 +160,18 @@ impl Provision<'_> {
         Ok((entry, tree))
     }
 
+    /// The tool sets of a scenario's file systems.
+    fn guest_tools(&self, scenario: &Scenario, notes: &mut Vec<String>) -> Result<GuestTools> {
+        let mut tools = GuestTools::default();
+        for set in tool_sets(scenario) {
+            let (tree, provided) = self.tool_set(set)?;
+            notes.extend(provided.note);
+            tools.trees.insert(set, tree);
+            tools.keys.insert(set, tree_key(&provided.entry.files));
+        }
+        Ok(tools)
+    }
+
     fn unpack(&self, entry: &LockEntry) -> Result<PathBuf> {
         self.store.tree(&entry.files, self.sources, self.progress)
     }
@@ -224,8 +235,7 @@ impl Provision<'_> {
         shares: &[Share],
         notes: &mut Vec<String>,
     ) -> Result<(Option<String>, Vec<PreparedKernel>)> {
-        let (tools, provided) = self.tool_set(GUEST_TOOLS)?;
-        notes.extend(provided.note);
+        let tools = self.guest_tools(scenario, notes)?;
         let fio = if scenario.needs_fio() {
             let (tree, provided) = self.tool_set(FIO)?;
             notes.extend(provided.note);
@@ -245,8 +255,7 @@ impl Provision<'_> {
             scenario,
             locals,
             fio,
-            tools: &tools,
-            tools_key: tree_key(&provided.entry.files),
+            tools,
             agent,
             agent_bytes: &agent_bytes,
             agent_sha256: Sha256::of(&agent_bytes),
@@ -256,6 +265,8 @@ impl Provision<'_> {
         for kernel in &scenario.kernels {
             kernels.push(self.kernel(kernel, &inputs, notes)?);
         }
+        let format = plan::format(scenario, plan::oldest(&kernels));
+        mkfs::check(scenario, &inputs.tools, &format)?;
         Ok((elf::build_id(&agent_bytes, agent)?, kernels))
     }
 
@@ -267,7 +278,8 @@ impl Provision<'_> {
     pub fn fetch(&self, scenario: &Scenario) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         let fio = scenario.needs_fio().then_some(FIO);
-        for name in [VMM, GUEST_TOOLS].into_iter().chain(fio) {
+        let tools = tool_sets(scenario).into_iter().chain(fio);
+        for name in [VMM].into_iter().chain(tools) {
             notes.extend(self.tool_set(name)?.1.note);
         }
         for kernel in scenario
@@ -416,7 +428,7 @@ impl Provision<'_> {
             RECIPE,
             kernel_key,
             inputs.agent_sha256,
-            inputs.tools_key,
+            inputs.tools.keys_of(&filesystems),
             &filesystems,
         );
         let fio = inputs.fio.as_ref();
@@ -434,7 +446,7 @@ impl Provision<'_> {
             let spec = ImageSpec {
                 agent: (inputs.agent, inputs.agent_bytes),
                 kernel,
-                tools: inputs.tools,
+                tools: &inputs.tools.trees,
                 fio: fio.map(|fio| (fio.tree.as_path(), fio.stand_ins.as_slice())),
                 needs: Needs {
                     filesystems,
@@ -451,6 +463,13 @@ impl Provision<'_> {
         })?;
         image::load(&dir)
     }
+}
+
+/// The tool sets of a scenario's file systems.
+#[must_use]
+pub fn tool_sets(scenario: &Scenario) -> Vec<&'static str> {
+    let kinds: Vec<FsKind> = scenario.filesystems.iter().map(|f| f.kind).collect();
+    filesystem::tool_sets(&kinds)
 }
 
 /// How guests hand over. By the wall clock nobody needs them to stand still, and port I/O from user space
@@ -536,14 +555,28 @@ type Locals = BTreeMap<String, (Sha256, PathBuf)>;
 struct ImageInputs<'a> {
     scenario: &'a Scenario,
     locals: Locals,
-    tools: &'a Path,
-    tools_key: Sha256,
+    tools: GuestTools,
     fio: Option<FioSet>,
     agent: &'a Path,
     agent_bytes: &'a [u8],
     agent_sha256: Sha256,
     /// Directories that the guests share with the host.
     shares: &'a [Share],
+}
+
+/// The tool sets that hold the programs of mkfs, ready.
+#[derive(Default)]
+struct GuestTools {
+    trees: Trees,
+    keys: BTreeMap<&'static str, Sha256>,
+}
+
+impl GuestTools {
+    /// Identities of those that these file systems need.
+    fn keys_of(&self, kinds: &[FsKind]) -> Vec<Option<Sha256>> {
+        let sets = filesystem::tool_sets(kinds).into_iter();
+        sets.map(|set| self.keys.get(set).copied()).collect()
+    }
 }
 
 /// The tool set that holds fio, ready.

@@ -5,7 +5,7 @@ use crate::{Batch, Bound, Device, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 impl Workload {
     /// No queue is deeper.
-    pub const MAX_DEPTH: u32 = 1024;
+    pub const MAX_DEPTH: u32 = 4096;
 
     /// No workload has more threads.
     pub const MAX_JOBS: u32 = 64;

@@ -1,20 +1,30 @@
 //! Options of a kernel's configuration that both sides name: the harness before a boot, from the
 //! configuration, and the agent in the guest, where something is not there.
 
-use crate::{Engine, FsKind};
+use crate::Engine;
 
 /// Linux AIO.
 pub const AIO: &str = "CONFIG_AIO";
+/// btrfs
+pub const BTRFS_FS: &str = "CONFIG_BTRFS_FS";
 /// device-mapper.
 pub const BLK_DEV_DM: &str = "CONFIG_BLK_DEV_DM";
+/// Loop devices.
+pub const BLK_DEV_LOOP: &str = "CONFIG_BLK_DEV_LOOP";
 /// The model device.
 pub const BLK_DEV_NULL_BLK: &str = "CONFIG_BLK_DEV_NULL_BLK";
 /// NVM Express block devices.
 pub const BLK_DEV_NVME: &str = "CONFIG_BLK_DEV_NVME";
+/// F2FS
+pub const F2FS_FS: &str = "CONFIG_F2FS_FS";
 /// File systems that are served from elsewhere, a host's for one.
 pub const FUSE_FS: &str = "CONFIG_FUSE_FS";
 /// Through which the model device is set up.
 pub const CONFIGFS_FS: &str = "CONFIG_CONFIGFS_FS";
+/// XTS, a mode of block ciphers.
+pub const CRYPTO_XTS: &str = "CONFIG_CRYPTO_XTS";
+/// device-mapper's crypt target.
+pub const DM_CRYPT: &str = "CONFIG_DM_CRYPT";
 /// Device nodes.
 pub const DEVTMPFS: &str = "CONFIG_DEVTMPFS";
 /// ext4
@@ -49,17 +59,6 @@ pub const VIRTIO_VSOCKETS: &str = "CONFIG_VIRTIO_VSOCKETS";
 pub const X86_IOPL_IOPERM: &str = "CONFIG_X86_IOPL_IOPERM";
 /// XFS
 pub const XFS_FS: &str = "CONFIG_XFS_FS";
-
-impl FsKind {
-    /// The option that builds it.
-    #[must_use]
-    pub fn option(self) -> &'static str {
-        match self {
-            FsKind::Ext4 => EXT4_FS,
-            FsKind::Xfs => XFS_FS,
-        }
-    }
-}
 
 impl Engine {
     /// The option that provides its system calls, if there is one.

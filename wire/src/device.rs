@@ -1,5 +1,6 @@
 //! The block device under a cell's file system, and the clock it is measured by.
 
+use crate::config;
 use serde::{Deserialize, Serialize};
 
 /// What time is.
@@ -128,6 +129,9 @@ pub struct ModelDevice {
     pub submit_queues: u32,
     /// Block-layer scheduler (`queue/scheduler`).
     pub scheduler: String,
+    /// What lies between the drive and the file system, from the drive up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stack: Vec<StackLayer>,
     /// Its volatile write cache. Without one it is write-through, and no flush reaches it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_cache: Option<WriteCache>,
@@ -140,6 +144,43 @@ impl ModelDevice {
     pub fn is_stacked(&self) -> bool {
         self.write_cache
             .is_some_and(|cache| cache.flush_latency_ns != self.latency_ns)
+    }
+}
+
+/// A block device over another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StackLayer {
+    /// device-mapper's linear target over the whole device, as LVM has it.
+    Linear,
+    /// device-mapper's crypt target: AES-XTS with a key of 512 bits, in sectors of the device's blocks.
+    Crypt,
+    /// A loop device over it, with direct I/O below.
+    Loop,
+}
+
+impl StackLayer {
+    /// Every layer.
+    pub const ALL: [StackLayer; 3] = [StackLayer::Linear, StackLayer::Crypt, StackLayer::Loop];
+
+    /// The word used on the wire and in scenarios.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            StackLayer::Linear => "linear",
+            StackLayer::Crypt => "crypt",
+            StackLayer::Loop => "loop",
+        }
+    }
+
+    /// The options of a kernel's configuration that build it.
+    #[must_use]
+    pub fn options(self) -> &'static [&'static str] {
+        match self {
+            StackLayer::Linear => &[config::BLK_DEV_DM],
+            StackLayer::Crypt => &[config::BLK_DEV_DM, config::DM_CRYPT, config::CRYPTO_XTS],
+            StackLayer::Loop => &[config::BLK_DEV_LOOP],
+        }
     }
 }
 

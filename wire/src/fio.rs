@@ -32,6 +32,16 @@ pub struct FioFile {
     pub layout: Layout,
     /// Whether fio only reads it: then its content is checked at the end.
     pub read_only: bool,
+    /// Where it begins on the device, in bytes, where there is no file system: the file is a part of
+    /// the device, and its name a link to that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at: u64,
+}
+
+/// serde asks by reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What fio said of a cell, beside the repetitions' own figures.

@@ -1,6 +1,6 @@
 //! What the host asks of the guest.
 
-use crate::{Clock, Conditioning, Device, Driver, Fio, Workload};
+use crate::{Clock, Conditioning, Device, Driver, Filesystem, Fio, Workload};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
@@ -93,43 +93,6 @@ pub struct Job {
     /// Whether to prepare all of this, measure nothing, and give a shell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shell: bool,
-}
-
-/// A file-system family the agent can make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FsKind {
-    /// ext4
-    Ext4,
-    /// XFS
-    Xfs,
-}
-
-impl FsKind {
-    /// The name mount(2) and /proc/filesystems use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            FsKind::Ext4 => "ext4",
-            FsKind::Xfs => "xfs",
-        }
-    }
-}
-
-/// How to make and mount a file system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Filesystem {
-    /// Which one.
-    pub kind: FsKind,
-    /// Program and arguments of mkfs; the device path is appended by the agent.
-    pub mkfs: Vec<String>,
-    /// Data of mount(2), comma separated; may be empty.
-    pub mount_options: String,
-    /// Whether the scenario has mkfs's options from elsewhere than the harness, which asks for
-    /// nothing that the scenario's kernels do not know.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub own_options: bool,
 }
 
 /// How often a cell is measured, and at which phases.

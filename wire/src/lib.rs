@@ -15,6 +15,7 @@ mod check;
 mod conditioning;
 pub mod config;
 mod device;
+mod filesystem;
 mod fio;
 mod job;
 mod mark;
@@ -25,9 +26,10 @@ mod shell;
 mod workload;
 
 pub use conditioning::{Conditioned, Conditioning, NvmeFormat, Precondition};
-pub use device::{Clock, Device, Driver, ModelDevice, NvmeDevice, WriteCache};
+pub use device::{Clock, Device, Driver, ModelDevice, NvmeDevice, StackLayer, WriteCache};
+pub use filesystem::{Filesystem, FsFacts, FsKind, complaint};
 pub use fio::{FIO_DIR, Fio, FioFile, FioJob, FioOverhead, FioReport};
-pub use job::{Boot, Filesystem, FsKind, Job, Measure, Module, Share, StopBy};
+pub use job::{Boot, Job, Measure, Module, Share, StopBy};
 pub use mark::{MARK, Mark};
 pub use message::{
     Ack, FrameError, LoadedModule, MAX_FRAME, Message, Symbols, decode_frame, encode_frame,
@@ -43,7 +45,7 @@ pub use shell::{
 pub use workload::{Batch, Bound, Engine, IoUring, Layout, Rw, Sync, Workload};
 
 /// Version of everything in this crate. A harness and an agent that disagree do not talk.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// The vsock port on which the host (CID 2) listens for the agent.
 pub const VSOCK_PORT: u32 = 5005;

@@ -238,6 +238,8 @@ pub struct Evidence {
 pub enum FailureKind {
     /// The kernel lacks something the cell needs.
     Unsupported,
+    /// What the scenario asks for is refused: by mkfs, of this drive.
+    Refused,
     /// A step failed: a system call, a program.
     Step,
     /// The run gave a wrong answer: bytes, pattern, evidence.

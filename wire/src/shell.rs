@@ -14,7 +14,7 @@ pub struct Prepared {
     pub boot: BootFacts,
     /// The block device: /dev/NAME.
     pub device: String,
-    /// Where its file system is mounted.
+    /// Where its file system is mounted; empty where it has none.
     pub mount_point: String,
     /// The files that the workload would use, laid out and with none of their pages cached.
     pub files: Vec<String>,

@@ -1,10 +1,10 @@
-//! A linear table of device-mapper's, made by its ioctls (include/uapi/linux/dm-ioctl.h).
+//! Devices of device-mapper's, made by its ioctls (include/uapi/linux/dm-ioctl.h).
 
 use crate::{
     fail::{Fail, Result},
     sys,
 };
-use diorama_wire::config;
+use diorama_wire::{StackLayer, config};
 use std::{
     fs::{File, OpenOptions},
     os::fd::AsRawFd,
@@ -33,7 +33,7 @@ struct Header {
 
 /// `struct dm_target_spec`
 #[repr(C)]
-struct Target {
+struct Spec {
     sector_start: u64,
     length: u64,
     status: i32,
@@ -42,24 +42,7 @@ struct Target {
 }
 
 /// The kernel reads and writes these by their layout.
-const _: () = assert!(size_of::<Header>() == 312 && size_of::<Target>() == 40);
-
-/// Room for a target's parameters, `major:minor offset`.
-const PARAMETERS: usize = 40;
-
-/// The parameters follow their target, and targets are aligned to 8 bytes.
-#[repr(C)]
-struct Line {
-    target: Target,
-    parameters: [u8; PARAMETERS],
-}
-
-/// A table of at most two lines, behind its header.
-#[repr(C)]
-struct Table {
-    header: Header,
-    lines: [Line; 2],
-}
+const _: () = assert!(size_of::<Header>() == 312 && size_of::<Spec>() == 40);
 
 /// `DM_SUSPEND_FLAG`; without it the command resumes.
 const SUSPEND: u32 = 1 << 1;
@@ -72,28 +55,44 @@ const DEV_CREATE: libc::Ioctl = command(3);
 const DEV_SUSPEND: libc::Ioctl = command(6);
 const TABLE_LOAD: libc::Ioctl = command(9);
 
-/// A stretch of the mapped device, in order.
-pub struct Segment {
+/// A stretch of a mapped device (Documentation/admin-guide/device-mapper).
+pub struct Target {
+    /// Its type: `linear`.
+    pub kind: &'static str,
     /// Its length in sectors of 512 bytes.
     pub sectors: u64,
-    /// The device that it is the beginning of, `major:minor`.
-    pub device: String,
+    /// What that type takes.
+    pub parameters: String,
+    /// The options of a kernel's configuration that build it and what it uses.
+    pub options: &'static [&'static str],
+}
+
+impl Target {
+    /// The beginning of another device, `major:minor`.
+    pub fn linear(sectors: u64, device: &str) -> Target {
+        Target {
+            kind: "linear",
+            sectors,
+            parameters: format!("{device} 0"),
+            options: StackLayer::Linear.options(),
+        }
+    }
 }
 
 /// A mapped device.
 pub struct Mapped {
     control: File,
-    label: &'static str,
+    label: String,
     /// As in /sys/block: `dm-0`.
     pub name: String,
 }
 
 impl Mapped {
-    /// Makes a device that is these segments, one behind the other.
+    /// Makes a device that is these targets, one behind the other.
     ///
     /// # Errors
     /// When the kernel has no device-mapper or refuses.
-    pub fn linear(label: &'static str, segments: &[Segment; 2]) -> Result<Mapped> {
+    pub fn make(label: &str, targets: &[Target]) -> Result<Mapped> {
         let control = OpenOptions::new()
             .read(true)
             .write(true)
@@ -106,86 +105,105 @@ impl Mapped {
             })?;
         let mut mapped = Mapped {
             control,
-            label,
+            label: label.to_owned(),
             name: String::new(),
         };
-        let made = mapped.call("create", DEV_CREATE, 0, None)?;
+        let dev = mapped.call("create", DEV_CREATE, 0, &[])?;
         // huge_encode_dev(): the minor's low eight bits, then the major; the first minors suffice.
-        mapped.name = format!("dm-{}", made.dev & 0xff);
-        mapped.load(segments)?;
+        mapped.name = format!("dm-{}", dev & 0xff);
+        mapped.load(targets)?;
         Ok(mapped)
     }
 
-    /// Gives the device these segments instead of those it has, if any. What the device announces
+    /// Gives the device these targets instead of those it has, if any. What the device announces
     /// follows from what they announce now.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn load(&self, segments: &[Segment; 2]) -> Result<()> {
-        self.call("load a table for", TABLE_LOAD, 0, Some(segments))?;
-        self.call("suspend", DEV_SUSPEND, SUSPEND, None)?;
-        self.call("resume", DEV_SUSPEND, 0, None)?;
+    pub fn load(&self, targets: &[Target]) -> Result<()> {
+        self.call("load a table for", TABLE_LOAD, 0, targets)?;
+        self.call("suspend", DEV_SUSPEND, SUSPEND, &[])?;
+        self.call("resume", DEV_SUSPEND, 0, &[])?;
         Ok(())
     }
 
+    /// Returns the device's number, as the kernel encodes it.
     fn call(
         &self,
         doing: &str,
         command: libc::Ioctl,
         flags: u32,
-        segments: Option<&[Segment; 2]>,
-    ) -> Result<Header> {
-        let mut table = table(self.label, flags, segments)?;
+        targets: &[Target],
+    ) -> Result<u64> {
+        let mut table = table(&self.label, flags, targets)?;
         // SAFETY: an open descriptor and a header that says how much room there is behind it.
-        let returned = unsafe { libc::ioctl(self.control.as_raw_fd(), command, &raw mut table) };
+        let returned =
+            unsafe { libc::ioctl(self.control.as_raw_fd(), command, table.as_mut_ptr()) };
         sys::check(returned.into()).map_err(|e| {
-            let label = self.label;
-            Fail::os(format_args!("device-mapper: {doing} {label}"), &e)
+            let doing = format!("device-mapper: {doing} {}", self.label);
+            // A target, or a cipher, that the kernel does not have.
+            match (e.raw_os_error(), targets.first()) {
+                (Some(libc::EINVAL | libc::ENOENT), Some(target)) => {
+                    Fail::unsupported(format!("{doing}: {e}"), target.options)
+                }
+                _ => Fail::os(doing, &e),
+            }
         })?;
-        Ok(table.header)
+        Ok(table[DEV])
     }
 }
 
-/// A command's argument.
-fn table(label: &str, flags: u32, segments: Option<&[Segment; 2]>) -> Result<Table> {
+/// Where the header has the device's number, in words of 8 bytes.
+const DEV: usize = std::mem::offset_of!(Header, dev) / 8;
+
+/// A command's argument, in words so that it is aligned: a header, and each target with its parameters
+/// behind it.
+fn table(label: &str, flags: u32, targets: &[Target]) -> Result<Vec<u64>> {
+    let mut lines: Vec<u8> = Vec::new();
     let mut start = 0;
-    let mut line = |segment: Option<&Segment>| -> Result<Line> {
-        let (sectors, parameters) = match segment {
-            Some(segment) => (segment.sectors, format!("{} 0", segment.device)),
-            None => (0, String::new()),
+    for target in targets {
+        let mut parameters = target.parameters.clone().into_bytes();
+        parameters.resize((parameters.len() + 1).next_multiple_of(8), 0);
+        let next = size_of::<Spec>() + parameters.len();
+        let spec = Spec {
+            sector_start: start,
+            length: target.sectors,
+            status: 0,
+            next: next as u32,
+            target_type: padded(target.kind)?,
         };
-        let line = Line {
-            target: Target {
-                sector_start: start,
-                length: sectors,
-                status: 0,
-                next: size_of::<Line>() as u32,
-                target_type: padded("linear")?,
-            },
-            parameters: padded(&parameters)?,
-        };
-        start += sectors;
-        Ok(line)
+        lines.extend_from_slice(bytes(&spec));
+        lines.extend_from_slice(&parameters);
+        start += target.sectors;
+    }
+    // Room for an answer where nothing is said.
+    lines.resize(lines.len().max(ANSWER), 0);
+    let header = Header {
+        version: [4, 0, 0],
+        data_size: (size_of::<Header>() + lines.len()) as u32,
+        data_start: size_of::<Header>() as u32,
+        target_count: targets.len() as u32,
+        open_count: 0,
+        flags,
+        event_nr: 0,
+        padding: 0,
+        dev: 0,
+        name: padded(label)?,
+        uuid: [0; 129],
+        data: [0; 7],
     };
-    let first = line(segments.map(|s| &s[0]))?;
-    let second = line(segments.map(|s| &s[1]))?;
-    Ok(Table {
-        header: Header {
-            version: [4, 0, 0],
-            data_size: size_of::<Table>() as u32,
-            data_start: size_of::<Header>() as u32,
-            target_count: if segments.is_some() { 2 } else { 0 },
-            open_count: 0,
-            flags,
-            event_nr: 0,
-            padding: 0,
-            dev: 0,
-            name: padded(label)?,
-            uuid: [0; 129],
-            data: [0; 7],
-        },
-        lines: [first, second],
-    })
+    let all = [bytes(&header), &lines].concat();
+    let word = |eight: &[u8]| eight.try_into().map_or(0, u64::from_ne_bytes);
+    Ok(all.chunks(8).map(word).collect())
+}
+
+/// Bytes behind a header without targets.
+const ANSWER: usize = 160;
+
+/// The bytes of a structure of the kernel's.
+fn bytes<T>(value: &T) -> &[u8] {
+    // SAFETY: a valid value of this size; [`Header`] and [`Spec`] have no padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
 /// A C string in a field of fixed size.
@@ -205,19 +223,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_follow_each_other() {
-        let segments = [(100, "252:0"), (8, "252:1")].map(|(sectors, device)| Segment {
-            sectors,
-            device: device.to_owned(),
-        });
-        let table = table("x", 0, Some(&segments)).unwrap();
-        let spans = table
-            .lines
-            .each_ref()
-            .map(|l| (l.target.sector_start, l.target.length));
+    fn targets_follow_each_other_with_their_parameters() {
+        let targets = [Target::linear(100, "252:0"), Target::linear(8, "252:1")];
+        let words = table("x", 0, &targets).unwrap();
+        let header = size_of::<Header>() / 8;
+        // sector_start and length of each; a target is five words, and its parameters one.
+        let spans = [header, header + 6].map(|at| (words[at], words[at + 1]));
         assert_eq!(spans, [(0, 100), (100, 8)]);
-        assert!(table.lines[1].parameters.starts_with(b"252:1 0\0"));
-        assert_eq!(table.header.target_count, 2);
+        let parameters = words[header + 11].to_ne_bytes();
+        assert_eq!(&parameters, b"252:1 0\0");
+        // data_size, data_start and target_count.
+        assert_eq!(words[1] >> 32, words.len() as u64 * 8);
+        assert_eq!(words[2], 2 << 32 | size_of::<Header>() as u64);
         assert!(padded::<8>("12345678").is_err(), "no room for the NUL");
     }
 

@@ -5,6 +5,7 @@ mod dm;
 mod model;
 mod null_blk;
 mod nvme;
+mod stack;
 
 use crate::{
     fail::{Fail, Result},
@@ -47,7 +48,7 @@ pub fn check(driver: Driver) -> Result<()> {
 /// When the kernel lacks an attribute or refuses a value; when the device is not there.
 pub fn ready(device: &diorama_wire::Device, poll: bool) -> Result<Device> {
     let ready = match device {
-        diorama_wire::Device::Model(model) => model::make(model, poll)?,
+        diorama_wire::Device::Model(model) => stack::put(&model.stack, model::make(model, poll)?)?,
         diorama_wire::Device::Nvme(nvme) => nvme::find(nvme)?,
     };
     if poll {

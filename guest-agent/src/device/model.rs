@@ -3,7 +3,7 @@
 
 use super::{
     Device, SECTOR,
-    dm::{Mapped, Segment},
+    dm::{Mapped, Target},
     facts, node,
     null_blk::{self, Disk, DiskSpec},
 };
@@ -73,20 +73,17 @@ fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device>
         poll,
     })?;
     let tail = TAIL / SECTOR;
-    let segments = [
-        Segment {
-            sectors: (u64::from(model.size_mib) << 20) / SECTOR - tail,
-            device: first.number()?,
-        },
-        Segment {
-            sectors: tail,
-            device: second.number()?,
-        },
+    let targets = [
+        Target::linear(
+            (u64::from(model.size_mib) << 20) / SECTOR - tail,
+            &first.number()?,
+        ),
+        Target::linear(tail, &second.number()?),
     ];
-    let mapped = Mapped::linear("diorama", &segments)?;
+    let mapped = Mapped::make("diorama", &targets)?;
     let sysfs = PathBuf::from("/sys/block").join(&mapped.name);
     if !announces(&sysfs, cache)? {
-        hide_fua(&mapped, &segments, &second)?;
+        hide_fua(&mapped, &targets, &second)?;
     }
     if !announces(&sysfs, cache)? {
         return Err(Fail::unsupported(
@@ -106,9 +103,9 @@ fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device>
 /// (`dm_table_set_restrictions`). It asks when its table is put into place, and then again never: so
 /// the cache is said to be off while that happens. That it is there at all is inherited from the disk
 /// all the same.
-fn hide_fua(mapped: &Mapped, segments: &[Segment; 2], cached: &Disk) -> Result<()> {
+fn hide_fua(mapped: &Mapped, targets: &[Target], cached: &Disk) -> Result<()> {
     cached.say_cached(false)?;
-    mapped.load(segments)?;
+    mapped.load(targets)?;
     cached.say_cached(true)
 }
 

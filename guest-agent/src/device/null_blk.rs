@@ -212,6 +212,7 @@ mod tests {
             hw_queue_depth: 1023,
             submit_queues: 1,
             scheduler: "none".into(),
+            stack: Vec::new(),
             write_cache: None,
         };
         change(&mut model);

@@ -234,7 +234,7 @@ impl Ring {
     fn entry(&self, slot: usize, write: bool, offset: u64) -> squeue::Entry {
         let file = self.file;
         let buffer = self.buffers[slot] as *mut u8;
-        // At most 1024 slots.
+        // At most 4096 slots.
         let index = slot as u16;
         match (write, self.fixed_buffers) {
             (false, false) => opcode::Read::new(file, buffer, self.block)

@@ -246,21 +246,22 @@ fn over<Q: Queue + 'static, const PER_SECOND: bool>(
     thread: u32,
     iops: Option<NonZeroU64>,
 ) -> Result<Box<dyn Engine>> {
+    let start = file.start();
     Ok(match workload.rw {
         Rw::Read => {
-            let pattern = Sequential::<false>::new(sequence(workload));
+            let pattern = Sequential::<false>::new(sequence(workload, start));
             Box::new(Runner::<Q, _, PER_SECOND>::new(
                 workload, file, pattern, iops,
             )?)
         }
         Rw::Write => {
-            let pattern = Sequential::<true>::new(sequence(workload));
+            let pattern = Sequential::<true>::new(sequence(workload, start));
             Box::new(Runner::<Q, _, PER_SECOND>::new(
                 workload, file, pattern, iops,
             )?)
         }
         Rw::Randread | Rw::Randwrite | Rw::Rw | Rw::Randrw => {
-            let pattern = Drawn::new(workload, thread);
+            let pattern = Drawn::new(workload, thread, start);
             Box::new(Runner::<Q, _, PER_SECOND>::new(
                 workload, file, pattern, iops,
             )?)
@@ -268,14 +269,15 @@ fn over<Q: Queue + 'static, const PER_SECOND: bool>(
     })
 }
 
-/// The sequential blocks of a workload: those of the file, or those behind it.
-fn sequence(workload: &Workload) -> Sequence {
+/// The sequential blocks of a workload: those of the file, whose first byte is at offset `start`, or
+/// those behind it.
+fn sequence(workload: &Workload, start: u64) -> Sequence {
     let block = u64::from(workload.block_size);
     match (workload.layout, workload.bound) {
         (Layout::Extending | Layout::Append, Bound::Ios(ios)) => {
-            let start = workload.file_size;
-            Sequence::between(block, start, start + ios * block)
+            let end = start + workload.file_size;
+            Sequence::between(block, end, end + ios * block)
         }
-        _ => Sequence::new(block, workload.file_size),
+        _ => Sequence::between(block, start, start + workload.file_size),
     }
 }

@@ -2,11 +2,15 @@
 
 use crate::{
     fail::{Fail, Result},
-    file::{self, PreparedFile},
+    file::{self, Place, PreparedFile},
     format::MOUNT_POINT,
 };
-use diorama_wire::{Bound, Engine, FioFile, Layout, Rw, Workload};
-use std::{collections::BTreeSet, fs, io, os::unix::fs::MetadataExt as _};
+use diorama_wire::{Bound, Engine, FioFile, FsKind, Layout, Rw, Workload};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::{MetadataExt as _, symlink},
+};
 
 /// Blocks that the preparation writes and the end checks: the largest of a sector to a page (512 to
 /// 4096 bytes) of which the file is a whole number.
@@ -14,27 +18,31 @@ fn block(size: u64) -> u32 {
     1 << size.trailing_zeros().clamp(9, 12)
 }
 
-/// mkfs.ext4's own directory.
-const LOST_AND_FOUND: &str = "lost+found";
-
 /// All of them.
-pub struct Files(Vec<(FioFile, Option<PreparedFile>)>);
+pub struct Files {
+    all: Vec<(FioFile, Option<PreparedFile>)>,
+    /// Whether they are parts of the device.
+    parts: bool,
+}
 
 impl Files {
-    /// Makes those that a run begins with.
+    /// Makes those that a run begins with. A part of the device is a link to it.
     ///
     /// # Errors
     /// The first step that fails.
-    pub fn lay_out(wanted: &[FioFile]) -> Result<Files> {
+    pub fn lay_out(wanted: &[FioFile], place: &Place) -> Result<Files> {
         let made = wanted.iter().map(|file| {
             let prepared = match file.layout {
                 // fio removes a file that it extends, and makes it itself.
                 Layout::Extending => None,
-                _ => Some(make(file)?),
+                _ => Some(make(file, place)?),
             };
             Ok((file.clone(), prepared))
         });
-        Ok(Files(made.collect::<Result<_>>()?))
+        Ok(Files {
+            all: made.collect::<Result<_>>()?,
+            parts: *place != Place::Mounted,
+        })
     }
 
     /// Brings every file back to the state that a run begins with.
@@ -42,7 +50,7 @@ impl Files {
     /// # Errors
     /// The first step that fails.
     pub fn lay_again(&self) -> Result<()> {
-        for (file, prepared) in &self.0 {
+        for (file, prepared) in &self.all {
             if let Some(prepared) = prepared {
                 prepared.lay_again()?;
                 continue;
@@ -64,14 +72,17 @@ impl Files {
     /// # Errors
     /// Says which, and `when`.
     pub fn refuse_replaced(&self, when: &str) -> Result<()> {
-        let mut prepared = self.0.iter().filter_map(|(_, prepared)| prepared.as_ref());
+        let mut prepared = self
+            .all
+            .iter()
+            .filter_map(|(_, prepared)| prepared.as_ref());
         prepared.try_for_each(|file| file.refuse_replaced(when))
     }
 
     /// The files at the paths, by inode.
     pub fn inodes(&self) -> BTreeSet<u64> {
         let there = self
-            .0
+            .all
             .iter()
             .filter_map(|(file, _)| fs::metadata(path(file)).ok());
         there.map(|there| there.ino()).collect()
@@ -87,7 +98,10 @@ impl Files {
         for entry in fs::read_dir(MOUNT_POINT).map_err(reading)? {
             let name = entry.map_err(reading)?.file_name();
             let known = |file: &FioFile| *name == *file.name;
-            if name != *LOST_AND_FOUND && !self.0.iter().any(|(file, _)| known(file)) {
+            let made = FsKind::ALL.iter().flat_map(|kind| kind.facts().own);
+            if !made.into_iter().any(|own| name == **own)
+                && !self.all.iter().any(|(file, _)| known(file))
+            {
                 return Err(Fail::wrong(format!(
                     "fio made {}, a file that was neither laid out nor checked",
                     name.display()
@@ -103,7 +117,11 @@ impl Files {
     /// When there are any, or nobody can say.
     pub fn refuse_cached(&self, when: &str) -> Result<u64> {
         let mut pages = 0;
-        for (file, _) in &self.0 {
+        for (file, prepared) in &self.all {
+            if let Some(part) = prepared.as_ref().filter(|_| self.parts) {
+                pages += part.cached_pages()?;
+                continue;
+            }
             let path = path(file);
             match fs::File::open(&path) {
                 Ok(file) => pages += file::cached_pages(&file)?,
@@ -121,7 +139,7 @@ impl Files {
 
     /// Extents of those that were laid out.
     pub fn extents(&self) -> u32 {
-        self.0
+        self.all
             .iter()
             .filter_map(|(_, p)| Some(p.as_ref()?.extents))
             .sum()
@@ -129,7 +147,7 @@ impl Files {
 
     /// Where those are that were laid out.
     pub fn paths(&self) -> Vec<String> {
-        let made = self.0.iter().filter(|(_, prepared)| prepared.is_some());
+        let made = self.all.iter().filter(|(_, prepared)| prepared.is_some());
         made.map(|(file, _)| path(file)).collect()
     }
 
@@ -140,7 +158,7 @@ impl Files {
     /// The first wrong block.
     pub fn verify(&self) -> Result<u64> {
         let mut blocks = 0;
-        for (file, prepared) in &self.0 {
+        for (file, prepared) in &self.all {
             if let Some(prepared) = prepared.as_ref().filter(|_| file.read_only) {
                 blocks += prepared.verify(|_| None)?;
             }
@@ -154,7 +172,7 @@ fn path(file: &FioFile) -> String {
 }
 
 /// Laid out and audited as our own engine's files are.
-fn make(file: &FioFile) -> Result<PreparedFile> {
+fn make(file: &FioFile, place: &Place) -> Result<PreparedFile> {
     let own = Workload {
         layout: file.layout,
         ..Workload::new(
@@ -166,7 +184,16 @@ fn make(file: &FioFile) -> Result<PreparedFile> {
             Bound::Ios(1),
         )
     };
-    file::prepare_named(&own, &file.name)
+    let path = path(file);
+    let part = match place {
+        Place::Mounted => None,
+        Place::Device(node) => {
+            symlink(node, &path)
+                .map_err(|e| Fail::os(format_args!("make {path} a link to {node}"), &e))?;
+            Some(file.at)
+        }
+    };
+    file::prepare_at(&own, &path, part)
 }
 
 #[cfg(test)]

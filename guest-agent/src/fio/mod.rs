@@ -17,6 +17,7 @@ use crate::{
     debugcon,
     device::Device,
     fail::{Fail, Result},
+    file::Place,
     format::MOUNT_POINT,
     mark, schedule,
 };
@@ -56,8 +57,8 @@ pub fn wrapper() -> Option<String> {
 ///
 /// # Errors
 /// The first step that fails.
-pub fn lay_out(fio: &Fio) -> Result<Vec<String>> {
-    Ok(Files::lay_out(&fio.files)?.paths())
+pub fn lay_out(fio: &Fio, place: &Place) -> Result<Vec<String>> {
+    Ok(Files::lay_out(&fio.files, place)?.paths())
 }
 
 /// One cell, from its files to its report.
@@ -67,11 +68,11 @@ pub fn lay_out(fio: &Fio) -> Result<Vec<String>> {
 pub fn cell(
     job: &Job,
     fio: &Fio,
-    device: Device,
+    (device, place): (Device, &Place),
     made: FilesystemFacts,
     facts: BootFacts,
 ) -> Result<CellReport> {
-    let files = Files::lay_out(&fio.files)?;
+    let files = Files::lay_out(&fio.files, place)?;
     let cached_pages_before = files.refuse_cached("before the warm-up")?;
     let throttled = job.throttle_iops.map(|iops| {
         let each = (iops.get() / u64::from(job.workload.numjobs.max(1))).max(1);
@@ -85,6 +86,7 @@ pub fn cell(
         job,
         fio,
         files: &files,
+        place,
         counters: Counters::open(&device)?,
         cpus: u64::from(facts.cpus),
     };
@@ -145,6 +147,7 @@ struct Bench<'a> {
     job: &'a Job,
     fio: &'a Fio,
     files: &'a Files,
+    place: &'a Place,
     counters: Counters,
     cpus: u64,
 }
@@ -186,7 +189,7 @@ impl Bench<'_> {
         let mut child = start(&text)?;
         let mut seen = Seen::default();
         let output = loop {
-            seen.look(child.id());
+            seen.look(child.id(), self.place);
             if let Some(status) = child.try_wait().map_err(waiting)? {
                 break finish(status)?;
             }

@@ -2,11 +2,11 @@
 //! fio's process, or, without `thread`, a process of its own.
 
 use super::output;
-use crate::format::MOUNT_POINT;
+use crate::{file::Place, format::MOUNT_POINT};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    os::unix::fs::MetadataExt as _,
+    fs::{self, Metadata},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
 };
 
 /// What the looks at a run of fio saw.
@@ -20,9 +20,17 @@ pub struct Seen {
 impl Seen {
     /// Looks at fio, of this process, and at what it started. What has ended meanwhile is passed
     /// over.
-    pub fn look(&mut self, fio: u32) {
-        let Ok(device) = fs::metadata(MOUNT_POINT).map(|m| m.dev()) else {
+    pub fn look(&mut self, fio: u32, place: &Place) {
+        let there = match place {
+            Place::Mounted => fs::metadata(MOUNT_POINT),
+            Place::Device(node) => fs::metadata(node),
+        };
+        let Ok(there) = there else {
             return;
+        };
+        let under_test = |open: &Metadata| match place {
+            Place::Mounted => open.is_file() && open.dev() == there.dev(),
+            Place::Device(_) => open.file_type().is_block_device() && open.rdev() == there.rdev(),
         };
         for pid in family(fio) {
             let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
@@ -31,7 +39,7 @@ impl Seen {
             for entry in entries.flatten() {
                 // Follows the link, to the file itself even where its name is gone.
                 let file = fs::metadata(entry.path());
-                let Some(file) = file.ok().filter(|m| m.is_file() && m.dev() == device) else {
+                let Some(file) = file.ok().filter(under_test) else {
                     continue;
                 };
                 let info = format!("/proc/{pid}/fdinfo/{}", entry.file_name().display());

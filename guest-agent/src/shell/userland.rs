@@ -4,7 +4,7 @@ use crate::{
     fail::{Fail, Result},
     fio, sys,
 };
-use diorama_wire::Prepared;
+use diorama_wire::{FsKind, Prepared};
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
@@ -71,17 +71,22 @@ pub fn banner(of_host: &[String], prepared: &Prepared) -> String {
         mount_point,
         files,
     } = prepared;
-    let mut tools: Vec<&str> = ["mkfs.ext4", "mkfs.xfs"]
+    let mut tools: Vec<String> = FsKind::ALL
         .into_iter()
+        .map(|kind| format!("mkfs.{}", kind.name()))
         .filter(|name| fs::metadata(format!("/sbin/{name}")).is_ok())
         .collect();
     if fio::wrapper().is_some() {
-        tools.push("fio");
+        tools.push("fio".to_owned());
     }
-    tools.push("busybox's (busybox --list)");
+    tools.push("busybox's (busybox --list)".to_owned());
     let mut lines = of_host.to_vec();
     lines.push(format!("  kernel  {} {}", boot.release, boot.version));
-    lines.push(format!("  device  {device}, mounted on {mount_point}"));
+    let there = match mount_point.as_str() {
+        "" => "without a file system".to_owned(),
+        at => format!("mounted on {at}"),
+    };
+    lines.push(format!("  device  {device}, {there}"));
     let files = match files.as_slice() {
         [] => "none: the workload makes its own".to_owned(),
         files => format!("{}, laid out, nothing of it cached", files.join(" ")),

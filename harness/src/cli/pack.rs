@@ -11,7 +11,7 @@ use crate::{
     bundle::{self, Packing, WhichLock},
     error::{Error, Exit, Result},
     lock::{LockEntry, WhenGone},
-    provision::{AGENT_SYSROOT, FIO, GUEST_TOOLS, Project, Provision, VMM},
+    provision::{self, AGENT_SYSROOT, FIO, Project, Provision, VMM},
     record::{self, Results},
     scenario::{KernelSource, Scenario},
 };
@@ -145,9 +145,14 @@ fn locked(
     };
     let vmm = (args.inputs.qemu == QemuChoice::Lock).then_some((VMM, !args.without_vmm));
     let fio = scenario.needs_fio().then_some((FIO, true));
-    let sets = [(GUEST_TOOLS, true), (AGENT_SYSROOT, true)];
+    let tools = provision::tool_sets(scenario).into_iter();
+    let tools = tools.map(|name| (name, true));
     let mut found = Vec::new();
-    for (name, inside) in sets.into_iter().chain(vmm).chain(fio) {
+    for (name, inside) in tools
+        .chain([(AGENT_SYSROOT, true)])
+        .chain(vmm)
+        .chain(fio)
+    {
         // The agent is always inside, and the C library in it.
         let inside = inside && (!args.thin || name == AGENT_SYSROOT);
         let (entry, tree) = provision.source(&project.images, name, inside)?;

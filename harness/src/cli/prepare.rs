@@ -12,12 +12,13 @@ use super::{
 use crate::{
     devices::Ready,
     error::{Error, Result},
+    filesystem,
     host::hygiene::{self, Hygiene},
     image,
     lock::WhenGone,
     plan::{self, Plan},
     provision::{HostFio, Provision, Provisioned},
-    scenario::{self, ChosenDevice, Clock, Scenario, features::features_note},
+    scenario::{self, ChosenDevice, Clock, Scenario},
     vm::{Spec, Vmm, share::Share},
 };
 use std::{
@@ -150,7 +151,9 @@ pub fn prepare_scenario(
     };
     let oldest = plan::oldest(&kernels);
     let filesystems = scenario.filesystems.iter();
-    let formatting = filesystems.map(|fs| features_note(fs, oldest)).collect();
+    let formatting = filesystems
+        .map(|fs| filesystem::note(&fs.name, fs.kind, &fs.mkfs, oldest))
+        .collect();
     let plan = Plan::new(scenario, kernels, vmm.record.clone());
     Ok(Prepared {
         plan,

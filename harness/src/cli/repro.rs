@@ -477,12 +477,11 @@ fn exit(judge: Judge, verify: bool, report: &Report, finished: &Finished) -> Exi
     {
         return Exit::NotReproduced;
     }
-    if finished
-        .results
-        .cells
-        .iter()
-        .any(|c| c.outcome.measured().is_none())
-    {
+    let outcomes = || finished.results.cells.iter().map(|c| &c.outcome);
+    if outcomes().any(|outcome| matches!(outcome, Outcome::Refused { .. })) {
+        return Exit::Input;
+    }
+    if outcomes().any(|outcome| outcome.measured().is_none()) {
         return Exit::Incomplete;
     }
     // Asked whether every digit is as before, with nothing to compare some with.

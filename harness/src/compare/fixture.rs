@@ -319,6 +319,7 @@ fn scenario() -> Scenario {
             hw_queue_depth: 1023,
             submit_queues: 1,
             scheduler: "none".into(),
+            stack: Vec::new(),
             write_cache: None,
         }),
         conditioning: wire::Conditioning::default(),

@@ -47,6 +47,7 @@ pub fn failure(outcome: &Outcome) -> Option<Unmeasured> {
             &console[..],
             Blame::Unknown,
         ),
+        Outcome::Refused { why } => ("refused", why.clone(), &[][..], Blame::Other),
         Outcome::Unsupported { why, config } => (
             "unsupported",
             if config.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::needs::{Driver, Missing, Needs};
 use crate::{kernel::Kernel, vocabulary::KernelVersion};
-use diorama_wire::{Device, ModelDevice, config};
+use diorama_wire::{Device, ModelDevice, StackLayer, config};
 
 const MQ_DEADLINE: Driver = (
     "mq_deadline",
@@ -18,12 +18,39 @@ const BFQ: Driver = ("bfq", "CONFIG_IOSCHED_BFQ", "the scheduler bfq");
 const DM: Driver = (
     "dm_mod",
     config::BLK_DEV_DM,
-    "a drive whose write cache null_blk alone cannot model",
+    "device-mapper: for a stack, or a write cache that null_blk alone cannot model",
 );
+const CRYPT: Driver = ("dm_crypt", config::DM_CRYPT, "the stack's layer crypt");
+const XTS: Driver = (
+    "xts",
+    config::CRYPTO_XTS,
+    "the cipher of the stack's layer crypt",
+);
+const LOOP: Driver = ("loop", config::BLK_DEV_LOOP, "the stack's layer loop");
+
+/// What a layer between the drive and the file system needs.
+fn layer(layer: StackLayer) -> &'static [Driver] {
+    match layer {
+        StackLayer::Linear => &[DM],
+        StackLayer::Crypt => &[DM, XTS, CRYPT],
+        StackLayer::Loop => &[LOOP],
+    }
+}
 
 /// Every driver that some device needs.
 #[cfg(test)]
-pub(super) const ALL: [Driver; 7] = [MODEL[0], MODEL[1], NVME[0], MQ_DEADLINE, KYBER, BFQ, DM];
+pub(super) const ALL: [Driver; 10] = [
+    MODEL[0],
+    MODEL[1],
+    NVME[0],
+    MQ_DEADLINE,
+    KYBER,
+    BFQ,
+    DM,
+    CRYPT,
+    XTS,
+    LOOP,
+];
 
 /// configfs first: null_blk is set up through it.
 pub(super) const MODEL: [Driver; 2] = [
@@ -50,10 +77,18 @@ pub(super) fn drivers(device: &Device) -> Vec<Driver> {
     };
     let mapper = device.model().is_some_and(ModelDevice::is_stacked);
     let mapper = mapper.then_some(DM);
-    (own.iter().copied())
+    let stack = device.model().map_or(&[][..], |model| &model.stack);
+    let stack = stack.iter().flat_map(|one| layer(*one)).copied();
+    let mut all: Vec<Driver> = (own.iter().copied())
         .chain(scheduler)
         .chain(mapper)
-        .collect()
+        .collect();
+    for driver in stack {
+        if !all.contains(&driver) {
+            all.push(driver);
+        }
+    }
+    all
 }
 
 /// Names of the modules that an image may have because of its device.
@@ -116,6 +151,7 @@ mod tests {
             hw_queue_depth: 1023,
             submit_queues: 1,
             scheduler: scheduler.to_owned(),
+            stack: Vec::new(),
             write_cache,
         })
     }
@@ -141,6 +177,26 @@ mod tests {
         let with = |flush| modules(&model("none", cache(false, flush)));
         assert_eq!(with(10_000), ["configfs", "null_blk"]);
         assert_eq!(with(10_001), ["configfs", "null_blk", "dm_mod"]);
+    }
+
+    #[test]
+    fn a_stack_s_layers_are_there_where_they_are_asked_for() {
+        let with = |stack: &[StackLayer]| {
+            let Device::Model(mut model) = model("none", None) else {
+                panic!("a model device");
+            };
+            model.stack = stack.to_vec();
+            modules(&Device::Model(model)).split_off(2)
+        };
+        assert_eq!(with(&[]), [""; 0]);
+        let all = [StackLayer::Linear, StackLayer::Crypt, StackLayer::Loop];
+        assert_eq!(with(&all), ["dm_mod", "xts", "dm_crypt", "loop"]);
+        for layer in StackLayer::ALL {
+            let options: Vec<&str> = super::layer(layer).iter().map(|driver| driver.1).collect();
+            for option in layer.options() {
+                assert!(options.contains(option), "{layer:?}: {option}");
+            }
+        }
     }
 
     fn lacks(needs: &Needs, list: &[&str], release: &str, config: &str) -> Vec<String> {

@@ -6,6 +6,7 @@ use super::{
     needs::{Driver, Missing, Needs},
 };
 use crate::{
+    filesystem,
     kernel::{Config, Kernel, ModuleSet, Presence, Setting},
     vocabulary::KernelVersion,
 };
@@ -24,8 +25,14 @@ pub struct Loading {
     pub can_stop_itself: bool,
 }
 
-const EXT4: Driver = ("ext4", config::EXT4_FS, "for cells on ext4");
-const XFS: Driver = ("xfs", config::XFS_FS, "for cells on XFS");
+/// What these file systems need, in the table's order.
+fn filesystems(kinds: &[FsKind]) -> impl Iterator<Item = Driver> {
+    let wanted = filesystem::TABLE
+        .iter()
+        .filter(|facts| kinds.contains(&facts.kind));
+    wanted.filter_map(|facts| Some((facts.module, facts.kind.facts().option?, facts.purpose)))
+}
+
 /// The transport's module depends on vsock itself.
 const VSOCK: [Driver; 2] = [
     (
@@ -123,10 +130,7 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Loading {
         can_stop_itself: port_io(config, kernel.release.as_deref()),
         ..Loading::default()
     };
-    let filesystems = [(FsKind::Ext4, EXT4), (FsKind::Xfs, XFS)]
-        .into_iter()
-        .filter(|(kind, _)| needs.filesystems.contains(kind))
-        .map(|(_, driver)| driver);
+    let filesystems = filesystems(&needs.filesystems);
     let own = needs.device.as_ref();
     let own = own.map_or_else(|| device::MODEL.to_vec(), device::drivers);
     let shares = SHARES.into_iter().filter(|_| needs.shares);
@@ -475,13 +479,13 @@ pub(super) mod tests {
             let all = (device::MODEL.iter())
                 .chain(real)
                 .chain(&VSOCK)
-                .chain([&EXT4, &XFS])
                 .chain(if real.is_empty() {
                     &[][..]
                 } else {
                     &SHARES[..]
                 })
-                .map(|d| d.1);
+                .map(|d| d.1)
+                .chain(filesystems(ALL).map(|d| d.1));
             let options = OPTIONS.iter().chain(&FIO).map(|(option, _)| *option);
             let engines = Engine::ALL.iter().filter_map(|e| Some(engine(*e)?.0));
             let more = [
@@ -520,8 +524,11 @@ pub(super) mod tests {
     #[test]
     fn every_driver_is_kept_when_a_kernel_is_prepared() {
         let all = device::ALL.iter().chain(&VSOCK).chain(&SHARES);
-        for (name, ..) in all.chain([&EXT4, &XFS]) {
-            assert!(modules::CANDIDATES.contains(name), "{name}");
+        for name in all
+            .map(|driver| driver.0)
+            .chain(filesystems(&FsKind::ALL).map(|driver| driver.0))
+        {
+            assert!(modules::candidates().contains(&name), "{name}");
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct ImageSpec<'a> {
     /// The kernel it is for.
     pub kernel: &'a Kernel,
     /// Unpacked packages with mkfs and its libraries.
-    pub tools: &'a Path,
+    pub tools: &'a tools::Trees,
     /// Unpacked packages with fio, and the libraries that are to be replaced by stand-ins; none
     /// when no cell asks for it.
     pub fio: Option<(&'a Path, &'a [String])>,

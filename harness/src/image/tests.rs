@@ -64,7 +64,7 @@ impl Inputs {
         let spec = ImageSpec {
             agent: (&agent, &bytes),
             kernel: &self.kernel,
-            tools: &self.dir.path().join("tools"),
+            tools: &[("guest-tools", self.dir.path().join("tools"))].into(),
             fio: None,
             needs: Needs {
                 filesystems: vec![FsKind::Ext4],

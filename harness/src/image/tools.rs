@@ -1,31 +1,53 @@
-//! Programs of the guest: mkfs with its loader and libraries, out of an unpacked package tree.
+//! Programs of the guest: mkfs with its loader and libraries, out of unpacked package trees.
 
 use crate::{
     error::{Error, Result},
+    filesystem,
     store::elf,
-    vocabulary::mkfs,
 };
 use diorama_wire::FsKind;
-use std::{fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A file of the guest: absolute path, permission bits, content.
 pub type GuestFile = (String, u32, Vec<u8>);
 
-/// mke2fs' defaults: without it every file system would be made for a floppy disk.
-const MKE2FS_CONF: &str = "/etc/mke2fs.conf";
+/// Unpacked tool sets, by their names.
+pub type Trees = BTreeMap<&'static str, PathBuf>;
 
 /// What to do about a tree that lacks something.
 const REFRESH: &str =
     "refresh images/lock.toml with `diorama lock`, or clear the cache with `diorama cache clear`";
 
-/// The programs for the file systems, what they are linked against, and their configuration.
+/// The programs for the file systems, what they are linked against, and their configuration. Tool
+/// sets are of one release of Debian: of a library that several have, the first one's serves all.
 ///
 /// # Errors
-/// When the tree lacks one of them.
-pub fn collect(tree: &Path, kinds: &[FsKind]) -> Result<Vec<GuestFile>> {
-    let programs: Vec<String> = kinds
+/// When a tree lacks one of them.
+pub fn collect(trees: &Trees, kinds: &[FsKind]) -> Result<Vec<GuestFile>> {
+    let mut files: Vec<GuestFile> = Vec::new();
+    for set in filesystem::tool_sets(kinds) {
+        let tree = trees
+            .get(set)
+            .ok_or_else(|| Error::internal(format!("the tool set {set} was not unpacked")))?;
+        let known: BTreeSet<String> = files.iter().map(|(path, ..)| path.clone()).collect();
+        let more = of_set(set, tree, kinds)?.into_iter();
+        files.extend(more.filter(|(path, ..)| !known.contains(path)));
+    }
+    Ok(files)
+}
+
+fn of_set(set: &str, tree: &Path, kinds: &[FsKind]) -> Result<Vec<GuestFile>> {
+    let wanted: Vec<_> = filesystem::TABLE
         .iter()
-        .map(|&kind| format!("usr{}", mkfs(kind)))
+        .filter(|facts| facts.tools == set && kinds.contains(&facts.kind))
+        .collect();
+    let programs: Vec<String> = wanted
+        .iter()
+        .map(|facts| format!("usr{}", facts.mkfs))
         .collect();
     let closure = elf::closure(tree, &programs, &[])
         .map_err(|e| e.while_("collecting mkfs for the guest").hint(REFRESH))?;
@@ -34,10 +56,10 @@ pub fn collect(tree: &Path, kinds: &[FsKind]) -> Result<Vec<GuestFile>> {
         .into_iter()
         .map(|(name, bytes)| (guest_path(name), 0o755, bytes))
         .collect();
-    if kinds.contains(&FsKind::Ext4) {
-        let path = tree.join(MKE2FS_CONF.trim_start_matches('/'));
+    for name in wanted.iter().flat_map(|facts| facts.files) {
+        let path = tree.join(name.trim_start_matches('/'));
         let bytes = fs::read(&path).map_err(|e| Error::io("reading", &path, e).hint(REFRESH))?;
-        files.push((MKE2FS_CONF.to_owned(), 0o644, bytes));
+        files.push(((*name).to_owned(), 0o644, bytes));
     }
     Ok(files)
 }

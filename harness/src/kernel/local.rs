@@ -106,7 +106,7 @@ fn release(image: &[u8]) -> Result<Option<String>> {
 /// all that it has as modules.
 fn some_modules(dir: &Path) -> Result<Collected> {
     if modules::are_in(dir)? {
-        return modules::collect(dir, &modules::CANDIDATES);
+        return modules::collect(dir, &modules::candidates());
     }
     Err(Error::input(format!(
         "no kernel modules are in or below {}",

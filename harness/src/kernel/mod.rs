@@ -115,7 +115,7 @@ pub fn prepare_package(tree: &Path, out: &Path) -> Result<Kernel> {
     let mut near = vec![tree.join("boot").join(format!("config-{release}"))];
     near.extend(modules.iter().map(|dir| dir.join("config")));
     let configs = local::near_configs(&near, found.release.as_deref());
-    let collect = |dir| modules::collect(dir, &modules::CANDIDATES);
+    let collect = |dir| modules::collect(dir, &modules::candidates());
     let collected = modules.as_deref().map(collect).transpose()?;
     let modules = modules.as_deref().zip(collected.as_ref());
     finish(found, modules, &configs, out)

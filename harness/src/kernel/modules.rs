@@ -9,7 +9,7 @@ use super::{
 use crate::{
     digest::Sha256,
     error::{Error, Result},
-    files,
+    files, filesystem,
 };
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -19,8 +19,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Modules that some scenario may ask for; what they depend on comes with them.
-pub const CANDIDATES: [&str; 17] = [
+/// Modules that some scenario may ask for besides its file systems'.
+const CANDIDATES: [&str; 20] = [
     "configfs",
     "null_blk",
     "nvme",
@@ -28,8 +28,11 @@ pub const CANDIDATES: [&str; 17] = [
     "kyber_iosched",
     "bfq",
     "dm_mod",
-    "ext4",
-    "xfs",
+    "dm_crypt",
+    "xts",
+    "loop",
+    "md_mod",
+    "raid1",
     "virtio",
     "virtio_ring",
     "virtio_pci",
@@ -39,6 +42,13 @@ pub const CANDIDATES: [&str; 17] = [
     "fuse",
     "virtiofs",
 ];
+
+/// Modules that some scenario may ask for; what they depend on comes with them.
+#[must_use]
+pub fn candidates() -> Vec<&'static str> {
+    let filesystems = filesystem::TABLE.iter().map(|facts| facts.module);
+    CANDIDATES.into_iter().chain(filesystems).collect()
+}
 
 /// A module that can be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,14 +142,14 @@ impl Collected {
 /// Candidates that stand in the kernel image, for [`ModuleSet::named_in_image`].
 #[must_use]
 pub fn named_in_image(vmlinux: &[u8]) -> BTreeSet<String> {
-    CANDIDATES
-        .iter()
+    candidates()
+        .into_iter()
         .filter(|name| names_driver(vmlinux, name))
-        .map(|name| (*name).to_owned())
+        .map(str::to_owned)
         .collect()
 }
 
-/// Finds modules by name in a directory, such as [`CANDIDATES`], and what they depend on, and reads
+/// Finds modules by name in a directory, such as [`candidates`], and what they depend on, and reads
 /// them. Names that are not there are left out.
 ///
 /// # Errors

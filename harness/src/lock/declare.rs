@@ -203,6 +203,8 @@ mod tests {
                 "7.2",
                 "vmm",
                 "guest-tools",
+                "btrfs-tools",
+                "f2fs-tools",
                 "agent-sysroot",
                 "fio",
                 "busybox",

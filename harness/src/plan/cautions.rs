@@ -1,10 +1,10 @@
 //! What a reader must know of a scenario's figures before they are believed (pure).
 
 use crate::{
-    scenario::{Clock, Scenario, WorkloadSpec},
+    scenario::{Clock, FilesystemSpec, Scenario, WorkloadSpec, fio_jobs_at_once},
     units::show_nanos,
 };
-use diorama_wire::Sync;
+use diorama_wire::{FsKind, Sync};
 
 /// One sentence each.
 pub(super) fn of(scenario: &Scenario) -> Vec<String> {
@@ -17,8 +17,99 @@ pub(super) fn of(scenario: &Scenario) -> Vec<String> {
         )
     });
     let notes = turns.into_iter().chain(durability(scenario));
-    let notes = notes.chain(stack(scenario));
+    let notes = notes.chain(stack(scenario)).chain(contention(scenario));
+    let notes = notes
+        .chain(layers(scenario))
+        .chain(parts(scenario))
+        .chain(copied(scenario));
     notes.chain(of_jobs(&scenario.workloads)).collect()
+}
+
+/// Threads of an exact guest never wait for each other's caches and locks.
+fn contention(scenario: &Scenario) -> Option<String> {
+    if scenario.clock == Clock::Wall {
+        return None;
+    }
+    let jobs = scenario.workloads.iter();
+    let several: Vec<&str> = jobs
+        .filter(|workload| threads(workload) > 1 || scenario.smp > 1)
+        .map(|workload| workload.name.as_str())
+        .collect();
+    (!several.is_empty()).then(|| {
+        format!(
+            "contention is not modelled: in {} several threads take turns on one thread of the host, \
+             so what they lose by waiting for each other's locks and cache lines on a real machine \
+             does not show; the metal lane (--device) shows it",
+            several.join(", ")
+        )
+    })
+}
+
+/// Threads or processes of a workload.
+fn threads(workload: &WorkloadSpec) -> u64 {
+    match &workload.fio {
+        Some(fio) => fio_jobs_at_once(fio),
+        None => workload.job.numjobs.into(),
+    }
+}
+
+/// Files that a workload uses at once.
+fn files(workload: &WorkloadSpec) -> usize {
+    match &workload.fio {
+        Some(fio) => fio.files.len(),
+        None => workload.job.numjobs as usize,
+    }
+}
+
+/// What lies between the drive and the file system.
+fn layers(scenario: &Scenario) -> Option<String> {
+    let model = scenario.device.model().filter(|m| !m.stack.is_empty())?;
+    let names: Vec<&str> = model.stack.iter().map(|layer| layer.name()).collect();
+    Some(format!(
+        "over the drive lies {}, from it up: its code, and what it hands to workers, is on the path of \
+         every I/O; requests are counted at the drive",
+        names.join(", ")
+    ))
+}
+
+/// btrfs, which copies on write and has checksums unless it is told otherwise.
+fn copied(scenario: &Scenario) -> Option<String> {
+    let btrfs = (scenario.filesystems.iter()).filter(|fs| fs.kind == FsKind::Btrfs);
+    let unchecked = |fs: &&FilesystemSpec| {
+        let mut options = fs.mount_options.split(',');
+        options.any(|option| ["nodatacow", "nodatasum"].contains(&option))
+    };
+    let (plain, copying): (Vec<_>, Vec<_>) = btrfs.partition(unchecked);
+    if let Some(fs) = copying.first() {
+        return Some(format!(
+            "{}: btrfs checks and copies what is written: every overwrite allocates a new extent, and a \
+             kernel may send direct writes to such files through the page cache, which is no direct \
+             I/O; where the guest finds that, the cell is a WRONG RESULT. mount_options = \"nodatacow\" \
+             writes in place, without checksums",
+            fs.name
+        ));
+    }
+    let fs = plain.first()?;
+    Some(format!(
+        "{}: mounted with {}, btrfs keeps no checksums of data; these figures are not those of its \
+         defaults",
+        fs.name, fs.mount_options
+    ))
+}
+
+/// Where files are that there is no file system for.
+fn parts(scenario: &Scenario) -> Option<String> {
+    let raw = scenario.filesystems.iter().find(|fs| fs.kind.is_none())?;
+    let several = scenario.workloads.iter().filter(|w| files(w) > 1);
+    let names: Vec<&str> = several.map(|w| w.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "on {} each file of {} is a part of the device of its own, one behind the other; jobs \
+             that name the same file share its part",
+            raw.name,
+            names.join(", ")
+        )
+    })
 }
 
 /// What is said of fio's job files, each sentence once.
@@ -133,9 +224,38 @@ mod tests {
     fn several_cpus_are_a_caution_where_figures_are_exact() {
         let mut several = scenario(Sync::None, None);
         several.smp = 2;
-        assert_eq!(of(&several).len(), 1);
+        let said = of(&several);
+        assert!(said.len() == 2 && said[1].starts_with("contention is not modelled"));
         several.clock = Clock::Wall;
         assert!(of(&several).is_empty());
+    }
+
+    #[test]
+    fn what_btrfs_does_with_direct_writes_is_said() {
+        let mut on_btrfs = scenario(Sync::None, None);
+        on_btrfs.filesystems[0].kind = FsKind::Btrfs;
+        assert!(of(&on_btrfs)[0].contains("a WRONG RESULT"));
+        on_btrfs.filesystems[0].mount_options = "noatime,nodatacow".into();
+        assert!(of(&on_btrfs)[0].contains("no checksums"));
+        on_btrfs.filesystems[0].kind = FsKind::Xfs;
+        assert!(of(&on_btrfs).is_empty());
+    }
+
+    #[test]
+    fn parts_of_a_device_are_said_where_there_are_several() {
+        let mut raw = scenario(Sync::None, None);
+        raw.filesystems[0].kind = FsKind::None;
+        assert!(of(&raw).is_empty());
+        raw.workloads[0].job.numjobs = 2;
+        let said = of(&raw);
+        assert!(
+            said[0].starts_with("contention is not modelled"),
+            "{said:?}"
+        );
+        assert!(
+            said[1].contains("a part of the device of its own"),
+            "{said:?}"
+        );
     }
 
     #[test]

@@ -13,12 +13,13 @@ mod patience;
 
 use crate::{
     digest::Sha256,
+    filesystem::{DEFAULT_SEED, Format, mkfs_argv},
     record::{KernelRecord, Outcome, VmmRecord},
-    scenario::{CellKey, Scenario, features},
+    scenario::{CellKey, Scenario, fio_on_device},
     vm::{Spec, Time},
     vocabulary::{CellInputs, KernelVersion, MachineInputs},
 };
-use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, Precondition, StopBy};
+use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, Precondition, StackLayer, StopBy};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -190,6 +191,23 @@ pub fn oldest(prepared: &[PreparedKernel]) -> KernelVersion {
         .unwrap_or(KernelVersion::OLDEST)
 }
 
+/// What a scenario's file systems are made for.
+#[must_use]
+pub fn format(scenario: &Scenario, oldest: KernelVersion) -> Format {
+    let stack = scenario
+        .device
+        .model()
+        .map_or(&[][..], |model| &model.stack);
+    Format {
+        oldest,
+        zeroed: scenario.device.is_zeroed()
+            // Zeros on the drive are noise above a cipher.
+            && !stack.contains(&StackLayer::Crypt)
+            && scenario.conditioning.precondition == Precondition::None,
+        seed: DEFAULT_SEED,
+    }
+}
+
 impl Plan {
     /// What a reader must know of the figures of this plan, if anything.
     #[must_use]
@@ -258,6 +276,7 @@ impl KernelPlan {
                 modules: prepared.modules.clone(),
             }
         });
+        let format = format(scenario, oldest);
         let mut cells = Vec::new();
         for filesystem in &scenario.filesystems {
             for workload in &scenario.workloads {
@@ -272,6 +291,17 @@ impl KernelPlan {
                     workload: workload.name.clone(),
                     lane: scenario.lane(),
                 };
+                let (fio, settled) = match (&workload.fio, filesystem.kind.is_none()) {
+                    (Some(fio), true) => match fio_on_device(fio) {
+                        Ok(fio) => (Some(fio), settled),
+                        Err(why) => {
+                            let config = Vec::new();
+                            let why = Outcome::Unsupported { why, config };
+                            (None, settled.or(Some(why)))
+                        }
+                    },
+                    (fio, _) => (fio.clone(), settled),
+                };
                 let job = Job {
                     protocol: PROTOCOL,
                     // Not the kernel's name: the same build under two names is the same cell.
@@ -279,18 +309,12 @@ impl KernelPlan {
                     device: scenario.device.in_guest(),
                     filesystem: Filesystem {
                         kind: filesystem.kind,
-                        mkfs: features::mkfs_argv(
-                            filesystem,
-                            oldest,
-                            scenario.device.is_zeroed()
-                                && scenario.conditioning.precondition == Precondition::None,
-                            features::DEFAULT_SEED,
-                        ),
+                        mkfs: mkfs_argv(filesystem.kind, &filesystem.mkfs, &format),
                         mount_options: filesystem.mount_options.clone(),
                         own_options: !filesystem.mkfs.is_empty(),
                     },
                     workload: workload.job.clone(),
-                    fio: workload.fio.clone(),
+                    fio,
                     measure: scenario.measure.clone(),
                     conditioning: scenario.conditioning,
                     throttle_iops: None,

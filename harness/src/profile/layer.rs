@@ -179,7 +179,8 @@ const TABLE: [(Layer, &str); 12] = [
     (
         Layer::FileSystem,
         "ext4_* __ext4_* _ext4_* mb_* jbd2_* __jbd2_* start_this_handle add_transaction_credits
-         stop_this_handle xfs_* __xfs_* xlog_* [ext4] [xfs] [jbd2] [mbcache]",
+         stop_this_handle xfs_* __xfs_* xlog_* btrfs_* __btrfs_* [btrfs] f2fs_* __f2fs_* [f2fs]
+         [ext4] [xfs] [jbd2] [mbcache]",
     ),
     (
         Layer::Iomap,
@@ -189,7 +190,7 @@ const TABLE: [(Layer, &str); 12] = [
     (
         Layer::Block,
         "bio_* __bio_* submit_bio* __submit_bio* blk_* __blk_* blkcg_* blkg_* __blkg_* blkdev_*
-         bdev_* block_* sbitmap_* __sbitmap_* elv_* __elv_* ioc_* rq_qos_* __rq_qos_* rq_list_* wbt_*
+         bdev_* def_blk_* block_* sbitmap_* __sbitmap_* elv_* __elv_* ioc_* rq_qos_* __rq_qos_* rq_list_* wbt_*
          bvec_* bvec_split_segs disk_* part_* update_io_ticks generic_make_request* direct_make_request
          should_fail_bio dd_* bfq_* __bfq_* kyber_* [bfq] [mq-deadline] [kyber-iosched] attempt_merge
          __rq_* req_bio_endio submit_bio_noacct* ll_* get_max_io_size generic_end_io_acct

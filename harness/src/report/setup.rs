@@ -102,6 +102,10 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
                 }
             ),
         };
+        if !m.stack.is_empty() {
+            let names: Vec<&str> = m.stack.iter().map(|layer| layer.name()).collect();
+            add("over the device", names.join(", "));
+        }
         add(
             "model device",
             format!(
@@ -123,7 +127,10 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
         add("drive made ready by", conditioning(scenario.conditioning));
     }
     for fs in &scenario.filesystems {
-        let mut value = made(results, &fs.name).unwrap_or_else(|| fs.kind.name().to_owned());
+        let mut value = match fs.kind.is_none() {
+            true => "none: the block device itself".to_owned(),
+            false => made(results, &fs.name).unwrap_or_else(|| fs.kind.name().to_owned()),
+        };
         if !fs.mount_options.is_empty() {
             value.push_str(&format!(", mounted with {}", fs.mount_options));
         }

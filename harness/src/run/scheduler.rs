@@ -277,8 +277,11 @@ async fn settle<C>(
         }
         Done::Cell(task, outcome) => {
             waiting.retain(|other| *other != task);
-            // What a kernel lacks once, it lacks in every block.
-            let lacks = matches!(outcome, Outcome::Unsupported { .. });
+            // What a kernel lacks once, it lacks in every block, and mkfs refuses it again.
+            let lacks = matches!(
+                outcome,
+                Outcome::Unsupported { .. } | Outcome::Refused { .. }
+            );
             let why = outcome.why();
             finish(plan, task, outcome, sink).await;
             if lacks {

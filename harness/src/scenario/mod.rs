@@ -7,7 +7,6 @@ mod conditioning;
 pub mod defaults;
 mod device;
 mod expect;
-pub mod features;
 mod filesystems;
 mod fio;
 mod load;
@@ -28,6 +27,7 @@ pub use device::{Device, EmulatedNvme, HostDisk, PassedThrough};
 pub use expect::METRICS;
 pub use fio::source::is_command as is_fio_command;
 pub use fio::words::jobs as in_fios_words;
+pub use fio::{jobs_at_once as fio_jobs_at_once, on_device as fio_on_device};
 pub use load::{FioRun, available, is_path, load, load_checked, load_fio, locate, look_for};
 pub use nvme::safe_serial;
 pub use overrides::{

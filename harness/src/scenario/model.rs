@@ -3,10 +3,12 @@
 use super::machine::MAX_SMP;
 use super::parse::RawModel;
 use super::problems::{At, Problems};
-use super::rules::{block_size, bounded, capacity, check_latency, place, quantity, scheduler};
+use super::rules::{
+    block_size, bounded, capacity, check_latency, choice, place, quantity, scheduler,
+};
 use super::{defaults, write_cache};
 use crate::units::{parse_bandwidth, parse_nanos, show_bytes};
-use diorama_wire::ModelDevice;
+use diorama_wire::{ModelDevice, StackLayer};
 
 const MIB: u64 = 1 << 20;
 /// The slowest drive, in MiB/s. null_blk grants a fiftieth of a second's bytes at a time and holds a
@@ -36,6 +38,7 @@ pub(super) fn model(
     }
     let bandwidth = bandwidth(raw.bandwidth.as_ref(), problems);
     let scheduler = scheduler(raw.scheduler.as_ref(), defaults::MODEL_SCHEDULER, problems);
+    let stack = stack(&raw.stack, problems);
     let write_cache = write_cache::write_cache(raw, latency, problems);
     // BLK_MQ_MAX_DEPTH is 10240 (include/linux/blk-mq.h).
     let (depth, queues) = (raw.queue_depth.as_ref(), raw.submit_queues.as_ref());
@@ -49,8 +52,23 @@ pub(super) fn model(
         hw_queue_depth: depth?,
         submit_queues: queues?,
         scheduler: scheduler?,
+        stack,
         write_cache: write_cache?,
     })
+}
+
+/// So many layers are put over each other at most.
+const MAX_STACK: usize = 4;
+
+/// What lies between the drive and the file system, from the drive up.
+fn stack(raw: &[At<String>], problems: &mut Problems) -> Vec<StackLayer> {
+    let known = StackLayer::ALL.map(|layer| (layer.name(), layer));
+    if let Some(more) = raw.get(MAX_STACK) {
+        let what = format!("is layer {} of the stack", MAX_STACK + 1);
+        problems.add(&more.at, what, format!("use at most {MAX_STACK} layers"));
+    }
+    let layer = |word| choice(word, "layers of a stack", &known, problems);
+    raw.iter().filter_map(layer).collect()
 }
 
 /// null_blk takes no more queues than the guest has CPUs.
@@ -119,6 +137,7 @@ mod tests {
                 hw_queue_depth: 1023,
                 submit_queues: 1,
                 scheduler: "none".into(),
+                stack: Vec::new(),
                 write_cache: None,
             }
         );

@@ -129,6 +129,7 @@ fn build(
         device: in_guest.as_ref(),
         clock: lane.map_or(Clock::Instructions, |lane| lane.clock),
         cpus: smp.unwrap_or(1),
+        on: filesystems::on(&filesystems),
         choices: &overrides.fio,
         read: world.read,
         variable: world.variable,
@@ -136,6 +137,7 @@ fn build(
         base_dir,
     };
     let workloads = workload::workloads(&raw.workloads, &around, problems);
+    filesystems::suit(&filesystems, &workloads, &raw.filesystems, problems);
     let written_kind = written_kind(raw).unwrap_or(kind);
     let conditioning = conditioning::conditioning(&raw.conditioning, written_kind, kind, problems);
     let written_for = (written_kind, kind);

@@ -41,6 +41,11 @@ pub enum Outcome {
         /// The console's last lines.
         console: Vec<String>,
     },
+    /// What the scenario asks for is refused, by mkfs for one: bad input, and no kernel's fault.
+    Refused {
+        /// The guest's words, with the program's own complaint.
+        why: String,
+    },
     /// The kernel lacks something the cell needs.
     Unsupported {
         /// The message shown.
@@ -71,6 +76,7 @@ impl Outcome {
             Outcome::WrongResult { .. } => "wrong result",
             Outcome::GuestFault { .. } => "guest fault",
             Outcome::TimedOut { .. } => "timed out",
+            Outcome::Refused { .. } => "refused",
             Outcome::Unsupported { .. } => "unsupported",
             Outcome::HarnessFailed { .. } => "harness failed",
             Outcome::NotRun { .. } => "not run",
@@ -83,6 +89,7 @@ impl Outcome {
         match self {
             Outcome::Measured(_) => String::new(),
             Outcome::WrongResult { why }
+            | Outcome::Refused { why }
             | Outcome::GuestFault { why, .. }
             | Outcome::NotRun { why } => why.clone(),
             Outcome::TimedOut { phase, after_s, .. } => {

@@ -94,7 +94,7 @@ fn counting<P: Pattern, const PER_SECOND: bool>(
 }
 
 fn writes() -> Sequential<true> {
-    Sequential::new(Sequence::new(512, 16 * 512))
+    Sequential::new(Sequence::between(512, 0, 16 * 512))
 }
 
 fn run<P: Pattern>(runner: &mut Runner<Memory, P, true>) -> Result<Span> {
@@ -163,7 +163,7 @@ fn fdatasync_follows_every_so_many_writes() {
 #[test]
 fn every_read_of_a_random_mix_is_checked_and_counted() {
     let workload = workload(Rw::Randrw, 8, 1000);
-    let mut good = runner(&workload, Drawn::new(&workload, 0));
+    let mut good = runner(&workload, Drawn::new(&workload, 0, 0));
     let span = run(&mut good).unwrap();
     assert!((400..600).contains(&span.reads), "{}", span.reads);
 

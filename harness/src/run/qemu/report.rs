@@ -136,6 +136,7 @@ pub(super) fn outcome_of(failure: Failure, machine: &Machine) -> Outcome {
     console.extend(output.lines().map(str::to_owned));
     match kind {
         FailureKind::Unsupported => Outcome::Unsupported { why: what, config },
+        FailureKind::Refused => Outcome::Refused { why: what },
         FailureKind::WrongResult => Outcome::WrongResult { why: what },
         FailureKind::Step | FailureKind::NotQuiet => {
             let said = output
@@ -183,11 +184,11 @@ mod tests {
         ];
         let words = refused.map(|(hello, ours)| check_hello(&hello, ours).unwrap_err().render());
         insta::assert_snapshot!(words.join("\n"), @r#"
-        error: the guest runs agent 0.1.0, build 5c01, protocol 6; expected build 77aa, protocol 6
+        error: the guest runs agent 0.1.0, build 5c01, protocol 7; expected build 77aa, protocol 7
           help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
-        error: the guest runs agent 0.1.0, build 5c01, protocol 6; expected build unknown, protocol 6
+        error: the guest runs agent 0.1.0, build 5c01, protocol 7; expected build unknown, protocol 7
           help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
-        error: the guest runs agent 0.1.0, build 5c01, protocol 7; expected build 5c01, protocol 6
+        error: the guest runs agent 0.1.0, build 5c01, protocol 8; expected build 5c01, protocol 7
           help: omit --agent and DIORAMA_AGENT to use the agent built from this checkout
         error: the agent's first message was Failed(Failure { kind: Step, phase: "start", what: "x", config: [], output: "" })
         "#);

@@ -50,6 +50,18 @@ pub(super) struct Guest {
     /// The drive's block, in bytes.
     pub(super) sector: u32,
     pub(super) cpus: u32,
+    pub(super) on: On,
+}
+
+/// What the scenario runs its jobs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::scenario) enum On {
+    /// File systems.
+    Filesystems,
+    /// The block device itself.
+    Device,
+    /// Both.
+    Both,
 }
 
 pub(super) struct Checker<'a> {
@@ -57,6 +69,7 @@ pub(super) struct Checker<'a> {
     /// The drive's block, in bytes.
     pub(super) sector: u32,
     pub(super) cpus: u32,
+    on: On,
     /// The name in the guest of every file of every job.
     pub(super) files: &'a BTreeMap<String, String>,
     pub(super) found: &'a mut Vec<Refusal>,
@@ -78,6 +91,7 @@ impl<'a> Checker<'a> {
             job,
             sector: guest.sector,
             cpus: guest.cpus,
+            on: guest.on,
             files,
             found,
             edits: Vec::new(),
@@ -401,10 +415,14 @@ impl<'a> Checker<'a> {
             let line = format!("filename={name}");
             self.edits.push((setting.id, Edit::Lines(vec![line])));
             if value.trim_start_matches("./") != name {
-                self.said.push(format!(
-                    "{} is the file {name} in the file system under test",
-                    setting.shown()
-                ));
+                let file = format!("the file {name} in the file system under test");
+                let device = "the block device under test";
+                let is = match self.on {
+                    On::Filesystems => file,
+                    On::Device => device.to_owned(),
+                    On::Both => format!("{device} where there is no file system, else {file}"),
+                };
+                self.said.push(format!("{} is {is}", setting.shown()));
             }
         }
         vec![name.clone()]

@@ -1,5 +1,7 @@
 //! A workload's `via` and `fio` keys (pure).
 
+pub(in crate::scenario) use super::checker::On;
+
 use super::checker::Guest;
 use super::scale::{Limits, SHORTEST_NS};
 use super::source::{self, Outside};
@@ -10,7 +12,7 @@ use crate::scenario::{
     problems::{Place, Problems},
     rules::choice,
 };
-use diorama_wire::{Bound, Device, Fio, Workload};
+use diorama_wire::{Bound, Device, Fio, Layout, Workload};
 use std::path::Path;
 
 /// A drive of the default's size, where the scenario's makes no sense.
@@ -24,6 +26,8 @@ pub(in crate::scenario) struct Surroundings<'a> {
     pub(in crate::scenario) clock: Clock,
     /// The guest's CPUs.
     pub(in crate::scenario) cpus: u32,
+    /// What its jobs run on.
+    pub(in crate::scenario) on: On,
     /// What the command line says about job files.
     pub(in crate::scenario) choices: &'a FioChoices,
     /// Reads a file.
@@ -78,6 +82,7 @@ pub(in crate::scenario) fn from_file(
                 .unwrap_or(512)
                 .max(512),
             cpus: around.cpus,
+            on: around.on,
         },
         limits: Limits {
             // A drive passed through is as large as its guests find it.
@@ -143,6 +148,18 @@ pub(in crate::scenario) fn from_file(
         notes: run.said,
     };
     runs.into_iter().map(spec).collect()
+}
+
+/// Whether a workload can run on a block device itself; why not.
+pub(in crate::scenario) fn refused_by_a_device(spec: &WorkloadSpec) -> Option<String> {
+    if let Some(fio) = &spec.fio {
+        let on_device = super::on_device(fio);
+        return on_device.and_then(|fio| travels(&fio)).err();
+    }
+    (spec.job.layout != Layout::Written).then(|| {
+        let layout = spec.job.layout.name();
+        format!("a block device is neither allocated nor extended (layout {layout})")
+    })
 }
 
 /// How a job file is named in messages: a command line by its beginning.

@@ -5,6 +5,7 @@
 //! cannot work in a guest is refused here, before anything boots, by job, option and reason.
 
 mod checker;
+mod device;
 mod groups;
 mod ini;
 pub(super) mod keys;
@@ -16,6 +17,8 @@ mod region;
 mod scale;
 pub(super) mod source;
 pub(super) mod words;
+
+pub use device::{jobs_at_once, on_device};
 
 use checker::{Checker, Draft, Guest, MOST_IN_FLIGHT};
 use diorama_wire::{Bound, FW_CFG_JOB_SIZE, Fio, FioFile, IoUring, Layout, Rw, Workload};
@@ -269,7 +272,7 @@ fn run(
     }
     let mut all = scale.words(sizes, times);
     all.append(&mut said);
-    all.extend(notes::of(group, wanted.guest.cpus));
+    all.extend(notes::of(group, wanted.guest));
     let mut seen = BTreeSet::new();
     all.retain(|one| seen.insert(one.clone()));
     (found.len() == before).then(|| Run {
@@ -345,6 +348,7 @@ fn files(group: &[Draft], fitted: &[Fitted]) -> Vec<FioFile> {
                 size,
                 layout: draft.layout,
                 read_only: !draft.rw.writes(),
+                at: 0,
             };
             let known = files.entry(name).or_insert_with(|| own.clone());
             known.size = known.size.max(own.size);

@@ -1,11 +1,13 @@
 //! What a reader must know of a job before its figure is believed (pure).
 
-use super::checker::Draft;
+use super::checker::{Draft, Guest, On};
 use diorama_wire::Layout;
 
-/// One sentence each, about jobs that run together on a guest with so many CPUs.
-pub(super) fn of(group: &[Draft], cpus: u32) -> Vec<String> {
-    let all = [different(group), unwritten(group), polled(group, cpus)];
+/// One sentence each, about jobs that run together on such a guest.
+pub(super) fn of(group: &[Draft], guest: Guest) -> Vec<String> {
+    // A device is written before anything runs on it.
+    let unwritten = unwritten(group).filter(|_| guest.on != On::Device);
+    let all = [different(group), unwritten, polled(group, guest.cpus)];
     all.into_iter().flatten().collect()
 }
 

@@ -13,6 +13,7 @@ pub(super) const MODEL: Wanted<'static> = Wanted {
     guest: Guest {
         sector: 512,
         cpus: 1,
+        on: checker::On::Filesystems,
     },
     limits: Limits {
         device: 512 << 20,
@@ -140,6 +141,7 @@ fn a_file_is_laid_out_as_its_neediest_job_wants_it() {
         size: 16 << 20,
         layout: Layout::Written,
         read_only: false,
+        at: 0,
     };
     assert_eq!(fio.files, [one]);
     let plain = job_file(&TWO.replace("overwrite=1", "")).unwrap().1;
@@ -295,6 +297,7 @@ fn what_the_drives_block_does_not_divide_is_refused_before_any_boot() {
         guest: Guest {
             sector: 4096,
             cpus: 1,
+            on: checker::On::Filesystems,
         },
         ..MODEL
     };

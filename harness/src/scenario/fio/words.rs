@@ -16,6 +16,7 @@ pub fn jobs(workload: &Workload) -> Result<Fio, &'static str> {
             size: workload.file_size,
             layout: workload.layout,
             read_only: !workload.rw.writes(),
+            at: 0,
         })
         .collect();
     let mut text = String::from("[global]\n");

@@ -16,7 +16,7 @@ phase_step = "1ms"
 [workloads.w]
 rw = "randwrit"
 bs = "5000"
-iodepth = 4096
+iodepth = 8192
 size = "1GB"
 runtime = "11m"
 [[expect]]
@@ -32,10 +32,10 @@ metric = "iop"
       s.toml:5:34: kernels[4]: has no name; add name = "..", which tables will show
       s.toml:5:56: kernels[5]: is 5; use a kernel's name or { name = .., path = .., modules = .. }
       s.toml:7:15: measure.repetitions: is 0; use a number from 1 to 1000
-      s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: ext4, xfs)
+      s.toml:9:14: filesystems.ext5: `ext5` is not one of the kinds; did you mean `ext4`? (known kinds: none, ext4, xfs, btrfs, f2fs)
       s.toml:11:6: workloads.w.rw: `randwrit` is not one of the directions; did you mean `randwrite`? (known directions: read, write, randread, randwrite, rw, readwrite, randrw)
       s.toml:12:6: workloads.w.bs: 5000 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB
-      s.toml:13:11: workloads.w.iodepth: is 4096; use a number from 1 to 1024
+      s.toml:13:11: workloads.w.iodepth: is 8192; use a number from 1 to 4096
       s.toml:15:11: workloads.w.runtime: 660 s is not a valid runtime; use up to 10m of guest time
       s.toml:16:1: expect[1]: has no bound; add ratio_at_least, ratio_at_most, value_at_least or value_at_most
       s.toml:17:10: expect[1].metric: `iop` is not one of the metrics; did you mean `iops`? (known metrics: iops, total-io, context-switches-per-io, interrupts-per-io, path-length, drive-per-io, busy-per-io, user-per-io, system-per-io, kworker-runs-per-io)
@@ -119,7 +119,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
         wrong(bs, "rw = \"write\"\nbs = \"4 bananas\""),
         wrong(bs, "rw = \"write\""),
         wrong(bs, &with("iodepth = 0")),
-        wrong(bs, &with("iodepth = 1025")),
+        wrong(bs, &with("iodepth = 4097")),
         wrong(bs, &with("size = \"0\"")),
         wrong(bs, &with("size = 65537")),
         wrong(bs, &with("size = \"128k\"")),
@@ -183,8 +183,8 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:19:6: workloads.write-4k.bs: 256 is not a multiple of the device's block size, 4096; use a multiple of 4096 up to 4 MiB
     s.toml:19:6: workloads.write-4k.bs: `4 bananas` is not a size; use 512, 4k, 64MiB or 1GiB
     s.toml:17:12: workloads.write-4k.bs: is missing; add bs = "4k"
-    s.toml:20:11: workloads.write-4k.iodepth: is 0; use a number from 1 to 1024
-    s.toml:20:11: workloads.write-4k.iodepth: is 1025; use a number from 1 to 1024
+    s.toml:20:11: workloads.write-4k.iodepth: is 0; use a number from 1 to 4096
+    s.toml:20:11: workloads.write-4k.iodepth: is 4097; use a number from 1 to 4096
     s.toml:20:8: workloads.write-4k.size: 0 B is not a multiple of bs, 4 KiB; use a multiple of bs, like "256KiB"
     s.toml:20:8: workloads.write-4k.size: 65537 B is not a multiple of bs, 4 KiB; use "64KiB" or "68KiB"
     s.toml:20:8: workloads.write-4k.size: 128 KiB is less than what is in flight, 256 KiB; use at least bs * iodepth, or I/Os would overlap
@@ -198,7 +198,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:13:8: model.size: 1 MiB is not a valid size for the model device; use whole MiB, from 64MiB to 1024GiB
     s.toml:13:14: model.block_size: is 8192; use 512, 1024, 2048 or 4096
     s.toml:13:11: model.latency: is not a valid drive latency; use a time from 1ns to 1s
-    s.toml:13:15: model.queue_depth: is 0; use a number from 1 to 10240
+    s.toml:13:15: model.queue_depth: is 0; use a number from 1 to 40960
     s.toml:13:17: model.submit_queues: is 2, but the guest has 1 CPU(s); use at most 1, or [guest] smp = 2
     s.toml:13:13: model.scheduler: `deadline` is not one of the schedulers; known schedulers: none, mq-deadline, kyber, bfq
     s.toml:13:15: model.write_cache: `writeback` is not one of the write caches; known write caches: none, volatile
