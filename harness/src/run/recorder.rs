@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     plan::{CellPlan, KernelPlan, Plan, Task},
     record::{CellResult, Measured, Origin, Outcome, Results, RunDir, SCHEMA, Sample, Session},
-    scenario::CellKey,
+    scenario::{CellKey, SubjectKey},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 use tokio::{
@@ -374,7 +374,7 @@ impl<'a> Recorder<'a> {
                 .iter()
                 .map(|kernel| {
                     let mut record = kernel.record.clone();
-                    record.release = record.release.or_else(|| self.release_of(&record.name));
+                    record.release = record.release.or_else(|| self.release_of(&kernel.subject));
                     record
                 })
                 .collect(),
@@ -388,8 +388,8 @@ impl<'a> Recorder<'a> {
     }
 
     /// uname -r as a guest of this kernel reported it.
-    fn release_of(&self, kernel: &str) -> Option<String> {
-        let cell = self.cells.iter().filter(|c| c.key.kernel == kernel);
+    fn release_of(&self, subject: &SubjectKey) -> Option<String> {
+        let cell = self.cells.iter().filter(|c| c.key.subject == *subject);
         cell.filter_map(|c| c.outcome.measured())
             .map(|m| m.guest.boot.release.clone())
             .next()

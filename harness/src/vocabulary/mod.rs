@@ -14,7 +14,7 @@ mod verdict;
 mod vmm;
 
 pub use accel::Accel;
-pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric};
+pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric, SubjectKey};
 pub use file::LockedFile;
 pub use kernel::KernelVersion;
 pub use outcome::{DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome};

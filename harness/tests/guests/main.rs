@@ -20,5 +20,6 @@ mod share;
 mod shell;
 mod store;
 mod strangers;
+mod subjects;
 mod terminal;
 mod throttled;
