@@ -153,8 +153,8 @@ impl Provision<'_> {
         }
         let (tree, provided) = self.tool_set(VMM)?;
         notes.extend(provided.note);
-        let digest = tree_key(&provided.entry.files);
-        Vmm::from_store(Hermetic::in_tree(&tree, QEMU, digest)?)
+        let digest = self.store.contents_digest(&tree)?;
+        Vmm::from_store(Hermetic::in_tree(&tree, QEMU)?, digest)
     }
 
     /// All of a scenario's inputs.

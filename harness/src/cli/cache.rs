@@ -12,12 +12,13 @@ use crate::{
 };
 
 /// What goes first when the cache must shrink: what costs least to make again.
-const CHEAPEST_FIRST: [&str; 11] = [
+const CHEAPEST_FIRST: [&str; 12] = [
     "quarantine",
     "partial",
     "initramfs-with-job",
     CHECKPOINTS,
     "fio",
+    "contents",
     "symbols",
     "tree",
     "kernel",

@@ -8,7 +8,7 @@ use crate::{
     record::{KernelRecord, RunDir, SCHEMA, VmmRecord},
     run::Slots,
     scenario::Lane,
-    vm::Identity,
+    vocabulary::MachineInputs,
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, env, path::Path};
@@ -35,7 +35,7 @@ struct RunManifest<'a> {
 struct ManifestKernel<'a> {
     record: &'a KernelRecord,
     checkpoint: Option<Sha256>,
-    machine: Option<Identity>,
+    machine: Option<&'a MachineInputs>,
 }
 
 /// Writes it into the run's directory; `cache` is the store's.
@@ -66,7 +66,7 @@ pub fn write(
             .map(|k| ManifestKernel {
                 record: &k.record,
                 checkpoint: k.machine.as_ref().map(|m| m.checkpoint),
-                machine: k.machine.as_ref().map(|m| m.spec.identity()),
+                machine: k.machine.as_ref().map(|m| &m.inputs),
             })
             .collect(),
         cells: plan

@@ -3,7 +3,7 @@
 use super::choices::DeviceWord;
 use crate::{
     devices::HostDevice,
-    host::hygiene::{Hygiene, Places, Subject},
+    host::hygiene::{self, Hygiene, Places, Subject},
 };
 use std::path::Path;
 
@@ -17,4 +17,9 @@ pub fn look(device: Option<&DeviceWord>, images: &Path) -> Hygiene {
         Some(DeviceWord::Model | DeviceWord::Nvme) | None => Subject::Image(images),
     };
     Places::here().look(subject)
+}
+
+/// What of it changed in the course of a run, from which its figures suffer.
+pub fn during(before: &Hygiene, device: Option<&DeviceWord>, images: &Path) -> Vec<String> {
+    hygiene::during(before, &look(device, images))
 }

@@ -8,7 +8,7 @@ use super::{
     control::{self, Control},
     drive::{self, Held},
     explain::{self, Explained},
-    manifest,
+    manifest, noise,
     prepare::{Prepared, needs_digits, prepare},
     print, print_json, replay, runtime, session, share, signals, timings,
     ui::{Drawing, Ui},
@@ -101,7 +101,7 @@ pub fn repro(
         plugin,
         notes,
         formatting,
-        hygiene,
+        hygiene: before,
         lease,
         shares,
     } = prepared;
@@ -145,7 +145,7 @@ pub fn repro(
     let mut notes: Vec<String> = notes;
     notes.extend(dir.not_latest().map(str::to_owned));
     notes.extend(share::confinement(&runtime, &shares, dir.path())?);
-    manifest::write(&dir, &plan, context.store.root(), &slots, hygiene.as_ref())?;
+    manifest::write(&dir, &plan, context.store.root(), &slots, before.as_ref())?;
     let known = match (measure.fresh, measure.verify) {
         (true, _) => Known::Replace,
         (_, true) => Known::Verify,
@@ -218,11 +218,19 @@ pub fn repro(
             error.render()
         ));
     }
-    let (finished, after) = match after.calibrated {
+    let (mut finished, after) = match after.calibrated {
         // The pilot is a means.
         Some(calibrated) => (calibrated, After::default()),
         None => (finished, after),
     };
+    // A controller that vfio-pci has cannot be asked before it is given back.
+    if let (Some(before), Ok(())) = (&before, &given_back) {
+        finished.note(noise::during(
+            before,
+            select.drive.device.as_ref(),
+            context.store.root(),
+        ))?;
+    }
     let mut exit = conclude(cli, measure, judge, &ui, &finished, after)?;
     if let (Then::Calibrate(control), Stop::No) = (then, finished.stopped) {
         let found = control::show(&finished.results, control)?;

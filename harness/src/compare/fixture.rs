@@ -10,13 +10,14 @@ pub use varied::varied;
 use crate::{
     digest::Sha256,
     record::{
-        CellResult, DriveWork, HostSide, Instructions, KernelRecord, Measured, MemoryDigests,
-        Origin, Outcome, Results, SCHEMA, VmmRecord,
+        CellInputs, CellResult, DriveWork, HostSide, Instructions, KernelRecord, MachineInputs,
+        MachineRecord, Measured, MemoryDigests, Origin, Outcome, Results, SCHEMA, VmmRecord,
     },
     scenario::{
         CellKey, Expect, FilesystemSpec, KernelRef, KernelSource, Lane, Metric, Scenario,
         SubjectKey, WorkloadSpec,
     },
+    vocabulary::LANE_VERSION,
 };
 use diorama_wire as wire;
 
@@ -167,7 +168,7 @@ pub(crate) fn measured(iops: f64, block_size: u32) -> Measured {
     }
 }
 
-fn cell(kernel: usize, fs: usize, workload: usize) -> CellResult {
+fn cell(kernel: usize, fs: usize, workload: usize, scenario: &Scenario) -> CellResult {
     let (name, rw, block_size) = WORKLOADS[workload];
     let mut measured = measured(IOPS[fs].1[kernel][workload], block_size);
     for r in &mut measured.guest.repetitions {
@@ -184,6 +185,12 @@ fn cell(kernel: usize, fs: usize, workload: usize) -> CellResult {
             r.kworker_runs = None;
         }
     }
+    let job = job(scenario, fs, workload);
+    let covers = CellInputs {
+        machine: machine(kernel).digest,
+        job: &job,
+        plugin: vmm().plugin,
+    };
     CellResult {
         key: CellKey {
             subject: SubjectKey::of_kernel(KERNELS[kernel].0),
@@ -191,13 +198,62 @@ fn cell(kernel: usize, fs: usize, workload: usize) -> CellResult {
             workload: name.into(),
             lane: Lane::EXACT,
         },
-        inputs: Some(Sha256::of(format!("{kernel}/{fs}/{workload}").as_bytes())),
+        inputs: Some(covers.digest()),
+        job: Some(job),
         origin: if fs == 1 {
             Origin::Cached
         } else {
             Origin::Measured
         },
         outcome: Outcome::Measured(Box::new(measured)),
+    }
+}
+
+fn vmm() -> VmmRecord {
+    VmmRecord {
+        version: "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)".into(),
+        digest: Sha256::of(b"qemu"),
+        origin: "lock".into(),
+        plugin: Some(Sha256::of(b"plugin")),
+    }
+}
+
+fn machine(kernel: usize) -> MachineRecord {
+    let (name, release) = KERNELS[kernel];
+    let covers = MachineInputs {
+        lane: LANE_VERSION,
+        vmm: vmm().digest,
+        argv: names(&["-m", "1024M", "-append", "nokaslr"]),
+        wall_clock: Some("still".into()),
+        kernel: Sha256::of(name.as_bytes()),
+        initramfs: Sha256::of(release.as_bytes()),
+    };
+    MachineRecord {
+        name: name.into(),
+        variant: None,
+        digest: covers.digest(),
+        covers,
+    }
+}
+
+fn job(scenario: &Scenario, fs: usize, workload: usize) -> wire::Job {
+    let (filesystem, workload) = (&scenario.filesystems[fs], &scenario.workloads[workload]);
+    wire::Job {
+        protocol: wire::PROTOCOL,
+        cell: format!("{}/{}", filesystem.name, workload.name),
+        device: scenario.device.in_guest(),
+        conditioning: scenario.conditioning,
+        filesystem: wire::Filesystem {
+            kind: filesystem.kind,
+            mkfs: names(&["/sbin/mkfs"]),
+            mount_options: filesystem.mount_options.clone(),
+            own_options: false,
+        },
+        workload: workload.job.clone(),
+        fio: None,
+        measure: scenario.measure.clone(),
+        throttle_iops: None,
+        shell: false,
     }
 }
 
@@ -329,7 +385,7 @@ pub(crate) fn results() -> Results {
     let mut cells = Vec::new();
     for kernel in 0..KERNELS.len() {
         for fs in 0..IOPS.len() {
-            cells.extend((0..WORKLOADS.len()).map(|w| cell(kernel, fs, w)));
+            cells.extend((0..WORKLOADS.len()).map(|w| cell(kernel, fs, w, &scenario)));
         }
     }
     Results {
@@ -351,12 +407,8 @@ pub(crate) fn results() -> Results {
                 as_locked: true,
             })
             .collect(),
-        vmm: VmmRecord {
-            version: "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)".into(),
-            digest: Sha256::of(b"qemu"),
-            origin: "lock".into(),
-            plugin: Some(Sha256::of(b"plugin")),
-        },
+        vmm: vmm(),
+        machines: (0..KERNELS.len()).map(machine).collect(),
         cells,
         session: None,
         notes: vec!["file systems are formatted with the features that 5.10 knows".into()],

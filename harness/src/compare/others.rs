@@ -142,11 +142,15 @@ pub(super) fn besides_the_kernel(a: &Results, b: &Results, names: [&str; 2]) -> 
             && kernel.initramfs.is_some()
             && let Some(other) = b.kernels.iter().find(same)
         {
-            notes.push(format!(
+            let note = format!(
                 "{first}:{} and {second}:{} are the same image with another initramfs: the agent, the \
                  tools or the modules differ",
                 kernel.name, other.name
-            ));
+            );
+            // One image is for all rows of a kernel.
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
         }
     }
     notes

@@ -2,7 +2,6 @@
 
 use super::Plan;
 use crate::{
-    digest::Sha256,
     record::Outcome,
     scenario::{KernelRef, KernelSource},
 };
@@ -50,9 +49,8 @@ impl Plan {
                 (cell.settled, cell.inputs) = (Some(Outcome::NotRun { why }), None);
             }
             // Another job, another identity.
-            cell.inputs = cell
-                .inputs
-                .map(|inputs| Sha256::of_value(&(inputs, &cell.job)));
+            let machine = throttled.machine.as_ref().filter(|_| cell.inputs.is_some());
+            cell.inputs = machine.map(|machine| machine.cell(&cell.job, &plan.vmm));
         }
         let source = plan
             .scenario

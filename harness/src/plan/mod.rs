@@ -16,14 +16,10 @@ use crate::{
     record::{KernelRecord, Outcome, VmmRecord},
     scenario::{CellKey, Scenario, SubjectKey, features},
     vm::{Spec, Time},
-    vocabulary::KernelVersion,
+    vocabulary::{CellInputs, KernelVersion, MachineInputs},
 };
 use diorama_wire::{BootFacts, Filesystem, Job, PROTOCOL, Precondition, StopBy};
-use serde::Serialize;
 use std::path::PathBuf;
-
-/// Bump when the harness itself starts to treat equal inputs differently.
-const LANE_VERSION: u32 = 2;
 
 /// Everything a run will do.
 #[derive(Clone, Debug)]
@@ -81,13 +77,26 @@ pub struct MachinePlan {
     pub spec: Spec,
     /// How the guest hands over.
     pub stop_by: StopBy,
-    /// Identity of its checkpoint.
+    /// What the digits of its guests depend on.
+    pub inputs: MachineInputs,
+    /// Its digest: identity of the machine and of its checkpoint.
     pub checkpoint: Sha256,
     /// Where its modules are with their symbols, if it has any: `NAME.ko`.
     pub modules: Option<PathBuf>,
 }
 
 impl MachinePlan {
+    /// The input digest of a cell of this job, under the VMM that the machine was planned for.
+    #[must_use]
+    pub fn cell(&self, job: &Job, vmm: &VmmRecord) -> Sha256 {
+        let inputs = CellInputs {
+            machine: self.checkpoint,
+            job,
+            plugin: vmm.plugin,
+        };
+        inputs.digest()
+    }
+
     /// Whether its cells may start from a checkpoint: the guest can stop itself, its time stops with
     /// it, and it has one CPU.
     /// Whose turn it is among several is QEMU's to know, and is not saved: cells that go on from
@@ -167,17 +176,6 @@ impl PreparedKernel {
         };
         self.machine.as_ref().err().or_else(part).cloned()
     }
-}
-
-#[derive(Serialize)]
-struct Inputs<'a, T: Serialize> {
-    lane: u32,
-    vmm: Sha256,
-    machine: &'a crate::vm::Identity,
-    job: T,
-    /// What counts the instructions of a cell; no part of a checkpoint, which it does not watch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plugin: Option<Sha256>,
 }
 
 /// The oldest kernel, whose features file systems get. A kernel whose version nobody knows gets
@@ -273,21 +271,16 @@ impl KernelPlan {
         oldest: KernelVersion,
         vmm: &VmmRecord,
     ) -> KernelPlan {
-        let identity = prepared
-            .machine
-            .as_ref()
-            .ok()
-            .map(|(spec, _)| spec.identity());
-        let digest = |job: Option<&Job>| {
-            let machine = identity.as_ref()?;
-            Some(Sha256::of_value(&Inputs {
-                lane: LANE_VERSION,
-                vmm: vmm.digest,
-                machine,
-                job,
-                plugin: vmm.plugin.filter(|_| job.is_some()),
-            }))
-        };
+        let machine = prepared.machine.as_ref().ok().map(|(spec, stop_by)| {
+            let inputs = spec.inputs(vmm.digest);
+            MachinePlan {
+                spec: spec.clone(),
+                stop_by: *stop_by,
+                checkpoint: inputs.digest(),
+                inputs,
+                modules: prepared.modules.clone(),
+            }
+        });
         let mut cells = Vec::new();
         for filesystem in &scenario.filesystems {
             for workload in &scenario.workloads {
@@ -329,7 +322,7 @@ impl KernelPlan {
                 let inputs = if settled.is_some() {
                     None
                 } else {
-                    digest(Some(&job))
+                    machine.as_ref().map(|machine| machine.cell(&job, vmm))
                 };
                 cells.push(CellPlan {
                     key,
@@ -339,17 +332,6 @@ impl KernelPlan {
                 });
             }
         }
-        let checkpoint = digest(None);
-        let machine = prepared
-            .machine
-            .ok()
-            .zip(checkpoint)
-            .map(|((spec, stop_by), checkpoint)| MachinePlan {
-                spec,
-                stop_by,
-                checkpoint,
-                modules: prepared.modules,
-            });
         KernelPlan {
             subject: prepared.subject,
             record: prepared.record,

@@ -39,7 +39,6 @@ impl Provision<'_> {
             executable: dir.join("fio"),
             firmware: Vec::new(),
             modules: None,
-            digest: key,
         };
         Ok(HostFio { program })
     }

@@ -1,6 +1,6 @@
 //! The run directory: created once, appended to as things happen, readable at any moment.
 
-use super::Results;
+use super::{OLDEST_SCHEMA, Results, SCHEMA, contradictions};
 use crate::{
     error::{Error, Result},
     files,
@@ -15,6 +15,8 @@ use std::{
 
 /// Name of the pointer to the newest run.
 const LATEST: &str = "latest";
+/// Name of the file that [`Results`] are in.
+const RESULTS: &str = "results.json";
 
 /// results/<run-id>/, open for writing.
 #[derive(Debug)]
@@ -152,11 +154,23 @@ impl RunDir {
     /// # Errors
     /// When it cannot be written.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<PathBuf> {
-        let mut json = serde_json::to_vec_pretty(value)
-            .map_err(|e| Error::internal(format!("writing {name} as JSON")).because(e))?;
-        json.push(b'\n');
-        self.write(name, &json)
+        self.write(name, &json(name, value)?)
     }
+}
+
+/// Writes results.json of a run that came to its end once more, whole.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn rewrite(dir: &Path, results: &Results) -> Result<()> {
+    files::write_atomically(&dir.join(RESULTS), &json(RESULTS, results)?)
+}
+
+fn json(name: &str, value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(value)
+        .map_err(|e| Error::internal(format!("writing {name} as JSON")).because(e))?;
+    json.push(b'\n');
+    Ok(json)
 }
 
 /// Points `latest` at a run, or says why not. A file system without symbolic links goes without, in
@@ -176,21 +190,24 @@ fn point_latest(root: &Path, run_id: &str) -> Option<String> {
 
 /// The run that was begun last, by the time in its name; for a `latest` that is no link to a run.
 fn newest(root: &Path) -> Option<PathBuf> {
-    let begun = |name: &str| {
-        // <scenario>-<UTC time>[-n]
-        let mut parts = name.rsplit('-');
-        let last = parts.next()?.to_owned();
-        let time = |part: &str| part.len() == 16 && part.ends_with('Z') && part.contains('T');
-        if time(&last) {
-            return Some((last, 1));
-        }
-        let before = parts.next().filter(|part| time(part))?;
-        Some((before.to_owned(), last.parse::<u64>().ok()?))
-    };
-    let named = runs(root)
-        .into_iter()
-        .filter_map(|name| Some((begun(&name)?, name)));
+    let named = runs(root).into_iter().filter_map(|name| {
+        let (at, n) = begun(&name)?.1;
+        Some(((at.to_owned(), n), name))
+    });
     named.max().map(|(_, name)| root.join(name))
+}
+
+/// What the name of a run says: its scenario; when it began, and the how-manieth of that second it
+/// was (`<scenario>-<UTC time>[-n]`). None for a name that no run has.
+#[must_use]
+pub fn begun(name: &str) -> Option<(&str, (&str, u64))> {
+    let time = |part: &str| part.len() == 16 && part.ends_with('Z') && part.contains('T');
+    let (before, last) = name.rsplit_once('-')?;
+    if time(last) {
+        return Some((before, (last, 1)));
+    }
+    let (scenario, at) = before.rsplit_once('-').filter(|(_, part)| time(part))?;
+    Some((scenario, (at, last.parse().ok()?)))
 }
 
 /// Finds a run by its directory, its id below `root`, or the word `latest`, and reads its
@@ -201,15 +218,15 @@ fn newest(root: &Path) -> Option<PathBuf> {
 pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
     let direct = PathBuf::from(run);
     let link = root.join(LATEST);
-    let is_link = || link.is_symlink() && link.join("results.json").exists();
-    let path = if direct.join("results.json").exists() {
+    let is_link = || link.is_symlink() && link.join(RESULTS).exists();
+    let path = if direct.join(RESULTS).exists() {
         direct
     } else if run == LATEST && !is_link() {
         newest(root).unwrap_or(link)
     } else {
         root.join(run)
     };
-    let file = path.join("results.json");
+    let file = path.join(RESULTS);
     let text = files::read(&file, files::PROGRAM).map_err(|e| {
         Error::input(format!("there is no record of a run `{run}`"))
             .because(Error::io("reading", &file, e))
@@ -229,19 +246,41 @@ pub fn open(root: &Path, run: &str) -> Result<(PathBuf, Results)> {
     let head: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|e| Error::input(format!("{} is not JSON", file.display())).because(e))?;
     let schema = head.get("schema").and_then(serde_json::Value::as_u64);
-    if schema != Some(u64::from(super::SCHEMA)) {
+    let read = OLDEST_SCHEMA..=SCHEMA;
+    if !schema.is_some_and(|schema| u32::try_from(schema).is_ok_and(|s| read.contains(&s))) {
         let found = schema.map_or("no schema".to_owned(), |s| format!("schema {s}"));
         return Err(Error::input(format!(
-            "{} has {found}, this version reads schema {}",
+            "{} has {found}, this version reads schemas {OLDEST_SCHEMA} to {SCHEMA}",
             file.display(),
-            super::SCHEMA
         ))
         .hint("read it with the version of diorama named in its manifest.json"));
     }
-    let results = serde_json::from_value(head).map_err(|e| {
+    let mut results: Results = serde_json::from_value(head).map_err(|e| {
         Error::input(format!("{} is not a record of a run", file.display())).because(e)
     })?;
+    results.scenario.complete();
+    check(&results).map_err(|e| e.while_(format!("reading {}", file.display())))?;
     Ok((path, results))
+}
+
+/// Refuses a record that contradicts itself: whose figures they are, nobody knows.
+///
+/// # Errors
+/// When a digest of it does not follow from what it says.
+fn check(results: &Results) -> Result<()> {
+    let found = contradictions(results);
+    let Some(first) = found.first() else {
+        return Ok(());
+    };
+    let more = match found.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Err(
+        Error::input(format!("the record contradicts itself: {first}{more}")).hint(
+            "it was altered, or damaged: get it again from where it was made (docs/identity.md)",
+        ),
+    )
 }
 
 fn runs(root: &Path) -> Vec<String> {
@@ -249,7 +288,7 @@ fn runs(root: &Path) -> Vec<String> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|e| e.path().join("results.json").exists())
+        .filter(|e| e.path().join(RESULTS).exists())
         .filter_map(|e| e.file_name().into_string().ok())
         .collect();
     names.sort_unstable();
@@ -276,6 +315,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_says_whose_run_it_is_and_when_it_began() {
+        let of = |name| begun(name).map(|(scenario, (at, n))| format!("{scenario} {at} {n}"));
+        assert_eq!(
+            of("a-b-19700101T000000Z").as_deref(),
+            Some("a-b 19700101T000000Z 1")
+        );
+        assert_eq!(
+            of("a-19700101T000000Z-12").as_deref(),
+            Some("a 19700101T000000Z 12")
+        );
+        assert_eq!(of("latest"), None);
+        assert_eq!(of("a-b"), None);
+        assert_eq!(of("a-19700101T000000Z-x"), None);
+    }
+
+    #[test]
     fn a_missing_run_names_those_that_exist() {
         let root = tempfile::tempdir().unwrap();
         let error = open(root.path(), "nope").unwrap_err();
@@ -285,6 +340,36 @@ mod tests {
             error.render()
         );
         assert!(error.next_step().unwrap().contains("no run below"));
+    }
+
+    #[test]
+    fn a_record_of_the_last_schema_is_read_and_one_that_contradicts_itself_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let mut results = crate::compare::fixture::results();
+        let opened = |results: &Results| {
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            let dir = RunDir::create(root.path(), "smoke", now).unwrap();
+            dir.write_json("results.json", results).unwrap();
+            open(root.path(), dir.run_id()).map(|(_, results)| results)
+        };
+        assert_eq!(opened(&results).unwrap(), results);
+        results.machines[0].covers.argv.push("-bad".into());
+        let text = opened(&results).unwrap_err().render();
+        assert!(
+            text.contains("the machine of 5.10: its digest is not that of what it covers"),
+            "{text}"
+        );
+        results.schema = 4;
+        results.machines.clear();
+        for cell in &mut results.cells {
+            cell.job = None;
+        }
+        assert_eq!(opened(&results).unwrap(), results);
+        for schema in [3, 6] {
+            results.schema = schema;
+            let text = opened(&results).unwrap_err().render();
+            assert!(text.contains("this version reads schemas 4 to 5"), "{text}");
+        }
     }
 
     #[test]
@@ -298,7 +383,7 @@ mod tests {
         for (scenario, at) in [("z", 0), ("a", 1), ("a", 1)] {
             let dir = RunDir::create(root.path(), scenario, second(at)).unwrap();
             assert!(dir.not_latest().unwrap().contains("left alone"));
-            dir.write_json("results.json", &results).unwrap();
+            dir.write_json(RESULTS, &results).unwrap();
         }
         let (path, _) = open(root.path(), "latest").unwrap();
         assert!(path.ends_with("a-19700101T000001Z-2"), "{}", path.display());

@@ -2,22 +2,29 @@
 //! the consoles' logs. This file holds the types; they are the documented, versioned schema.
 
 mod dir;
+mod identity;
 mod session;
 
 pub use crate::vocabulary::{
-    DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome, VmmRecord,
+    CellInputs, DriveWork, HostSide, Instructions, MachineInputs, Measured, MemoryDigests, Origin,
+    Outcome, VmmRecord,
 };
-pub use dir::{RunDir, open};
+pub use dir::{RunDir, begun, open, rewrite};
+pub use identity::contradictions;
 pub use session::{Sample, Session, Turn};
 
 use crate::{
     digest::Sha256,
     scenario::{CellKey, Scenario, SubjectKey},
 };
+use diorama_wire::Job;
 use serde::{Deserialize, Serialize};
 
 /// Version of results.json and of the cell cache.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
+
+/// The oldest version of results.json that is read: it lacks `machines` and the cells' `job`.
+pub const OLDEST_SCHEMA: u32 = 4;
 
 /// results.json: everything a comparison or a report needs, and nothing of this host's paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +43,10 @@ pub struct Results {
     pub kernels: Vec<KernelRecord>,
     /// The VMM that ran the guests.
     pub vmm: VmmRecord,
+    /// Every kernel's machine, in the scenario's order; of a kernel that could not be used there is none.
+    /// Empty in records of schema 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<MachineRecord>,
     /// One per cell of the matrix, in plan order (kernel, file system, workload). Never fewer.
     pub cells: Vec<CellResult>,
     /// Every boot by itself, in the metal lane; its cells are what those come to.
@@ -88,13 +99,42 @@ impl KernelRecord {
     }
 }
 
+/// A row's machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineRecord {
+    /// The kernel's name in the scenario.
+    pub name: String,
+    /// The variant that it is for; absent for the scenario as it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Identity of the machine, and of its checkpoint: [`MachineInputs::digest`] of what follows.
+    pub digest: Sha256,
+    /// What its guests' digits depend on, but for the job.
+    pub covers: MachineInputs,
+}
+
+impl MachineRecord {
+    /// Which row's it is.
+    #[must_use]
+    pub fn subject(&self) -> SubjectKey {
+        SubjectKey {
+            kernel: self.name.clone(),
+            variant: self.variant.clone(),
+        }
+    }
+}
+
 /// One cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellResult {
     /// The cell's key.
     pub key: CellKey,
-    /// Digest of everything its digits depend on; absent when it never got that far.
+    /// Digest of everything its digits depend on ([`CellInputs`]: the machine of its kernel, its job, the
+    /// VMM's plugin); absent when it never got that far.
     pub inputs: Option<Sha256>,
+    /// What its guest was asked for; absent in records of schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
     /// Whether it was measured in this run or taken from the cache.
     pub origin: Origin,
     /// What came of it.

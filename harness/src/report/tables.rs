@@ -159,8 +159,11 @@ fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
         Metric::TotalIo => "MiB/s",
         other => other.facts().unit,
     };
-    let n = report.comparison.cells.iter();
-    let n = n.filter_map(|c| c.figures.get(&metric)).map(|f| f.n).max();
+    let cells = report.comparison.cells.iter();
+    let of_lane = cells.filter(|cell| cell.key.lane == lane);
+    let n = of_lane
+        .filter_map(|cell| Some(cell.figures.get(&metric)?.n))
+        .max();
     let mut footnotes = vec![format!(
         "median of {} repetitions [smallest to largest]; ± is the larger of the two distances.",
         n.unwrap_or(0)

@@ -488,6 +488,10 @@ fn runs_of_both_lanes_are_put_side_by_side_in_every_text() {
     let (exact, metal) = (fixture::results(), fixture::session(8, 1.0));
     let report = Report::of_runs(&exact, &[&metal]);
     let text = text(&report, Format::Terminal, &Style::default());
+    // Each lane's tables say how many repetitions that lane has.
+    let medians = text.lines().filter(|line| line.starts_with("median of"));
+    let counts = medians.filter_map(|line| line.split(' ').nth(2));
+    assert_eq!(counts.collect::<Vec<_>>(), ["5", "5", "16", "16"]);
     let from = text.find("read-4k in both lanes").unwrap();
     insta::assert_snapshot!(&text[from..], @"
     read-4k in both lanes, relative to 7.2

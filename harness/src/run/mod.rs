@@ -70,6 +70,20 @@ pub struct Finished {
     pub stopped: Stop,
 }
 
+impl Finished {
+    /// Adds what became known only after the last guest to the notes in results.json.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&mut self, notes: Vec<String>) -> Result<()> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.results.notes.extend(notes);
+        record::rewrite(&self.dir, &self.results)
+    }
+}
+
 /// What cells are measured with, whatever the verb.
 #[derive(Debug)]
 pub struct Session<E> {

@@ -8,7 +8,10 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     plan::{CellPlan, KernelPlan, Plan, Task},
-    record::{CellResult, Measured, Origin, Outcome, Results, RunDir, SCHEMA, Sample, Session},
+    record::{
+        CellResult, MachineRecord, Measured, Origin, Outcome, Results, RunDir, SCHEMA, Sample,
+        Session,
+    },
     scenario::{CellKey, SubjectKey},
 };
 use std::{collections::BTreeMap, path::PathBuf};
@@ -56,6 +59,7 @@ impl<'a> Recorder<'a> {
             .map(|(_, cell)| CellResult {
                 key: cell.key.clone(),
                 inputs: cell.inputs,
+                job: Some(cell.job.clone()),
                 origin: Origin::Measured,
                 outcome: Outcome::NotRun {
                     why: "not started".into(),
@@ -379,6 +383,7 @@ impl<'a> Recorder<'a> {
                 })
                 .collect(),
             vmm: self.plan.vmm.clone(),
+            machines: self.plan.kernels.iter().filter_map(machine).collect(),
             cells: self.cells.clone(),
             session: self.session.clone(),
             notes: self.notes.clone(),
@@ -420,6 +425,17 @@ impl<'a> Recorder<'a> {
             .hint(hint)
             .while_(format!("recording run {}", results.run_id)))
     }
+}
+
+/// What a kernel's machine is, for the record.
+fn machine(kernel: &KernelPlan) -> Option<MachineRecord> {
+    let machine = kernel.machine.as_ref()?;
+    Some(MachineRecord {
+        name: kernel.record.name.clone(),
+        variant: kernel.subject.variant.clone(),
+        digest: machine.checkpoint,
+        covers: machine.inputs.clone(),
+    })
 }
 
 fn put_ended(ended: std::result::Result<Result<()>, JoinError>) -> Result<()> {

@@ -14,14 +14,13 @@ const LOOKED_AT: usize = 50;
 /// compared must have been measured close together, so that is measured anew.
 #[must_use]
 pub fn interrupted(results: &Path, plan: &Plan) -> Option<(String, Session)> {
-    let stem = format!("{}-", plan.scenario.name);
     let names = fs::read_dir(results).ok()?.filter_map(|entry| {
         let name = entry.ok()?.file_name().into_string().ok()?;
-        name.starts_with(&stem).then_some(name)
+        // Not those of a scenario whose name begins with this one's.
+        (record::begun(&name)?.0 == plan.scenario.name).then_some(name)
     });
     let mut names: Vec<String> = names.collect();
-    // They end with the time.
-    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.sort_unstable_by(|a, b| record::begun(b).cmp(&record::begun(a)));
     let records = names.into_iter().take(LOOKED_AT);
     let mut same = records.filter_map(|name| {
         // Another program's directory, another version's record: not this session.

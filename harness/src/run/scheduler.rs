@@ -314,6 +314,7 @@ async fn finish(plan: &Plan, task: Task, outcome: Outcome, sink: &mut impl Async
             result: Box::new(CellResult {
                 key,
                 inputs: cell.inputs,
+                job: Some(cell.job.clone()),
                 origin: Origin::Measured,
                 outcome,
             }),

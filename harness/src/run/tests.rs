@@ -239,7 +239,7 @@ fn plan_of(mut scenario: Scenario) -> Plan {
                     kernel_sha256: Sha256::of(record.name.as_bytes()),
                     boot: BootBy::Pvh,
                     initramfs: "initramfs".into(),
-                    initramfs_sha256: Sha256::of(b"initramfs"),
+                    initramfs_sha256: record.initramfs.expect("the fixture has it"),
                     cmdline: Spec::cmdline(Clock::Instructions, 1, &[]),
                     memory_mib: 1024,
                     smp: 1,

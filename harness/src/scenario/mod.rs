@@ -10,6 +10,7 @@ mod expect;
 pub mod features;
 mod filesystems;
 mod fio;
+mod kernels;
 mod load;
 mod machine;
 mod model;
@@ -40,7 +41,7 @@ pub use overrides::{
 pub use resolve::resolve;
 pub use session::{MOST_BLOCKS, SessionSpec};
 pub use values::{Difference, differences};
-pub use variant::{AS_WRITTEN, Override, Variant};
+pub use variant::{AS_WRITTEN, Override, Parts, Variant};
 pub use vary::{Vary, parse_vary};
 
 pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric, SubjectKey};
@@ -66,7 +67,8 @@ pub struct Scenario {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,
     /// The rows of every table, in their order: kernels as the scenario is written, and with its
-    /// variants.
+    /// variants. Records of earlier versions have none: [`Scenario::complete`].
+    #[serde(default)]
     pub subjects: Vec<SubjectKey>,
     /// In the order in which they are shown.
     pub filesystems: Vec<FilesystemSpec>,
@@ -145,6 +147,14 @@ impl Scenario {
             });
         }
         baseline.clone_into(&mut self.baseline);
+    }
+
+    /// Adds what records of earlier versions do not say: that every kernel is a row.
+    pub fn complete(&mut self) {
+        if self.subjects.is_empty() {
+            let names = self.kernels.iter().map(|kernel| kernel.name.as_str());
+            self.subjects = names.map(SubjectKey::of_kernel).collect();
+        }
     }
 
     /// Whether this is the subject that every other one is compared with.

@@ -23,8 +23,9 @@ use std::{
 };
 
 /// Kinds of derived directories.
-pub const KINDS: [&str; 8] = [
+pub const KINDS: [&str; 9] = [
     "tree",
+    "contents",
     "fio",
     "kernel",
     "initramfs",
@@ -171,19 +172,9 @@ impl Store {
     /// # Errors
     /// When it was altered, or cannot be read.
     pub fn check_again(&self, path: &Path) -> Result<()> {
-        let held = self.held();
-        let entry = (held.values().find(|entry| path.starts_with(&entry.path))).cloned();
-        drop(held);
-        let inner = entry.as_ref().and_then(|entry| {
-            let inner = path.strip_prefix(&entry.path).ok()?.to_str()?;
-            Some((entry, inner))
-        });
-        let Some((entry, inner)) = inner else {
-            return Err(Error::internal(format!(
-                "{} was not derived for this run",
-                path.display()
-            )));
-        };
+        let entry = self.in_use(path)?;
+        let inner = path.strip_prefix(&entry.path).ok().and_then(Path::to_str);
+        let inner = inner.ok_or_else(|| not_derived(path))?;
         let Err(doubt) = entry.manifest.check_file(&entry.path, inner) else {
             return Ok(());
         };
@@ -193,6 +184,21 @@ impl Store {
             Ok(()) => error.hint("it was removed: run the same command again to rebuild it"),
             Err(_) => error.hint("remove the directory and run the same command again"),
         })
+    }
+
+    /// The manifest of a directory in use.
+    ///
+    /// # Errors
+    /// When it is not in use.
+    pub(super) fn manifest_of(&self, dir: &Path) -> Result<Arc<Manifest>> {
+        self.in_use(dir).map(|entry| entry.manifest)
+    }
+
+    /// The directory in use that this is, or is below.
+    fn in_use(&self, path: &Path) -> Result<Derived> {
+        let held = self.held();
+        let entry = held.values().find(|entry| path.starts_with(&entry.path));
+        entry.cloned().ok_or_else(|| not_derived(path))
     }
 
     /// Removes a derived directory, if it is there.
@@ -353,6 +359,10 @@ impl Store {
     pub(super) fn remove_entry(&self, path: &Path) -> Result<()> {
         remove_tree(&set_aside(path)?)
     }
+}
+
+fn not_derived(path: &Path) -> Error {
+    Error::internal(format!("{} was not derived for this run", path.display()))
 }
 
 /// Gives an entry, if it is there, a name that says it is about to be removed.

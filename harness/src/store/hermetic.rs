@@ -2,10 +2,7 @@
 //! that nothing of the host but its kernel is used, and nothing is installed.
 
 use super::elf;
-use crate::{
-    digest::Sha256,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -36,8 +33,6 @@ pub struct Hermetic {
     pub firmware: Vec<PathBuf>,
     /// Value of QEMU_MODULE_DIR.
     pub modules: Option<PathBuf>,
-    /// Identity of all of it: digest of the packages that the tree was unpacked from.
-    pub digest: Sha256,
 }
 
 impl Hermetic {
@@ -45,7 +40,7 @@ impl Hermetic {
     ///
     /// # Errors
     /// When the tree lacks it or something it needs.
-    pub fn in_tree(tree: &Path, executable: &str, digest: Sha256) -> Result<Hermetic> {
+    pub fn in_tree(tree: &Path, executable: &str) -> Result<Hermetic> {
         let closure = elf::closure(tree, &[executable], &[])?;
         let there = |dir: &str| tree.join(dir).is_dir();
         // Modules are loaded by name and find their libraries through the same path.
@@ -80,7 +75,6 @@ impl Hermetic {
             modules: Some(MODULE_DIR)
                 .filter(|d| there(d))
                 .map(|dir| tree.join(dir)),
-            digest,
         })
     }
 
@@ -181,7 +175,7 @@ mod tests {
     #[test]
     fn the_executable_runs_with_the_trees_loader_and_libraries_only() {
         let tree = own_tree();
-        let hermetic = Hermetic::in_tree(tree.path(), "usr/bin/t", Sha256::of(b"")).unwrap();
+        let hermetic = Hermetic::in_tree(tree.path(), "usr/bin/t").unwrap();
         let root = fs::canonicalize(tree.path()).unwrap();
         let mut command = Hermetic {
             firmware: Vec::new(),
@@ -217,7 +211,7 @@ mod tests {
     #[test]
     fn firmware_and_modules_are_the_trees() {
         let tree = own_tree();
-        let hermetic = Hermetic::in_tree(tree.path(), "usr/bin/t", Sha256::of(b"")).unwrap();
+        let hermetic = Hermetic::in_tree(tree.path(), "usr/bin/t").unwrap();
         let command = hermetic.command();
         let args: Vec<_> = command
             .get_args()

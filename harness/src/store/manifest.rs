@@ -8,6 +8,7 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     pages,
+    vocabulary::TreeItem,
 };
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -144,6 +145,11 @@ impl Manifest {
         }
     }
 
+    /// The digest of what it says of the directory's contents.
+    pub fn items_digest(&self) -> Sha256 {
+        Sha256::of_value(&(FORM, &self.items))
+    }
+
     /// The files and directories below the directory, without links, if there are so few.
     pub fn at_most(&self, few: usize) -> Option<impl Iterator<Item = &str>> {
         let items = (self.items.iter()).filter(|(_, item)| !matches!(item, Item::Link(_)));
@@ -206,37 +212,65 @@ fn survey(dir: &Path) -> io::Result<BTreeMap<String, Item>> {
     Ok(items)
 }
 
-/// Fills the files' digests in, by a few threads, large files first.
+/// Everything below a directory but a manifest: what it is, and not whether it was altered.
+pub(super) fn contents(dir: &Path) -> io::Result<Vec<TreeItem>> {
+    let items = survey(dir)?;
+    let of = |path: &str, size| Sha256::of_reader(open(&dir.join(path), size)?);
+    let mut digests = hash_all(&items, of)?;
+    let item = |(path, item)| match item {
+        Item::Directory => Some(TreeItem::Directory { path }),
+        Item::Link(to) => Some(TreeItem::Link { path, to }),
+        Item::File(contents) => Some(TreeItem::File {
+            sha256: digests.remove(&path)?,
+            executable: contents.executable,
+            path,
+        }),
+    };
+    let found: Option<Vec<TreeItem>> = items.into_iter().map(item).collect();
+    found.ok_or_else(|| io::Error::other("a file was not hashed"))
+}
+
+/// Fills the files' digests in.
 fn digest_all(dir: &Path, items: &mut BTreeMap<String, Item>) -> io::Result<()> {
-    let mut files: Vec<(&String, &mut Contents)> = items
-        .iter_mut()
+    let of = |path: &str, size| digest(&dir.join(path), size);
+    for (path, digest) in hash_all(items, of)? {
+        if let Some(Item::File(contents)) = items.get_mut(&path) {
+            contents.blake3 = digest;
+        }
+    }
+    Ok(())
+}
+
+/// What `hash` says of each file, by its path and size; by a few threads, large files first.
+fn hash_all<T: Send>(
+    items: &BTreeMap<String, Item>,
+    hash: impl Fn(&str, u64) -> io::Result<T> + Sync,
+) -> io::Result<BTreeMap<String, T>> {
+    let mut work: Vec<(&str, u64)> = items
+        .iter()
         .filter_map(|(path, item)| match item {
-            Item::File(contents) => Some((path, contents)),
+            Item::File(contents) => Some((path.as_str(), contents.size)),
             _ => None,
         })
         .collect();
-    files.sort_by_key(|(_, contents)| std::cmp::Reverse(contents.size));
-    let work: Vec<(&str, u64)> = files
-        .iter()
-        .map(|(path, contents)| (path.as_str(), contents.size))
-        .collect();
+    work.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
-    let hash = || {
+    let some = || {
         let mut done = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some((path, size)) = work.get(at) else {
                 return Ok(done);
             };
-            let digest = digest(&dir.join(path), *size)
-                .map_err(|e| io::Error::new(e.kind(), format!("{path}: {e}")))?;
-            done.push((at, digest));
+            let digest =
+                hash(path, *size).map_err(|e| io::Error::new(e.kind(), format!("{path}: {e}")))?;
+            done.push(((*path).to_owned(), digest));
         }
     };
-    let done: io::Result<Vec<Vec<(usize, String)>>> = thread::scope(|scope| {
+    let done: io::Result<Vec<Vec<(String, T)>>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads.min(THREADS).min(work.len()))
-            .map(|_| scope.spawn(hash))
+            .map(|_| scope.spawn(some))
             .collect();
         threads
             .into_iter()
@@ -247,18 +281,20 @@ fn digest_all(dir: &Path, items: &mut BTreeMap<String, Item>) -> io::Result<()> 
             })
             .collect()
     });
-    for (at, digest) in done?.into_iter().flatten() {
-        files[at].1.blake3 = digest;
-    }
-    Ok(())
+    Ok(done?.into_iter().flatten().collect())
 }
 
 fn digest(path: &Path, size: u64) -> io::Result<String> {
+    pages::digest(&open(path, size)?, size)
+}
+
+/// A regular file of this size.
+fn open(path: &Path, size: u64) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() || meta.len() != size {
         return Err(io::Error::other("it changed while it was read"));
     }
-    pages::digest(&file, size)
+    Ok(file)
 }

@@ -18,6 +18,7 @@
 //! temporary name, which the next owner of the same lock removes. Nothing but names of these forms
 //! is ever removed, and nothing is reached through a link.
 
+pub mod contents;
 pub(crate) mod deb;
 mod derived;
 pub mod elf;

@@ -20,7 +20,8 @@ use std::{
 /// Version of the layout below; part of every tree's key.
 const LAYOUT: u32 = 1;
 
-/// Key of the tree that these packages give, which is also the digest of its contents' origin.
+/// Key of the tree that these packages give: what it is made from. What it is, its contents' digest says
+/// ([`super::contents`]).
 #[must_use]
 pub fn tree_key(files: &[LockedFile]) -> Sha256 {
     let digests: Vec<_> = files.iter().map(|f| f.sha256).collect();

@@ -22,9 +22,7 @@ pub use checkpoint::{Checkpoint, Meta, blocking, go_on_as};
 pub use kvm::try_kvm;
 pub use machine::{Contents, Machine, cpu_seconds};
 pub use plugin::{Plugin, Profiling};
-pub use spec::{
-    Backing, CMDLINE, CPU, Drive, EmulatedDrive, HOTPLUG_BUS, Identity, Spec, Start, Time,
-};
+pub use spec::{Backing, CMDLINE, CPU, Drive, EmulatedDrive, HOTPLUG_BUS, Spec, Start, Time};
 pub use stream::Stream;
 pub use vmm::Vmm;
 pub use watch::{Deadlines, Handover, Watcher, console_tail, fault};

@@ -5,9 +5,12 @@
 //! makes it exact.
 
 use super::{child::own_path, share::Share};
-use crate::{digest::Sha256, kernel::BootBy, vocabulary::Accel};
+use crate::{
+    digest::Sha256,
+    kernel::BootBy,
+    vocabulary::{Accel, LANE_VERSION, MachineInputs},
+};
 use diorama_wire::{Clock, DEBUGCON_PORT, FW_CFG_JOB};
-use serde::Serialize;
 use std::{
     ffi::OsString,
     os::fd::RawFd,
@@ -138,17 +141,6 @@ pub struct Spec {
     pub shares: Vec<Share>,
 }
 
-/// A machine without this host's paths: what digests are made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Identity {
-    argv: Vec<String>,
-    /// What QEMU takes for the wall clock (`vm::still_clock`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wall_clock: Option<&'static str>,
-    kernel: Sha256,
-    initramfs: Sha256,
-}
-
 /// Descriptors that QEMU inherits. What it writes to are memfds but for the monitor's socket, so that
 /// nothing the guest writes can block it and nothing is left on a disk.
 #[derive(Clone, Debug)]
@@ -274,12 +266,15 @@ impl Spec {
         argv
     }
 
-    /// What the digits depend on.
+    /// What the digits depend on, under this VMM.
     #[must_use]
-    pub fn identity(&self) -> Identity {
-        Identity {
+    pub fn inputs(&self, vmm: Sha256) -> MachineInputs {
+        MachineInputs {
+            lane: LANE_VERSION,
+            vmm,
             argv: self.identified().machine("RAM", "DRIVE"),
-            wall_clock: (self.time == Time::Instructions).then_some("still"),
+            // `vm::still_clock`.
+            wall_clock: (self.time == Time::Instructions).then(|| "still".to_owned()),
             kernel: self.kernel_sha256,
             initramfs: self.initramfs_sha256,
         }

@@ -5,8 +5,9 @@ use crate::{
     digest::Sha256,
     error::{Error, Result},
     store::hermetic::Hermetic,
-    vocabulary::VmmRecord,
+    vocabulary::{VmmRecord, canonical::Kind},
 };
+use serde::Serialize;
 use std::{
     env,
     fs::File,
@@ -24,6 +25,13 @@ pub struct Vmm {
     pub plugin: Option<Plugin>,
 }
 
+/// What a QEMU of the host's is known by.
+#[derive(Serialize)]
+struct HostVmm<'a> {
+    executable: Sha256,
+    version: &'a str,
+}
+
 #[derive(Clone, Debug)]
 enum How {
     /// From the store: its own loader, libraries, firmware and modules.
@@ -33,15 +41,15 @@ enum How {
 }
 
 impl Vmm {
-    /// QEMU from the store.
+    /// QEMU from the store, with the digest of its tree's contents.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn from_store(hermetic: Hermetic) -> Result<Vmm> {
+    pub fn from_store(hermetic: Hermetic, digest: Sha256) -> Result<Vmm> {
         let version = version(hermetic.command(), "the locked QEMU")?;
         let record = VmmRecord {
             version,
-            digest: hermetic.digest,
+            digest,
             origin: "lock".into(),
             plugin: None,
         };
@@ -73,7 +81,10 @@ impl Vmm {
         let file = File::open(&program).map_err(|e| Error::io("opening", &program, e))?;
         let executable = Sha256::of_reader(file).map_err(|e| Error::io("reading", &program, e))?;
         // The host's libraries are not hashed: the version text stands for them.
-        let digest = Sha256::of_value(&(executable, &version));
+        let digest = Kind::HostVmm.digest(&HostVmm {
+            executable,
+            version: &version,
+        });
         Ok(Vmm {
             how: How::Host(program),
             record: VmmRecord {

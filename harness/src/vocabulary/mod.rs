@@ -4,8 +4,10 @@
 //! some of it on under their own names: `scenario::Lane`, `record::Outcome`, `lock::LockedFile`.
 
 mod accel;
+pub mod canonical;
 mod cell;
 mod file;
+mod identity;
 mod kernel;
 mod outcome;
 mod tools;
@@ -16,6 +18,7 @@ mod vmm;
 pub use accel::Accel;
 pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric, SubjectKey};
 pub use file::LockedFile;
+pub use identity::{CellInputs, LANE_VERSION, MachineInputs, TreeItem, tree_text};
 pub use kernel::KernelVersion;
 pub use outcome::{DriveWork, HostSide, Instructions, Measured, MemoryDigests, Origin, Outcome};
 pub use tools::mkfs;

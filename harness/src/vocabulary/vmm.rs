@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct VmmRecord {
     /// "QEMU emulator version 10.0.2 (Debian ...)".
     pub version: String,
-    /// Digest of the executable and its libraries.
+    /// Digest of the unpacked tree's contents; of a host's QEMU, of its executable and its version
+    /// (docs/identity.md).
     pub digest: Sha256,
     /// "lock", "system" or "path".
     pub origin: String,

@@ -226,10 +226,10 @@ fn published_jobs_need_no_scenario_and_no_changes() {
     }
 
     let job = |name: &str| dir.join(format!("{name}.fio")).display().to_string();
-    let (groups, append) = (job("spaces"), job("appender"));
+    let groups = job("spaces");
     let line =
         "fio --name=pasted --ioengine=libaio --direct=1 --rw=randread --size=1G --number_ios=1000";
-    let mut words = vec!["--fio", &groups, "--fio", &append, "--fio", line];
+    let mut words = vec!["--fio", &groups, "--fio", line];
     words.extend(kernels);
     words.extend(["--repetitions", "1"]);
     let results = lab.measure(&words, 0);
@@ -238,7 +238,6 @@ fn published_jobs_need_no_scenario_and_no_changes() {
     assert_eq!(
         cells,
         [
-            "7.2/ext4/appender",
             "7.2/ext4/fio",
             "7.2/ext4/spaces-My-Job-1",
             "7.2/ext4/spaces-a-b"

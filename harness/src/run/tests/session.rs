@@ -178,3 +178,28 @@ fn what_a_session_takes_is_known_before_it_begins() {
     assert_eq!(known.known, 4);
     assert!(known.seconds > 4000.0);
 }
+
+#[test]
+fn runs_of_scenarios_with_a_longer_name_do_not_hide_a_session() {
+    let mut stage = stage();
+    let stop = Act::Stop(Stop::Soon(StopReason::Interrupted));
+    stage.run(&[("6.12/ext4/write-4k", stop)], Known::Use);
+    let results = stage.dir.path().join("results");
+    for n in 0..60 {
+        let pilot = results.join(format!("small-pilot-29991231T0000{n:02}Z"));
+        std::fs::create_dir(pilot).unwrap();
+    }
+    assert!(interrupted(&results, &stage.plan).is_some());
+}
+
+#[test]
+fn what_became_known_after_the_last_guest_is_in_the_record() {
+    let mut stage = stage();
+    let mut finished = stage.run(&[], Known::Use).finished.unwrap();
+    finished.note(vec!["the drive was hot".into()]).unwrap();
+    assert_eq!(
+        finished.results.notes.last().map(String::as_str),
+        Some("the drive was hot")
+    );
+    assert_eq!(on_disk(&finished), finished.results);
+}

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     record::KernelRecord,
-    scenario::{Override, SubjectKey, Variant},
+    scenario::{Override, Parts, SubjectKey, Variant},
     vm::Spec,
 };
 
@@ -14,7 +14,7 @@ fn variant(name: &str, change: impl Fn(&mut Variant)) -> Variant {
             key: "key".into(),
             value: name.to_owned(),
         }],
-        parts: Default::default(),
+        parts: Parts::default(),
     };
     change(&mut variant);
     variant

@@ -163,6 +163,18 @@ pub(in crate::scenario) fn points<'i>(
     // What is wrong with the others was said.
     axes.retain(|axis| !axis.is_empty());
     label(&mut axes, problems);
+    for axis in &axes {
+        if axis.iter().all(|value| value.own)
+            && let Some(first) = axis[0].overrides.first()
+        {
+            let what = format!(
+                "{}: no value of it changes anything that is measured here",
+                first.key()
+            );
+            let next = "leave it out, or give it a value that the scenario does not have";
+            problems.add(&Place::option("--vary"), what, next);
+        }
+    }
     let count = axes
         .iter()
         .fold(1_usize, |n, axis| n.saturating_mul(axis.len()));
