@@ -205,10 +205,11 @@ fn what_is_wrong_with_the_command_lines_axes_is_said_of_the_command_line() {
         "model.size=64MiB",
     ];
     insta::assert_snapshot!(refusal(SMOKE, &vary(&words)), @r#"
-    error: the scenario s.toml has 6 problems:
+    error: the scenario s.toml has 7 problems:
       command line: --vary: `modle` is nothing that varies between rows; did you mean `model`? (known keys: model.KEY, nvme.KEY, conditioning.KEY, guest.KEY, measure.KEY, filesystems.NAME.KEY, workloads.NAME.KEY)
       command line: --vary: `device` is nothing that varies between rows; use one of model.KEY, nvme.KEY, conditioning.KEY, guest.KEY, measure.KEY, filesystems.NAME.KEY, workloads.NAME.KEY
       command line: --vary: model.latency is given twice; give all of its values at once, with commas
+      command line: --vary: model.latency: no value of it changes anything that is measured here; leave it out, or give it a value that the scenario does not have
       command line: --vary workloads.rite: `rite` is not one of the workloads; known workloads: read-4k, write-4k
       command line: --vary guest.cmdline: is "quiet"; use a list: [.., ..]
       command line: --vary model.scheduler: `mq-deadlin` is not one of the schedulers; did you mean `mq-deadline`? (known schedulers: none, mq-deadline, kyber, bfq)
