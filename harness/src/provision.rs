@@ -16,7 +16,7 @@ use crate::{
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{self, Part, PreparedKernel},
     record::KernelRecord,
-    scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario},
+    scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario, SubjectKey},
     store::{
         FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
@@ -110,7 +110,7 @@ pub struct Provisioned {
     pub vmm: Vmm,
     /// The agent's build id, if it has one.
     pub agent: Option<String>,
-    /// One per kernel of the scenario.
+    /// One per subject of the scenario, in its order.
     pub kernels: Vec<PreparedKernel>,
     /// What a reader of the results must know.
     pub notes: Vec<String>,
@@ -252,7 +252,6 @@ impl Provision<'_> {
                 .hint("omit --agent and DIORAMA_AGENT to use the agent built from this checkout")
         })?;
         let inputs = ImageInputs {
-            scenario,
             locals,
             fio,
             tools,
@@ -261,12 +260,20 @@ impl Provision<'_> {
             agent_sha256: Sha256::of(&agent_bytes),
             shares,
         };
-        let mut kernels = Vec::new();
+        let mut unpacked = BTreeMap::new();
         for kernel in &scenario.kernels {
-            kernels.push(self.kernel(kernel, &inputs, notes)?);
+            let found = self.unpacked(kernel, &inputs, notes)?;
+            unpacked.insert(&kernel.name, found);
         }
-        let format = plan::format(scenario, plan::oldest(&kernels));
-        mkfs::check(scenario, &inputs.tools, &format)?;
+        let mut kernels = Vec::new();
+        for subject in &scenario.subjects {
+            let kernel = unpacked
+                .get(&subject.kernel)
+                .ok_or_else(|| Error::internal(format!("the subject `{subject}` has no kernel")))?;
+            let devices = devices(scenario, kernel, !shares.is_empty());
+            kernels.push(self.subject(subject, kernel, (scenario, &devices), &inputs)?);
+        }
+        mkfs::check(scenario, &inputs.tools, plan::oldest(&kernels))?;
         Ok((elf::build_id(&agent_bytes, agent)?, kernels))
     }
 
@@ -350,12 +357,13 @@ impl Provision<'_> {
         prepare().map_err(|e: Error| e.while_(format!("preparing kernel `{name}`")))
     }
 
-    fn kernel(
+    /// A kernel's files, whatever it is measured with.
+    fn unpacked(
         &self,
         kernel: &KernelRef,
         inputs: &ImageInputs<'_>,
         notes: &mut Vec<String>,
-    ) -> Result<PreparedKernel> {
+    ) -> Result<Unpacked> {
         let name = &kernel.name;
         let (key, dir, origin, as_locked) = match &kernel.source {
             KernelSource::Locked => {
@@ -373,8 +381,9 @@ impl Provision<'_> {
             }
         };
         let ready = kernel::load(&dir)?;
-        let mut record = KernelRecord {
+        let record = KernelRecord {
             name: name.clone(),
+            variant: None,
             release: ready.release.clone(),
             build: ready.build.clone(),
             origin,
@@ -382,17 +391,36 @@ impl Provision<'_> {
             initramfs: None,
             as_locked,
         };
+        Ok(Unpacked { key, ready, record })
+    }
+
+    /// A kernel with all that the cells of one row need: those of a scenario as it is written, or with a
+    /// variant's values.
+    fn subject(
+        &self,
+        subject: &SubjectKey,
+        kernel: &Unpacked,
+        (scenario, devices): (&Scenario, &[diorama_wire::Device]),
+        inputs: &ImageInputs<'_>,
+    ) -> Result<PreparedKernel> {
+        let scenario = &*scenario.of(subject);
+        let ready = &kernel.ready;
+        let mut record = KernelRecord {
+            variant: subject.variant.clone(),
+            ..kernel.record.clone()
+        };
         let version = ready.release.as_deref().and_then(KernelVersion::of);
 
-        let (always, unsupported) = lacking::of(&ready, inputs.scenario, !inputs.shares.is_empty());
+        let (always, unsupported) = lacking::of(ready, scenario, !inputs.shares.is_empty());
         let lost = |part: &Part| unsupported.iter().any(|u| u.part == *part);
-        let filesystems = inputs.scenario.filesystems.iter();
+        let filesystems = scenario.filesystems.iter();
         let filesystems = filesystems
             .filter(|f| !lost(&Part::Filesystem(f.name.clone())))
             .map(|f| f.kind)
             .collect();
         let machine = if always.is_empty() {
-            let image = self.initramfs(&key, &ready, filesystems, inputs)?;
+            let needs = (filesystems, devices, scenario.clock);
+            let image = self.initramfs(&kernel.key, ready, needs, inputs)?;
             record.initramfs = Some(image.sha256);
             let boots = Boots {
                 kernel: (ready.image.clone(), ready.image_sha256),
@@ -401,18 +429,19 @@ impl Provision<'_> {
             };
             let spec = Spec {
                 shares: inputs.shares.to_vec(),
-                ..boots.machine(inputs.scenario)
+                ..boots.machine(scenario)
             };
             Ok((spec, image.boot.stop_by))
         } else {
             Err(lacking::outcome(&always))
         };
         Ok(PreparedKernel {
+            subject: subject.clone(),
             record,
             version,
             blind: ready.config.is_none() && ready.module_set.modules.is_empty(),
             machine,
-            modules: ready.modules,
+            modules: ready.modules.clone(),
             unsupported,
         })
     }
@@ -421,7 +450,7 @@ impl Provision<'_> {
         &self,
         kernel_key: &Sha256,
         kernel: &Kernel,
-        filesystems: Vec<FsKind>,
+        (filesystems, devices, clock): (Vec<FsKind>, &[diorama_wire::Device], Clock),
         inputs: &ImageInputs<'_>,
     ) -> Result<Image> {
         let identity = (
@@ -432,15 +461,17 @@ impl Provision<'_> {
             &filesystems,
         );
         let fio = inputs.fio.as_ref();
-        let device = inputs.scenario.device.in_guest();
-        let clock = inputs.scenario.clock;
+        let (device, besides) = devices
+            .split_first()
+            .ok_or_else(|| Error::internal("an image has no device"))?;
+        let mut modules = Vec::new();
+        for name in devices.iter().flat_map(image::device_modules) {
+            if !modules.contains(&name) {
+                modules.push(name);
+            }
+        }
         let shares: Vec<_> = inputs.shares.iter().map(in_guest).collect();
-        let drive = (
-            image::device_modules(&device),
-            device.driver(),
-            clock,
-            &shares,
-        );
+        let drive = (modules, device.driver(), clock, &shares);
         let key = Sha256::of_value(&(identity, drive, fio.map(|fio| (fio.key, &fio.stand_ins))));
         let dir = self.store.derive("initramfs", &key, |out| {
             let spec = ImageSpec {
@@ -451,6 +482,7 @@ impl Provision<'_> {
                 needs: Needs {
                     filesystems,
                     device: Some(device.clone()),
+                    besides: besides.to_vec(),
                     shares: !shares.is_empty(),
                     ..Needs::default()
                 },
@@ -470,6 +502,25 @@ impl Provision<'_> {
 pub fn tool_sets(scenario: &Scenario) -> Vec<&'static str> {
     let kinds: Vec<FsKind> = scenario.filesystems.iter().map(|f| f.kind).collect();
     filesystem::tool_sets(&kinds)
+}
+
+/// The devices of all subjects that a kernel can have, but for those that need no other modules. One image
+/// is for all of them, so that guests differ in what their cells are asked to do and in nothing else.
+fn devices(scenario: &Scenario, kernel: &Unpacked, shares: bool) -> Vec<diorama_wire::Device> {
+    let mut devices: Vec<diorama_wire::Device> = Vec::new();
+    for subject in &scenario.subjects {
+        let of = scenario.of(subject);
+        let device = of.device.in_guest();
+        let modules = image::device_modules(&device);
+        let is_new = |known: &diorama_wire::Device| image::device_modules(known) != modules;
+        if subject.kernel == kernel.record.name
+            && devices.iter().all(is_new)
+            && lacking::of(&kernel.ready, &of, shares).0.is_empty()
+        {
+            devices.push(device);
+        }
+    }
+    devices
 }
 
 /// How guests hand over. By the wall clock nobody needs them to stand still, and port I/O from user space
@@ -553,7 +604,6 @@ fn drive(device: &Device) -> Option<Drive> {
 type Locals = BTreeMap<String, (Sha256, PathBuf)>;
 
 struct ImageInputs<'a> {
-    scenario: &'a Scenario,
     locals: Locals,
     tools: GuestTools,
     fio: Option<FioSet>,
@@ -577,6 +627,13 @@ impl GuestTools {
         let sets = filesystem::tool_sets(kinds).into_iter();
         sets.map(|set| self.keys.get(set).copied()).collect()
     }
+}
+
+/// A kernel's files, and what they are.
+struct Unpacked {
+    key: Sha256,
+    ready: Kernel,
+    record: KernelRecord,
 }
 
 /// The tool set that holds fio, ready.

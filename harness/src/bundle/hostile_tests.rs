@@ -396,6 +396,46 @@ fn records_of_other_versions_or_without_their_cells() {
     });
 }
 
+#[test]
+fn rows_and_variants_that_no_scenario_has() {
+    const EVIL: &str = "x,file=/home/u/.ssh/id_rsa";
+    let refused_for = |why: &str, change: fn(&mut crate::record::Results)| {
+        let mut forge = Forge::of(&Lab::varied());
+        forge.record(change);
+        let text = refused(&forge);
+        assert!(text.contains(why), "{why}: {text}");
+    };
+    refused_for("no kernel or variant of the row `6.12+nohz`", |r| {
+        r.scenario.variants.clear();
+    });
+    refused_for("the row `6.12` is there twice", |r| {
+        r.scenario.subjects[1] = r.scenario.subjects[0].clone();
+    });
+    refused_for("no name of a variant", |r| {
+        r.scenario.variants[0].name = EVIL.into();
+    });
+    refused_for(
+        "variant nohz: `x,file=/home/u/.ssh/id_rsa \" is not a word",
+        |r| {
+            r.scenario.variants[0].parts.cmdline = Some(vec![format!("{EVIL} \"")]);
+        },
+    );
+    refused_for("no scheduler", |r| {
+        let mut with = r.scenario.clone();
+        crate::compare::fixture::model(&mut with).scheduler = EVIL.into();
+        r.scenario.variants[1].parts.device = Some(with.device);
+    });
+    refused_for("guest memory", |r| {
+        r.scenario.variants[1].parts.memory_mib = Some(1);
+    });
+    refused_for("other file systems or workloads", |r| {
+        r.scenario.variants[0].parts.filesystems = Some(Vec::new());
+    });
+    refused_for("other kernels than the scenario", |r| {
+        r.scenario.subjects.swap(0, 2);
+    });
+}
+
 /// QEMU takes options apart at commas, and a shell words at spaces. Nobody gives either to them; and
 /// they do not come this far.
 #[test]
@@ -410,9 +450,10 @@ fn options_of_qemus_in_every_text_that_a_machine_or_a_job_is_made_of() {
     refused_for("no name of a kernel", |f| {
         f.record(|r| {
             r.scenario.kernels[0].name = EVIL.into();
+            r.scenario.subjects[0].kernel = EVIL.into();
             r.kernels[0].name = EVIL.into();
             r.machines[0].name = EVIL.into();
-            r.cells[0].key.kernel = EVIL.into();
+            r.cells[0].key.subject.kernel = EVIL.into();
         });
     });
     refused_for("no name of a file system", |f| {

@@ -7,8 +7,8 @@ pub const IMAGE: u64 = 16 << 30;
 pub const ENTRIES: usize = 72;
 /// Parts.
 pub const PARTS: usize = 64;
-/// Kernels; a scenario has a handful.
-pub const KERNELS: usize = 60;
+/// Rows: kernels, as the scenario is written and with each of its variants.
+pub const ROWS: usize = 1000;
 /// Bytes of `index.json` and of OCI's manifest.
 pub const DOCUMENT: u64 = 1 << 20;
 /// Bytes of Diorama's own manifest.

@@ -8,7 +8,7 @@ use crate::{
     kernel::BootBy,
     plan::Unsupported,
     text,
-    vocabulary::{LockedFile, Outcome},
+    vocabulary::{LockedFile, Outcome, SubjectKey},
 };
 use diorama_wire::StopBy;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub struct Manifest {
     pub plugin: Option<FileRef>,
     /// Whether QEMU's tree is inside ([`VMM`]).
     pub vmm: bool,
-    /// In the scenario's order.
+    /// One per row of the scenario, in its order.
     pub kernels: Vec<PackedKernel>,
     /// The lock entries of everything that came out of Debian's archive: where its source is, and where
     /// a thin image fetches it again.
@@ -61,7 +61,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// Unique: `results`, `guest`, `vmm`, `plugin`, `licences`, or `kernel-` and a kernel's name.
+    /// Unique: `results`, `guest`, `vmm`, `plugin`, `licences`, or `kernel-` and a row's name.
     pub name: String,
     /// sha256 of the uncompressed tar.
     pub digest: Sha256,
@@ -93,12 +93,15 @@ pub struct Agent {
     pub build_id: Option<String>,
 }
 
-/// A kernel of the scenario.
+/// A row of the scenario: a kernel, as it is written or with a variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PackedKernel {
-    /// Its name in the scenario.
+    /// The kernel's name in the scenario.
     pub name: String,
+    /// The variant that it is measured with; absent for the scenario as it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Its release, as far as its image tells: it decides what file systems are formatted with.
     pub release: Option<String>,
     /// Whether neither configuration nor modules told what it has.
@@ -218,6 +221,17 @@ pub struct Licence {
     pub copyright: Option<FileRef>,
 }
 
+impl PackedKernel {
+    /// Which row it is.
+    #[must_use]
+    pub fn subject(&self) -> SubjectKey {
+        SubjectKey {
+            kernel: self.name.clone(),
+            variant: self.variant.clone(),
+        }
+    }
+}
+
 impl CpioEntry {
     /// Where it is.
     #[must_use]
@@ -304,7 +318,7 @@ impl Manifest {
     fn check(&self) -> Result<(), String> {
         word(&self.diorama)?;
         at_most("parts", self.parts.len(), limits::PARTS)?;
-        at_most("kernels", self.kernels.len(), limits::KERNELS)?;
+        at_most("rows", self.kernels.len(), limits::ROWS)?;
         at_most("lock entries", self.sources.len(), limits::PARTS)?;
         at_most("licences", self.licences.len(), limits::FILES)?;
         at_most("stand-ins", self.stand_ins.len(), limits::PARTS)?;
@@ -330,7 +344,12 @@ impl Manifest {
             ));
         }
         unique("part", self.parts.iter().map(|p| p.name.as_str()))?;
-        unique("kernel", self.kernels.iter().map(|k| k.name.as_str()))?;
+        let rows: Vec<String> = self
+            .kernels
+            .iter()
+            .map(|k| k.subject().to_string())
+            .collect();
+        unique("kernel", rows.iter().map(String::as_str))?;
         for needed in [RESULTS, GUEST] {
             self.there(needed)?;
         }
@@ -364,12 +383,13 @@ impl Manifest {
 
     fn kernel(&self, kernel: &PackedKernel) -> Result<(), String> {
         name(&kernel.name)?;
+        kernel.variant.as_deref().map_or(Ok(()), name)?;
         kernel.release.as_deref().map_or(Ok(()), word)?;
         at_most("unsupported parts", kernel.unsupported.len(), limits::CELLS)?;
         let Boots::Packed(machine) = &kernel.boots else {
             return Ok(());
         };
-        let of = |why: String| format!("kernel `{}`: {why}", kernel.name);
+        let of = |why: String| format!("kernel `{}`: {why}", kernel.subject());
         self.file(&machine.kernel).map_err(of)?;
         if let Some(modules) = &machine.modules {
             check_path(modules).map_err(of)?;
@@ -472,7 +492,8 @@ fn source(source: &Source) -> Result<(), String> {
 /// A name like a scenario's ([`crate::scenario`]): it becomes part of paths and of what is printed.
 fn name(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-    let good = name.len() <= 80
+    // A row's has a kernel's and a variant's in it.
+    let good = name.len() <= 160
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(allowed);
     match good {

@@ -43,7 +43,7 @@ pub struct Unpacked {
     pub manifest: Manifest,
     /// The run's record.
     pub results: Results,
-    /// The scenario's kernels, in its order; those that a thin image leaves to the lock are missing.
+    /// The scenario's rows, in its order; those that a thin image leaves to the lock are missing.
     pub kernels: Vec<Option<PreparedKernel>>,
     /// QEMU's tree, if it is inside.
     pub vmm: Option<PathBuf>,
@@ -203,13 +203,12 @@ fn kernel(
             let dir = parts.dirs.get(&machine.kernel.part);
             let modules = dir.zip(machine.modules.as_ref());
             let modules = modules.map(|(dir, modules)| dir.join(modules));
-            (
-                Ok((boots.machine(&results.scenario), machine.stop_by)),
-                modules,
-            )
+            let scenario = results.scenario.of(&known.subject());
+            (Ok((boots.machine(&scenario), machine.stop_by)), modules)
         }
     };
     Ok(Some(PreparedKernel {
+        subject: known.subject(),
         version: packed.release.as_deref().and_then(KernelVersion::of),
         // A record has it from the guest, where the image does not tell.
         record: KernelRecord {
@@ -237,7 +236,7 @@ fn initramfs(
             bytes.map_err(|e| format!("`{}` of part `{}`: {e}", file.path, file.part))
         };
         let bytes = recipe::put_together(recipe, read)
-            .map_err(|why| refused(container, format!("kernel `{}`: {why}", packed.name)))?;
+            .map_err(|why| refused(container, format!("kernel `{}`: {why}", packed.subject())))?;
         let path = out.join(INITRAMFS);
         fs::write(&path, bytes).map_err(|e| Error::io("writing", &path, e))
     })?;

@@ -20,7 +20,7 @@ use crate::{
     lock::LockEntry,
     plan::{KernelPlan, MachinePlan, Plan},
     record::Results,
-    scenario::KernelSource,
+    scenario::{KernelSource, SubjectKey},
 };
 use diorama_wire::BOOT_PATH;
 use std::{
@@ -89,8 +89,8 @@ pub fn pack(packing: &Packing<'_>, out: &File, progress: &dyn Progress) -> Resul
     let mut guest = Guest::default();
     let mut kernels = Vec::new();
     let mut of_kernels = Vec::new();
-    for (at, kernel) in packing.plan.kernels.iter().enumerate() {
-        let (packed, items) = guest.kernel(packing, at, kernel)?;
+    for kernel in &packing.plan.kernels {
+        let (packed, items) = guest.kernel(packing, kernel)?;
         kernels.push(packed);
         of_kernels.push(items);
     }
@@ -125,7 +125,7 @@ pub fn pack(packing: &Packing<'_>, out: &File, progress: &dyn Progress) -> Resul
         let own = machine.kernel.part.clone();
         let written = writer.part(&own, items)?;
         check_same(&machine.kernel, &written.files)?;
-        // The same build under another name is there already.
+        // The same build under another name, or with another variant, is there already.
         rename_part(machine, &own, &written.part.name);
     }
     if let Some(tree) = packing.vmm {
@@ -163,21 +163,23 @@ struct Guest {
 }
 
 impl Guest {
-    /// Takes a kernel's initramfs apart; what is the kernel's alone.
+    /// Takes a row's initramfs apart; what is the row's alone.
     fn kernel(
         &mut self,
         packing: &Packing<'_>,
-        at: usize,
         kernel: &KernelPlan,
     ) -> Result<(PackedKernel, PartItems)> {
-        let name = &kernel.record.name;
+        let SubjectKey {
+            kernel: name,
+            variant,
+        } = &kernel.subject;
         let mut items = PartItems::default();
-        let of = packing.plan.scenario.kernels.get(at);
-        let locked = of.is_some_and(|k| k.source == KernelSource::Locked);
+        let mut of = packing.plan.scenario.kernels.iter();
+        let locked = of.any(|k| k.name == *name && k.source == KernelSource::Locked);
         let boots = match &kernel.machine {
             None => Boots::Unusable(unusable(kernel)?),
             Some(machine) => {
-                let part = format!("kernel-{name}");
+                let part = format!("kernel-{}", kernel.subject);
                 let whole = !(packing.thin && locked);
                 let packed = self.machine(&part, machine, whole, &mut items)?;
                 match whole {
@@ -188,6 +190,7 @@ impl Guest {
         };
         let packed = PackedKernel {
             name: name.clone(),
+            variant: variant.clone(),
             release: kernel.record.release.clone(),
             blind: kernel.blind,
             unsupported: kernel.unsupported.clone(),
@@ -277,7 +280,7 @@ fn unusable(kernel: &KernelPlan) -> Result<crate::record::Outcome> {
     settled.ok_or_else(|| {
         Error::internal(format!(
             "kernel `{}` cannot be booted, and nobody says why",
-            kernel.record.name
+            kernel.subject
         ))
     })
 }

@@ -16,6 +16,12 @@ pub fn portable(mut results: Results) -> Results {
             *modules = modules.as_deref().map(last);
         }
     }
+    for change in (results.scenario.variants.iter_mut()).flat_map(|v| &mut v.overrides) {
+        // A job file's; its text is among the workloads.
+        if change.key.ends_with(".fio") {
+            change.value = without_places(&change.value);
+        }
+    }
     for kernel in &mut results.kernels {
         kernel.origin = without_places(&kernel.origin);
     }
@@ -60,7 +66,10 @@ fn word(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::fixture;
+    use crate::{
+        compare::fixture,
+        scenario::{Override, Parts, Variant},
+    };
 
     #[test]
     fn no_place_of_this_host_is_left() {
@@ -74,11 +83,26 @@ mod tests {
             "/x/home/latest is not the link, (/home/x), --a=/home/b; 6.12/ext4/read-4k and /dev/kvm"
                 .into(),
         ];
+        let change = |key: &str, value: &str| Override {
+            key: key.into(),
+            value: value.into(),
+        };
+        results.scenario.variants = vec![Variant {
+            name: "v".into(),
+            overrides: vec![
+                change("workloads.w.fio", "/home/u/w.fio"),
+                change("guest.cmdline", "init=/bin/sh"),
+            ],
+            parts: Parts::default(),
+        }];
         results.replay = Some("cargo xtask repro --kernel a=/home/u/linux/vmlinux".into());
         let portable = portable(results);
         let text = serde_json::to_string(&portable).unwrap();
         assert!(!text.contains("home"), "{text}");
         assert_eq!(portable.kernels[0].origin, "local build vmlinux");
+        let changes = &portable.scenario.variants[0].overrides;
+        assert_eq!(changes[0].value, "w.fio");
+        assert_eq!(changes[1].value, "init=/bin/sh");
         assert!(
             portable.notes[0].ends_with("6.12/ext4/read-4k and /dev/kvm"),
             "{:?}",

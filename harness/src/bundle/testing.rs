@@ -16,7 +16,7 @@ use crate::{
     plan::{KernelPlan, Plan, PreparedKernel},
     provision::Boots,
     record::{KernelRecord, MachineRecord, Outcome, Results},
-    scenario::KernelSource,
+    scenario::{KernelSource, Parts, SubjectKey, Variant},
     vocabulary::LockedFile,
 };
 use diorama_wire::StopBy;
@@ -37,6 +37,37 @@ pub struct Lab {
 impl Lab {
     /// Two kernels, one of one's own; one cell each.
     pub fn new() -> Lab {
+        Lab::with(&[])
+    }
+
+    /// The same with two variants: one has another machine, the other does other jobs.
+    pub fn varied() -> Lab {
+        let mut with = fixture::results().scenario;
+        fixture::model(&mut with).scheduler = "mq-deadline".into();
+        let variant = |name: &str, parts: Parts| Variant {
+            name: name.into(),
+            overrides: Vec::new(),
+            parts,
+        };
+        Lab::with(&[
+            variant(
+                "nohz",
+                Parts {
+                    cmdline: Some(vec!["nohz=off".into()]),
+                    ..Parts::default()
+                },
+            ),
+            variant(
+                "mq-deadline",
+                Parts {
+                    device: Some(with.device),
+                    ..Parts::default()
+                },
+            ),
+        ])
+    }
+
+    fn with(variants: &[Variant]) -> Lab {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("run/console")).unwrap();
@@ -69,17 +100,33 @@ impl Lab {
         scenario.expect.clear();
         let names = ["6.12", "7.2"];
         results.kernels.retain(|k| names.contains(&k.name.as_str()));
-        let prepared: Vec<_> = (results.kernels.iter_mut())
-            .map(|record| kernel(dir.path(), record, &scenario.clone()))
-            .collect();
         results.kernels[1].origin = "local build /home/somebody/linux/vmlinux".into();
-        let plan = Plan::new(results.scenario.clone(), prepared, results.vmm.clone());
         results.cells.retain(|cell| {
             let key = &cell.key;
-            names.contains(&key.kernel.as_str())
+            names.contains(&key.subject.kernel.as_str())
                 && key.filesystem == "ext4"
                 && key.workload == "write-4k"
         });
+        scenario.variants = variants.to_vec();
+        let rows = || [None].into_iter().chain(variants.iter().map(Some));
+        let varied = rows().flat_map(|variant| names.map(|name| (name, variant)));
+        let subject = |(name, variant): (&str, Option<&Variant>)| SubjectKey {
+            kernel: name.into(),
+            variant: variant.map(|variant| variant.name.clone()),
+        };
+        scenario.subjects = varied.map(subject).collect();
+        let (kernels, cells) = (results.kernels.clone(), results.cells.clone());
+        let all = |n: usize| (0..names.len() * rows().count()).map(move |at| at % n);
+        results.kernels = all(names.len()).map(|at| kernels[at].clone()).collect();
+        results.cells = all(names.len()).map(|at| cells[at].clone()).collect();
+        let mut prepared = Vec::new();
+        for (at, subject) in scenario.subjects.iter().enumerate() {
+            let record = &mut results.kernels[at];
+            record.variant.clone_from(&subject.variant);
+            results.cells[at].key.subject.clone_from(subject);
+            prepared.push(kernel(dir.path(), record, &scenario.of(subject)));
+        }
+        let plan = Plan::new(results.scenario.clone(), prepared, results.vmm.clone());
         for (cell, (_, planned)) in results.cells.iter_mut().zip(plan.cells()) {
             cell.inputs = planned.inputs;
             cell.job = Some(planned.job.clone());
@@ -97,7 +144,8 @@ impl Lab {
         let machine = |kernel: &KernelPlan| {
             let machine = kernel.machine.as_ref()?;
             Some(MachineRecord {
-                name: kernel.record.name.clone(),
+                name: kernel.subject.kernel.clone(),
+                variant: kernel.subject.variant.clone(),
                 digest: machine.checkpoint,
                 covers: machine.inputs.clone(),
             })
@@ -180,6 +228,7 @@ fn kernel(
         initramfs: (dir.join("initramfs.cpio"), Sha256::of(&initramfs)),
     };
     PreparedKernel {
+        subject: record.subject(),
         version: record
             .release
             .as_deref()
@@ -223,7 +272,11 @@ pub struct Forge {
 
 impl Forge {
     pub fn new() -> Forge {
-        let lab = Lab::new();
+        Forge::of(&Lab::new())
+    }
+
+    /// Of what a laboratory packs.
+    pub fn of(lab: &Lab) -> Forge {
         let image = Image::of(&lab.pack(false));
         let container = super::Container::open(&image.path).unwrap();
         let mut tars = Vec::new();

@@ -111,6 +111,52 @@ fn a_build_under_two_names_is_inside_once() {
 }
 
 #[test]
+fn rows_of_variants_are_packed_once_and_plan_the_same_cells() {
+    let lab = Lab::varied();
+    let image = Image::of(&lab.pack(false));
+    let opened = Opened::read(&image.path, &Unseen).unwrap();
+    let kernels: Vec<_> = (opened.files.keys())
+        .filter(|part| part.starts_with("kernel-"))
+        .collect();
+    assert_eq!(kernels, ["kernel-6.12", "kernel-7.2"]);
+    let dir = tempfile::tempdir().unwrap();
+    let unpacked = Unpacked::new(&image.path, &store(dir.path()), &Unseen).unwrap();
+    let kernels: Vec<_> = unpacked.kernels.into_iter().map(Option::unwrap).collect();
+    let plan = Plan::new(
+        unpacked.results.scenario.clone(),
+        kernels,
+        unpacked.results.vmm.clone(),
+    );
+    same_inputs(&lab.results, &plan).unwrap();
+    let rows: Vec<_> = plan.kernels.iter().map(|k| k.subject.to_string()).collect();
+    assert_eq!(
+        rows,
+        [
+            "6.12",
+            "7.2",
+            "6.12+nohz",
+            "7.2+nohz",
+            "6.12+mq-deadline",
+            "7.2+mq-deadline"
+        ]
+    );
+    // Another command line is another machine; another scheduler is not.
+    assert_eq!(plan.boots(), [0, 1, 2, 3, 0, 1]);
+    let inputs: std::collections::BTreeSet<_> = plan.cells().map(|(_, c)| c.inputs).collect();
+    assert_eq!(inputs.len(), 6);
+}
+
+#[test]
+fn a_thin_image_has_no_row_of_a_locked_kernel() {
+    let lab = Lab::varied();
+    let image = Image::of(&lab.pack(true));
+    let dir = tempfile::tempdir().unwrap();
+    let unpacked = Unpacked::new(&image.path, &store(dir.path()), &Unseen).unwrap();
+    let there: Vec<_> = unpacked.kernels.iter().map(Option::is_some).collect();
+    assert_eq!(there, [false, true, false, true, false, true]);
+}
+
+#[test]
 fn a_thin_image_leaves_out_what_the_lock_has_and_keeps_what_nobody_else_has() {
     let lab = Lab::new();
     let image = Image::of(&lab.pack(true));

@@ -46,17 +46,14 @@ pub fn fetch(
         }
         unpacked.vmm = Some(provision.tool_set(VMM)?.0);
     }
-    let kernels = &unpacked.results.scenario.kernels;
-    let missing: Vec<usize> = (0..kernels.len())
-        .filter(|at| unpacked.kernels.get(*at).is_some_and(Option::is_none))
+    let rows = unpacked.kernels.iter().enumerate();
+    let missing: Vec<usize> = { rows }
+        .filter_map(|(at, kernel)| kernel.is_none().then_some(at))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let scenario = Scenario {
-        kernels: missing.iter().map(|at| kernels[*at].clone()).collect(),
-        ..unpacked.results.scenario.clone()
-    };
+    let scenario = of_rows(&unpacked.results.scenario, &missing);
     let prepared = provision.locked_kernels(&scenario, &unpacked.agent)?;
     for (at, prepared) in missing.into_iter().zip(prepared) {
         let recorded = &unpacked.results.kernels[at];
@@ -64,7 +61,7 @@ pub fn fetch(
         if now != (recorded.image, recorded.initramfs) {
             return Err(Error::fetch(format!(
                 "kernel `{}` as it was fetched is not the one that the image's record was measured with",
-                recorded.name
+                recorded.subject()
             ))
             .hint(format!(
                 "use diorama {}, which packed the image",
@@ -77,6 +74,22 @@ pub fn fetch(
         });
     }
     Ok(())
+}
+
+/// A scenario of these rows alone. An initramfs has the modules of all rows of its kernel that can boot;
+/// those are either all inside or all missing.
+fn of_rows(scenario: &Scenario, rows: &[usize]) -> Scenario {
+    let subjects: Vec<_> = rows
+        .iter()
+        .map(|at| scenario.subjects[*at].clone())
+        .collect();
+    let mut kernels = scenario.kernels.clone();
+    kernels.retain(|kernel| subjects.iter().any(|row| row.kernel == kernel.name));
+    Scenario {
+        kernels,
+        subjects,
+        ..scenario.clone()
+    }
 }
 
 /// The lock entries of an image, as a project has them.

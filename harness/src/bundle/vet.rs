@@ -3,11 +3,11 @@
 
 use super::{
     limits,
-    manifest::{Boots, Manifest},
+    manifest::{Boots, Manifest, PackedKernel},
 };
 use crate::{
-    record::{Results, SCHEMA},
-    scenario::{CellKey, Device, KernelSource, Scenario},
+    record::{KernelRecord, Results, SCHEMA},
+    scenario::{CellKey, Device, KernelSource, Scenario, SubjectKey},
     text,
     vm::Spec,
 };
@@ -66,21 +66,14 @@ pub fn check(results: &Results, manifest: &Manifest) -> Result<(), String> {
     name("run", &results.run_id)?;
     check_scenario(scenario)?;
 
-    let names = |of: &str, all: Vec<&str>| {
-        let known: Vec<&str> = scenario.kernels.iter().map(|k| k.name.as_str()).collect();
-        match all == known {
-            true => Ok(()),
-            false => Err(format!("{of} has other kernels than the scenario")),
-        }
+    let rows = |of: &str, all: Vec<SubjectKey>| match all == scenario.subjects {
+        true => Ok(()),
+        false => Err(format!("{of} has other kernels than the scenario")),
     };
-    names(
-        "the record",
-        results.kernels.iter().map(|k| k.name.as_str()).collect(),
-    )?;
-    names(
-        "the manifest",
-        manifest.kernels.iter().map(|k| k.name.as_str()).collect(),
-    )?;
+    let recorded = results.kernels.iter().map(KernelRecord::subject);
+    rows("the record", recorded.collect())?;
+    let packed = manifest.kernels.iter().map(PackedKernel::subject);
+    rows("the manifest", packed.collect())?;
     for (known, packed) in results.kernels.iter().zip(&manifest.kernels) {
         if let Boots::Packed(machine) = &packed.boots {
             let other = match () {
@@ -90,16 +83,18 @@ pub fn check(results: &Results, manifest: &Manifest) -> Result<(), String> {
             };
             return Err(format!(
                 "the {other} of kernel `{}` is not the record's",
-                known.name
+                known.subject()
             ));
         }
     }
-    for (kernel, packed) in scenario.kernels.iter().zip(&manifest.kernels) {
+    for packed in &manifest.kernels {
         // Nothing of this host's is read because an image names it.
-        if packed.boots == Boots::Locked && kernel.source != KernelSource::Locked {
+        let mut of = scenario.kernels.iter();
+        let locked = of.any(|k| k.name == packed.name && k.source == KernelSource::Locked);
+        if packed.boots == Boots::Locked && !locked {
             return Err(format!(
                 "kernel `{}` is in no lock, and not inside",
-                kernel.name
+                packed.subject()
             ));
         }
     }
@@ -113,11 +108,12 @@ pub fn check(results: &Results, manifest: &Manifest) -> Result<(), String> {
 /// The cells of a scenario in the plan's order.
 fn keys(scenario: &Scenario) -> Vec<CellKey> {
     let mut keys = Vec::new();
-    for kernel in &scenario.kernels {
+    // All variants have the scenario's names.
+    for subject in &scenario.subjects {
         for filesystem in &scenario.filesystems {
             for workload in &scenario.workloads {
                 keys.push(CellKey {
-                    kernel: kernel.name.clone(),
+                    subject: subject.clone(),
                     filesystem: filesystem.name.clone(),
                     workload: workload.name.clone(),
                     lane: scenario.lane(),
@@ -135,6 +131,74 @@ fn check_scenario(scenario: &Scenario) -> Result<(), String> {
             "its cells are of the {lane}, in which nothing can be replayed"
         ));
     }
+    name("scenario", &scenario.name)?;
+    let kernels = scenario.kernels.iter().map(|k| &k.name);
+    let filesystems = scenario.filesystems.iter().map(|f| &f.name);
+    let workloads = scenario.workloads.iter().map(|w| &w.name);
+    let variants = scenario.variants.iter().map(|v| &v.name);
+    all_names("kernel", kernels)?;
+    all_names("file system", filesystems)?;
+    all_names("workload", workloads)?;
+    all_names("variant", variants)?;
+    let product = (scenario.subjects.len())
+        .saturating_mul(scenario.filesystems.len())
+        .saturating_mul(scenario.workloads.len());
+    if product == 0 || product > limits::CELLS {
+        return Err(format!(
+            "it has {product} cells; 1 to {} are allowed",
+            limits::CELLS
+        ));
+    }
+    check_rows(scenario)?;
+    for (variant, of) in scenario.all() {
+        let named = |why| match variant {
+            Some(variant) => format!("variant {}: {why}", variant.name),
+            None => why,
+        };
+        check_values(&of).map_err(named)?;
+    }
+    Ok(())
+}
+
+/// Rows are of the scenario's kernels and variants, and the cells of all have the same names.
+fn check_rows(scenario: &Scenario) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for subject in &scenario.subjects {
+        let kernel = scenario.kernels.iter().any(|k| k.name == subject.kernel);
+        let mut variants = scenario.variants.iter();
+        let variant = (subject.variant.as_ref()).is_none_or(|of| variants.any(|v| v.name == *of));
+        if !kernel || !variant {
+            return Err(format!(
+                "it has no kernel or variant of the row `{}`",
+                text::line(&text::cut(&subject.to_string()))
+            ));
+        }
+        if !seen.insert(subject.to_string()) {
+            return Err(format!("the row `{subject}` is there twice"));
+        }
+    }
+    for variant in &scenario.variants {
+        let filesystems = variant.parts.filesystems.as_ref();
+        let workloads = variant.parts.workloads.as_ref();
+        let same = filesystems.is_none_or(|of| {
+            let names = of.iter().map(|f| &f.name);
+            names.eq(scenario.filesystems.iter().map(|f| &f.name))
+        }) && workloads.is_none_or(|of| {
+            let names = of.iter().map(|w| &w.name);
+            names.eq(scenario.workloads.iter().map(|w| &w.name))
+        });
+        if !same {
+            return Err(format!(
+                "variant {} has other file systems or workloads than the scenario",
+                variant.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the cells of some rows are measured with.
+fn check_values(scenario: &Scenario) -> Result<(), String> {
     let Device::Model(device) = &scenario.device else {
         return Err("its device is not the modelled one".into());
     };
@@ -142,22 +206,6 @@ fn check_scenario(scenario: &Scenario) -> Result<(), String> {
         return Err(format!(
             "`{}` is no scheduler",
             text::cut(&device.scheduler)
-        ));
-    }
-    name("scenario", &scenario.name)?;
-    let kernels = scenario.kernels.iter().map(|k| &k.name);
-    let filesystems = scenario.filesystems.iter().map(|f| &f.name);
-    let workloads = scenario.workloads.iter().map(|w| &w.name);
-    all_names("kernel", kernels)?;
-    all_names("file system", filesystems)?;
-    all_names("workload", workloads)?;
-    let product = (scenario.kernels.len())
-        .saturating_mul(scenario.filesystems.len())
-        .saturating_mul(scenario.workloads.len());
-    if product == 0 || product > limits::CELLS {
-        return Err(format!(
-            "it has {product} cells; 1 to {} are allowed",
-            limits::CELLS
         ));
     }
     within("guest memory in MiB", scenario.memory_mib, MEMORY)?;

@@ -178,7 +178,7 @@ pub enum Verb {
 }
 
 pub use super::image_args::{InspectArgs, ReplayArgs};
-pub use super::select::{DriveArgs, GuestWords, OnlyKernels, OwnKernels, SelectArgs};
+pub use super::select::{DriveArgs, GuestWords, OnlyKernels, OwnKernels, SelectArgs, VaryArgs};
 
 /// What is measured with, besides the scenario: inputs of every digit, and where they come from.
 #[derive(Debug, Args)]
@@ -297,7 +297,8 @@ pub struct ExplainArgs {
     /// cells that differs from the baseline
     #[arg(value_name = "CELL|RUN", value_hint = ValueHint::DirPath)]
     pub what: String,
-    /// The kernel to compare it with [default: the scenario's baseline]
+    /// The kernel, or kernel and variant (6.12+mq-deadline), to compare it with [default: the scenario's
+    /// baseline]
     #[arg(long, value_name = "KERNEL")]
     pub against: Option<String>,
     /// Output format; files are written in every format
@@ -313,6 +314,9 @@ pub struct ExplainArgs {
     /// Kernels of one's own.
     #[command(flatten)]
     pub own: OwnKernels,
+    /// Other axes.
+    #[command(flatten)]
+    pub varied: VaryArgs,
     /// Number of repetitions of the cell
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub repetitions: Option<u32>,

@@ -125,10 +125,16 @@ fn the_help_of_repro() {
     Selection:
           --kernel <NAME=PATH[,modules=DIR]>
               Add your own kernel: bzImage or vmlinux, and the directory of its modules
+          --vary <KEY=VALUE,...>
+              Measure every kernel with each of these values of a scenario's key, too (repeatable: every
+              combination)
           --baseline <NAME>
-              Compare with this kernel instead of the scenario's baseline
+              Compare with this kernel (6.12), or with a kernel's variant (6.12+mq-deadline), instead of
+              the scenario's baseline
           --only-kernel <NAME>
-              Only this kernel, and the baseline (repeatable)
+              Only this kernel, or this one with its variant, and the baseline (repeatable)
+          --only-variant <NAME>
+              Only this variant, or `as-written`, and the baseline (repeatable)
           --filesystem <NAME>
               Only this file system (repeatable)
           --workload <NAME>
@@ -225,7 +231,8 @@ fn the_help_of_the_other_verbs() {
                   each of its cells that differs from the baseline
 
     Options:
-          --against <KERNEL>  The kernel to compare it with [default: the scenario's baseline]
+          --against <KERNEL>  The kernel, or kernel and variant (6.12+mq-deadline), to compare it with
+                              [default: the scenario's baseline]
       -f, --format <FORMAT>   Output format; files are written in every format [default: terminal]
                               [possible values: terminal, markdown, json, mail]
           --functions <N>     How many functions to show [default: 20]
@@ -237,6 +244,9 @@ fn the_help_of_the_other_verbs() {
               The cell's scenario: a file, or the name of one in scenarios/ [default: iomap-dio]
           --kernel <NAME=PATH[,modules=DIR]>
               Add your own kernel: bzImage or vmlinux, and the directory of its modules
+          --vary <KEY=VALUE,...>
+              Measure every kernel with each of these values of a scenario's key, too (repeatable: every
+              combination)
           --repetitions <N>
               Number of repetitions of the cell
           --cmdline <WORD>
@@ -313,7 +323,8 @@ fn the_help_of_the_other_verbs() {
       -h, --help          Print help (see more with '--help')
 
     Selection:
-          --only-kernel <NAME>  Only this kernel, and the baseline (repeatable)
+          --only-kernel <NAME>  Only this kernel, or this one with its variant, and the baseline
+                                (repeatable)
 
     Measuring:
           --fresh      Measure every cell again, and replace the cached results
@@ -414,10 +425,16 @@ fn the_help_of_the_other_verbs() {
     Selection:
           --kernel <NAME=PATH[,modules=DIR]>
               Add your own kernel: bzImage or vmlinux, and the directory of its modules
+          --vary <KEY=VALUE,...>
+              Measure every kernel with each of these values of a scenario's key, too (repeatable: every
+              combination)
           --baseline <NAME>
-              Compare with this kernel instead of the scenario's baseline
+              Compare with this kernel (6.12), or with a kernel's variant (6.12+mq-deadline), instead of
+              the scenario's baseline
           --only-kernel <NAME>
-              Only this kernel, and the baseline (repeatable)
+              Only this kernel, or this one with its variant, and the baseline (repeatable)
+          --only-variant <NAME>
+              Only this variant, or `as-written`, and the baseline (repeatable)
           --filesystem <NAME>
               Only this file system (repeatable)
           --workload <NAME>

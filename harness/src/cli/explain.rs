@@ -73,7 +73,7 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
     for note in &notes {
         ui.line(&format!("note: {note}"));
     }
-    let slots = run::slots(args.jobs.map(Into::into), plan.scenario.memory_mib)?;
+    let slots = run::slots(args.jobs.map(Into::into), plan.scenario.most_memory_mib())?;
     let runtime = runtime()?;
     let qemu = {
         let _entered = runtime.enter();
@@ -181,6 +181,7 @@ fn one_cell(
     let select = SelectArgs {
         scenario: args.scenario.clone(),
         own: args.own.clone(),
+        varied: args.varied.clone(),
         repetitions: args.repetitions,
         words: args.words.clone(),
         ..SelectArgs::default()
@@ -211,7 +212,7 @@ fn one_cell(
 
 fn find(plan: &Plan, kernel: &str, filesystem: &str, workload: &str) -> Result<(usize, usize)> {
     let wanted = |key: &CellKey| {
-        key.kernel == kernel && key.filesystem == filesystem && key.workload == workload
+        key.subject.is(kernel) && key.filesystem == filesystem && key.workload == workload
     };
     for (k, of) in plan.kernels.iter().enumerate() {
         if let Some(c) = of.cells.iter().position(|c| wanted(&c.key)) {
@@ -226,7 +227,7 @@ fn find(plan: &Plan, kernel: &str, filesystem: &str, workload: &str) -> Result<(
     ))
     .hint(format!(
         "kernels: {}; file systems: {}; workloads: {}; another scenario: --scenario NAME",
-        list(scenario.kernels.iter().map(|k| k.name.as_str()).collect()),
+        scenario.subject_names().join(", "),
         list(
             scenario
                 .filesystems
@@ -258,7 +259,7 @@ fn cells_of_a_run(
     for Wanted { against, .. } in &mut found {
         if let (Some((_, c)), Some(name)) = (*against, &args.against) {
             let kernels = &prepared.plan.kernels;
-            let k = kernels.iter().position(|k| k.record.name == *name);
+            let k = kernels.iter().position(|k| k.subject.is(name));
             let k = k.ok_or_else(|| {
                 Error::input(format!("run {} has no kernel `{name}`", results.run_id))
             })?;
@@ -302,7 +303,7 @@ pub fn wanted(results: &Results, plan: &Plan) -> Vec<Wanted> {
     let baseline = plan
         .kernels
         .iter()
-        .position(|k| k.record.name == plan.scenario.baseline);
+        .position(|k| plan.scenario.is_baseline(&k.subject));
     let mut found = Vec::new();
     for (k, kernel) in plan.kernels.iter().enumerate() {
         for (c, cell) in kernel.cells.iter().enumerate() {

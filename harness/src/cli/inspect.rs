@@ -121,7 +121,7 @@ fn contents(opened: &Opened, path: &Path) -> String {
         };
         line(format!(
             "  kernel {:<12} {}, {}; {boots}",
-            kernel.name,
+            kernel.subject().to_string(),
             kernel.release.as_deref().unwrap_or("of unknown release"),
             kernel.origin
         ));

@@ -20,6 +20,8 @@ use serde::Serialize;
 struct PlannedCell {
     cell: String,
     kernel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<String>,
     inputs: Option<Sha256>,
     state: &'static str,
     why: String,
@@ -38,7 +40,8 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
         .cells()
         .map(|(_, cell)| PlannedCell {
             cell: cell.key.to_string(),
-            kernel: cell.key.kernel.clone(),
+            kernel: cell.key.subject.kernel.clone(),
+            variant: cell.key.subject.variant.clone(),
             inputs: cell.inputs,
             state: match (
                 &cell.settled,
@@ -64,10 +67,21 @@ pub fn plan(cli: &Cli, args: &PlanArgs) -> Result<Exit> {
         plan.scenario.lane(),
         vmm.record.version
     );
-    for kernel in &plan.kernels {
+    for kernel in &plan.scenario.kernels {
+        let mut records = plan.kernels.iter().map(|k| &k.record);
+        let origin = records.find(|record| record.name == kernel.name);
+        let origin = origin.map_or("unknown", |record| record.origin.as_str());
+        text.push_str(&format!("kernel {}: {origin}\n", kernel.name));
+    }
+    for variant in &plan.scenario.variants {
+        let changes = variant.overrides.iter();
+        let changes: Vec<String> = changes
+            .map(|o| format!("{} = {}", o.key, o.value))
+            .collect();
         text.push_str(&format!(
-            "kernel {}: {}\n",
-            kernel.record.name, kernel.record.origin
+            "variant {}: {}\n",
+            variant.name,
+            changes.join(", ")
         ));
     }
     let cost = plan.scenario.session.map(|session| {

@@ -20,6 +20,7 @@ use crate::{
     provision::{HostFio, Provision, Provisioned},
     scenario::{self, ChosenDevice, Clock, Scenario},
     vm::{Spec, Vmm, share::Share},
+    vocabulary::KernelVersion,
 };
 use std::{
     cell::{OnceCell, RefCell},
@@ -68,7 +69,7 @@ pub fn prepare(
     drive::recover(&context.store, &tell);
     // What guests have of memory does not depend on what a drive of the host's turns out to be.
     let memory_mib = match drive::named(select) {
-        Some(device) => load(context, select, inputs, &known, Some(device), ui)?.memory_mib,
+        Some(device) => load(context, select, inputs, &known, Some(device), ui)?.most_memory_mib(),
         None => 0,
     };
     let drive = drive::take(select, u64::from(memory_mib) << 20, &tell)?;
@@ -150,10 +151,7 @@ pub fn prepare_scenario(
         }
     };
     let oldest = plan::oldest(&kernels);
-    let filesystems = scenario.filesystems.iter();
-    let formatting = filesystems
-        .map(|fs| filesystem::note(&fs.name, fs.kind, &fs.mkfs, oldest))
-        .collect();
+    let formatting = formatting(&scenario, oldest);
     let plan = Plan::new(scenario, kernels, vmm.record.clone());
     Ok(Prepared {
         plan,
@@ -214,9 +212,33 @@ fn load(
     if let Some(error) = failed.into_inner() {
         return Err(error);
     }
-    Spec::check_cmdline(scenario.clock, scenario.smp, &scenario.cmdline)
-        .map_err(|why| Error::input(why).hint("remove words from [guest] cmdline or --cmdline"))?;
+    for (variant, of) in scenario.all() {
+        Spec::check_cmdline(of.clock, of.smp, &of.cmdline).map_err(|why| {
+            let why = match variant {
+                Some(variant) => format!("variant {}: {why}", variant.name),
+                None => why,
+            };
+            Error::input(why).hint("remove words from [guest] cmdline or --cmdline")
+        })?;
+    }
     Ok(scenario)
+}
+
+/// What file systems are formatted with: the scenario's, and a variant's where they are others.
+fn formatting(scenario: &Scenario, oldest: KernelVersion) -> Vec<String> {
+    let mut said = Vec::new();
+    for (variant, of) in scenario.all() {
+        for fs in &of.filesystems {
+            let note = filesystem::note(&fs.name, fs.kind, &fs.mkfs, oldest);
+            if !said.contains(&note) {
+                said.push(match variant {
+                    Some(variant) => format!("{}: {note}", variant.name),
+                    None => note,
+                });
+            }
+        }
+    }
+    said
 }
 
 /// The guest's fio, to be asked about job files before anything boots.

@@ -20,8 +20,8 @@ pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
     let mut runs = read_runs(&results_root(&cli.places)?, &args.runs)?;
     if let Some(baseline) = &args.baseline {
         for run in &mut runs {
-            if !run.kernels.iter().any(|k| k.name == *baseline) {
-                let names: Vec<&str> = run.kernels.iter().map(|k| k.name.as_str()).collect();
+            if !run.scenario.subjects.iter().any(|s| s.is(baseline)) {
+                let names = run.scenario.subject_names();
                 return Err(
                     Error::input(format!("run {} has no kernel `{baseline}`", run.run_id))
                         .hint(format!("its kernels are {}", names.join(", "))),
@@ -150,7 +150,10 @@ mod tests {
         for cell in &mut c.cells {
             cell.inputs = None;
         }
+        // One key that differs is what is compared; two are nothing.
         fixture::model(&mut c.scenario).latency_ns += 1;
+        assert_eq!(exit(&Report::of_runs(&a, &[&c])), Exit::Ok);
+        fixture::model(&mut c.scenario).hw_queue_depth -= 1;
         assert_eq!(exit(&Report::of_runs(&a, &[&c])), Exit::NotReproduced);
         assert_eq!(exit(&Report::new(&a)), Exit::Ok);
     }

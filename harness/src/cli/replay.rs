@@ -41,7 +41,7 @@ use std::{
     time::Instant,
 };
 
-/// What a checkpoint takes on the disk, about, in bytes: one for each kernel.
+/// What a checkpoint takes on the disk, about, in bytes: at most one for each row.
 const CHECKPOINT: u64 = 200 << 20;
 
 /// `diorama replay`
@@ -79,7 +79,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
     let other = other_inputs(&plan, &unpacked.results, args)?;
     let known = known(&store, &plan, &unpacked.results)?;
     let plan = selected.only(plan);
-    let slots = run::slots(args.jobs.map(Into::into), plan.scenario.memory_mib)?;
+    let slots = run::slots(args.jobs.map(Into::into), plan.scenario.most_memory_mib())?;
 
     let root = results_root(cli);
     let dir = RunDir::create(
@@ -206,18 +206,21 @@ fn file_name(path: &Path) -> String {
 /// What all of it takes in the scratch directory.
 fn room(container: &Container) -> u64 {
     let parts = container.manifest.parts.iter().map(|part| part.size);
-    let initramfs = container
-        .manifest
-        .kernels
+    let kernels = &container.manifest.kernels;
+    // Rows of one kernel share most of it.
+    let made: BTreeMap<String, u64> = kernels
         .iter()
         .map(|kernel| match &kernel.boots {
-            bundle::Boots::Packed(machine) => machine.initramfs.size,
+            bundle::Boots::Packed(machine) => {
+                let initramfs = &machine.initramfs;
+                (initramfs.sha256.to_string(), initramfs.size)
+            }
             // Packages, their trees, and what is made of them.
-            bundle::Boots::Locked => 512 << 20,
-            bundle::Boots::Unusable(_) => 0,
-        });
-    let kernels = container.manifest.kernels.len() as u64;
-    parts.sum::<u64>() + initramfs.sum::<u64>() + kernels * CHECKPOINT
+            bundle::Boots::Locked => (kernel.name.clone(), 512 << 20),
+            bundle::Boots::Unusable(_) => (kernel.name.clone(), 0),
+        })
+        .collect();
+    parts.sum::<u64>() + made.values().sum::<u64>() + kernels.len() as u64 * CHECKPOINT
 }
 
 /// The image's programs are a stranger's: QEMU, and the plugin that whichever QEMU loads.
@@ -389,7 +392,7 @@ impl Selected {
         let fits = |pattern: &str, part: &str| pattern == "*" || pattern == part;
         self.0.is_empty()
             || self.0.iter().any(|[kernel, filesystem, workload]| {
-                fits(kernel, &key.kernel)
+                (kernel == "*" || key.subject.is(kernel))
                     && fits(filesystem, &key.filesystem)
                     && fits(workload, &key.workload)
             })
@@ -409,7 +412,7 @@ impl Selected {
 
 /// A cell's name without its lane, which is the exact one for all.
 fn short(key: &CellKey) -> String {
-    format!("{}/{}/{}", key.kernel, key.filesystem, key.workload)
+    format!("{}/{}/{}", key.subject, key.filesystem, key.workload)
 }
 
 /// What became of a replayed cell.
@@ -577,6 +580,22 @@ mod tests {
             panic!("equal cells differ");
         };
         assert_eq!(memory, before.memory.end.is_some());
+    }
+
+    #[test]
+    fn a_row_of_a_variant_is_selected_by_its_name() {
+        let results = fixture::varied();
+        let cells = |word: &str| {
+            let selected = Selected::new(&[word.to_owned()], &results).unwrap();
+            let cells = results.cells.iter().filter(|cell| selected.has(&cell.key));
+            cells.map(|cell| short(&cell.key)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            cells("6.12+mq-deadline/ext4/read-4k"),
+            ["6.12+mq-deadline/ext4/read-4k"]
+        );
+        assert_eq!(cells("6.12/ext4/read-4k"), ["6.12/ext4/read-4k"]);
+        assert_eq!(cells("*/ext4/read-4k").len(), 3);
     }
 
     #[test]

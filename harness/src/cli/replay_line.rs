@@ -38,11 +38,15 @@ pub fn command(
     for kernel in &select.own.kernels {
         add("--kernel", definition(kernel, place));
     }
+    for vary in &select.varied.vary {
+        add("--vary", vary.text().to_owned());
+    }
     if let Some(baseline) = &select.baseline {
         add("--baseline", baseline.clone());
     }
     for (option, values) in [
         ("--only-kernel", &select.only.only_kernels),
+        ("--only-variant", &select.only_variants),
         ("--filesystem", &select.only_filesystems),
         ("--workload", &select.only_workloads),
     ] {

@@ -119,7 +119,10 @@ pub fn repro(
         }
         None => (plan.deadlines(usual), plan.long(usual.phase)),
     };
-    let slots = run::slots(jobs(measure, &plan.scenario), plan.scenario.memory_mib)?;
+    let slots = run::slots(
+        jobs(measure, &plan.scenario),
+        plan.scenario.most_memory_mib(),
+    )?;
     let notes = notes
         .into_iter()
         .chain(slots.note.clone())
@@ -285,12 +288,7 @@ fn say_settled(ui: &Ui, plan: &Plan) {
         let Some(outcome) = &cell.settled else {
             continue;
         };
-        let why = format!(
-            "{}: {}: {}",
-            kernel.record.name,
-            outcome.word(),
-            outcome.why()
-        );
+        let why = format!("{}: {}: {}", kernel.subject, outcome.word(), outcome.why());
         if !said.contains(&why) {
             ui.line(&why);
             said.push(why);

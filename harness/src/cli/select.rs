@@ -1,7 +1,7 @@
 //! Which cells a command line means: the scenario, and what it changes about it.
 
 use super::{choices::DeviceWord, fio_args::FioArgs, share::ShareArgs};
-use crate::scenario::{ChosenDevice, KernelRef, Overrides, parse_kernel};
+use crate::scenario::{ChosenDevice, KernelRef, Overrides, Vary, parse_kernel, parse_vary};
 use clap::{Args, ValueHint};
 
 /// Kernels that the scenario does not have.
@@ -13,10 +13,19 @@ pub struct OwnKernels {
     pub kernels: Vec<KernelRef>,
 }
 
+/// What varies between rows besides kernels.
+#[derive(Clone, Debug, Default, Args)]
+pub struct VaryArgs {
+    /// Measure every kernel with each of these values of a scenario's key, too (repeatable: every
+    /// combination)
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = parse_vary, help_heading = "Selection")]
+    pub vary: Vec<Vary>,
+}
+
 /// Which of the kernels.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OnlyKernels {
-    /// Only this kernel, and the baseline (repeatable)
+    /// Only this kernel, or this one with its variant, and the baseline (repeatable)
     #[arg(long = "only-kernel", value_name = "NAME", help_heading = "Selection")]
     pub only_kernels: Vec<String>,
 }
@@ -61,12 +70,19 @@ pub struct SelectArgs {
     /// Kernels of one's own.
     #[command(flatten)]
     pub own: OwnKernels,
-    /// Compare with this kernel instead of the scenario's baseline
+    /// Other axes.
+    #[command(flatten)]
+    pub varied: VaryArgs,
+    /// Compare with this kernel (6.12), or with a kernel's variant (6.12+mq-deadline), instead of the
+    /// scenario's baseline
     #[arg(long, value_name = "NAME", help_heading = "Selection")]
     pub baseline: Option<String>,
     /// Kernels that are left.
     #[command(flatten)]
     pub only: OnlyKernels,
+    /// Only this variant, or `as-written`, and the baseline (repeatable)
+    #[arg(long = "only-variant", value_name = "NAME", help_heading = "Selection")]
+    pub only_variants: Vec<String>,
     /// Only this file system (repeatable)
     #[arg(long = "filesystem", value_name = "NAME", help_heading = "Selection")]
     pub only_filesystems: Vec<String>,
@@ -108,6 +124,8 @@ impl SelectArgs {
             kernels: self.own.kernels.clone(),
             baseline: self.baseline.clone(),
             only_kernels: self.only.only_kernels.clone(),
+            only_variants: self.only_variants.clone(),
+            vary: self.varied.vary.clone(),
             only_filesystems: self.only_filesystems.clone(),
             only_workloads: self.only_workloads.clone(),
             // What it is of the host's is for who has looked at it.

@@ -75,7 +75,7 @@ pub fn shell(cli: &Cli, args: &ShellArgs) -> Result<u8> {
     for note in &notes {
         ui.line(&format!("note: {note}"));
     }
-    let cpu = *(run::slots(Some(1), plan.scenario.memory_mib)?.cpus)
+    let cpu = *(run::slots(Some(1), plan.scenario.most_memory_mib())?.cpus)
         .first()
         .ok_or_else(|| Error::internal("a guest has no CPU"))?;
     let on = match args.command {
@@ -165,7 +165,7 @@ fn kernel(context: &Context, args: &ShellArgs) -> Result<(String, Option<KernelR
         ..Overrides::default()
     };
     let own = match scenario::load(&path, &locked, &overrides) {
-        Ok(scenario) => scenario.kernels.into_iter().map(|k| k.name).collect(),
+        Ok(scenario) => scenario.subject_names(),
         // Whoever prepares it says what is wrong with it.
         Err(_) => vec![word.clone()],
     };
@@ -191,7 +191,7 @@ fn find<'a>(
     name: &str,
     args: &ShellArgs,
 ) -> Result<(&'a KernelPlan, &'a CellPlan)> {
-    let kernel = plan.kernels.iter().find(|k| k.record.name == name);
+    let kernel = plan.kernels.iter().find(|k| k.subject.is(name));
     let kernel =
         kernel.ok_or_else(|| Error::internal(format!("kernel {name} was not prepared")))?;
     let wanted = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|w| w == name);

@@ -79,7 +79,7 @@ pub fn agreement(
             for (index, subject) in comparison.subjects.iter().enumerate() {
                 let side = |workload: &str| {
                     let cell = comparison.cell(index, filesystem, workload);
-                    let counted = (subject.kernel.clone(), workload.to_owned());
+                    let counted = (subject.key.to_string(), workload.to_owned());
                     side(
                         scenario,
                         workload,
@@ -88,7 +88,7 @@ pub fn agreement(
                     )
                 };
                 found.push(EnginePair::new(
-                    subject.kernel.clone(),
+                    subject.key.to_string(),
                     filesystem.clone(),
                     side(&ours),
                     side(&fio),

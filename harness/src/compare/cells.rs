@@ -3,7 +3,7 @@
 use super::{
     Alarm, BothLanes, Figure, METRICS, Ratio, Unmeasured, Verdict, alarms, both_lanes, failure,
     figure,
-    others::besides_the_kernel,
+    others::{besides_the_kernel, decisive, differing},
     resolution::resolution,
     session::{Judgement, SessionFacts},
     verdict::{NOISE, judge, judge_failures},
@@ -12,7 +12,9 @@ use crate::{
     digest::Sha256,
     metal::Cause,
     record::{CellResult, Origin, Outcome, Results},
-    scenario::{CellKey, KernelSource, Lane, Metric},
+    scenario::{
+        CellKey, Difference, FilesystemSpec, KernelSource, Lane, Metric, Scenario, SubjectKey,
+    },
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ use std::collections::BTreeMap;
 pub struct Comparison {
     /// The runs, in the order given.
     pub runs: Vec<Run>,
-    /// Every kernel of every run, in the runs' order; the rows of tables.
+    /// Every subject of every run, in the runs' order; the rows of tables.
     pub subjects: Vec<Subject>,
     /// File systems of all runs, in order of first appearance.
     pub filesystems: Vec<String>,
@@ -53,13 +55,14 @@ pub struct Run {
     pub session: Option<SessionFacts>,
 }
 
-/// A kernel of a run.
+/// A row of a run: a kernel, as the scenario is written or with a variant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Subject {
     /// Index into [`Comparison::runs`].
     pub run: usize,
-    /// Its name in its scenario.
-    pub kernel: String,
+    /// Its kernel and its variant.
+    #[serde(flatten)]
+    pub key: SubjectKey,
     /// What tables show: the name, with the run's letter before it where there are several runs.
     pub label: String,
     /// Whether everything is compared with it.
@@ -201,17 +204,17 @@ pub fn compare(runs: &[&Results]) -> Comparison {
         } else {
             String::new()
         };
-        for kernel in &run.scenario.kernels {
+        for key in &run.scenario.subjects {
             comparison.subjects.push(Subject {
                 run: index,
-                kernel: kernel.name.clone(),
+                key: key.clone(),
                 label: if several {
-                    format!("{letter}:{}", kernel.name)
+                    format!("{letter}:{key}")
                 } else {
-                    kernel.name.clone()
+                    key.to_string()
                 },
-                baseline: index == 0 && kernel.name == run.scenario.baseline,
-                locked: Locked::of(run, &kernel.name),
+                baseline: index == 0 && run.scenario.is_baseline(key),
+                locked: Locked::of(run, &key.kernel),
             });
         }
         comparison.runs.push(Run {
@@ -227,8 +230,8 @@ pub fn compare(runs: &[&Results]) -> Comparison {
         // Blocks pair a session's kernels with its own baseline, which is everybody's for the first run.
         let session = sessions[index].as_ref().filter(|_| index == 0);
         for cell in &run.cells {
-            let of = |s: &Subject| s.run == index && s.kernel == cell.key.kernel;
-            // A cell of a kernel that its own scenario does not name cannot be labelled.
+            let of = |s: &Subject| s.run == index && s.key == cell.key.subject;
+            // A cell of a subject that its own scenario does not name cannot be labelled.
             if let Some(subject) = comparison.subjects.iter().position(of) {
                 let is_baseline = comparison.subjects[subject].baseline;
                 comparison
@@ -277,6 +280,7 @@ fn notes(runs: &[&Results]) -> Vec<String> {
                 run.scenario.lane()
             ));
         } else {
+            notes.extend(differing(first, run, [&a, &b]));
             notes.extend(besides_the_kernel(first, run, [&a, &b]));
         }
     }
@@ -297,7 +301,7 @@ fn beside(
     } else {
         let baseline = runs.first().and_then(|first| {
             let base = first.cells.iter().find(|c| {
-                c.key.kernel == first.scenario.baseline
+                first.scenario.is_baseline(&c.key.subject)
                     && c.key.filesystem == cell.key.filesystem
                     && c.key.workload == cell.key.workload
             });
@@ -402,7 +406,8 @@ fn without_ratio(verdict: Verdict) -> BTreeMap<Metric, Against> {
     METRICS.iter().map(|m| (*m, same.clone())).collect()
 }
 
-/// Why two cells are not two measurements of the same thing, if they are not.
+/// Why two cells are not two measurements of the same thing, if they are not. Rows of one run differ in
+/// what its variants say; cells of two runs may differ in one key, which then is what is compared.
 fn different(a: &Results, cell: &CellResult, b: &Results, base: &CellResult) -> Option<String> {
     if cell.key.lane != base.key.lane {
         return Some(format!(
@@ -410,28 +415,45 @@ fn different(a: &Results, cell: &CellResult, b: &Results, base: &CellResult) -> 
             cell.key.lane, base.key.lane
         ));
     }
-    let job = |r: &Results, key: &CellKey| {
-        let mut specs = r.scenario.workloads.iter();
-        // fio's job file decides as much as what it amounts to.
-        specs
-            .find(|w| w.name == key.workload)
-            .map(|w| (w.job.clone(), w.fio.clone()))
-    };
-    if job(a, &cell.key) != job(b, &base.key) {
-        return Some(format!("a different job named {}", cell.key.workload));
+    if std::ptr::eq(a, b) {
+        return None;
     }
-    let made = |r: &Results, key: &CellKey| {
-        let mut specs = r.scenario.filesystems.iter();
-        specs.find(|f| f.name == key.filesystem).cloned()
-    };
-    if made(a, &cell.key) != made(b, &base.key) {
-        return Some(format!(
-            "a different file system named {}",
-            cell.key.filesystem
-        ));
+    let (filesystem, workload) = (&cell.key.filesystem, &cell.key.workload);
+    let (own, other) = (
+        a.scenario.of(&cell.key.subject),
+        b.scenario.of(&base.key.subject),
+    );
+    let job = |s: &Scenario| s.workloads.iter().find(|w| w.name == *workload).cloned();
+    // fio's job file decides as much as what it amounts to.
+    let fio = |s: &Scenario| job(s).and_then(|workload| workload.fio);
+    if fio(&own) != fio(&other) {
+        return Some(format!("a different job named {workload}"));
     }
-    (a.scenario.device != b.scenario.device)
-        .then(|| format!("a different {} device", b.scenario.device.kind().name()))
+    let keys = decisive(&other, &own, (filesystem, workload));
+    let parts = [
+        (own.device == other.device, "another device".to_owned()),
+        (
+            spec(&own, filesystem) == spec(&other, filesystem),
+            format!("a different file system named {filesystem}"),
+        ),
+        (
+            job(&own).map(|w| w.job) == job(&other).map(|w| w.job),
+            format!("a different job named {workload}"),
+        ),
+    ];
+    let parts: Vec<String> = (parts.into_iter())
+        .filter_map(|(same, what)| (!same).then_some(what))
+        .collect();
+    if parts.is_empty() || keys.len() == 1 {
+        return None;
+    }
+    let keys: Vec<String> = keys.iter().map(Difference::to_string).collect();
+    Some(format!("{}: {}", parts.join(", "), keys.join(", ")))
+}
+
+fn spec<'a>(scenario: &'a Scenario, filesystem: &str) -> Option<&'a FilesystemSpec> {
+    let mut specs = scenario.filesystems.iter();
+    specs.find(|spec| spec.name == filesystem)
 }
 
 #[cfg(test)]

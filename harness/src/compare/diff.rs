@@ -5,7 +5,7 @@ use super::{
     leaves::{Leaf, Leaves},
 };
 use crate::{
-    record::{CellResult, Outcome, Results},
+    record::{CellResult, KernelRecord, Outcome, Results},
     scenario::CellKey,
 };
 use serde::Serialize;
@@ -167,9 +167,14 @@ fn says_the_same(leaf: &Leaf, other: &Leaf) -> bool {
     last(leaf) == last(other) && (&leaf.a, &leaf.b) == (&other.a, &other.b)
 }
 
-/// The scenario as its file has it: a workload's own keys are not in a `job`.
+/// The scenario as its file has it: a workload's own keys are not in a `job`, rows are named where there
+/// are others than its kernels.
 fn scenario(of: &Results) -> Value {
     let mut scenario = json!(of.scenario);
+    scenario["subjects"] = match of.scenario.variants.is_empty() {
+        true => Value::Null,
+        false => json!(of.scenario.subject_names()),
+    };
     let workloads = scenario.get_mut("workloads").and_then(Value::as_array_mut);
     for workload in workloads.into_iter().flatten() {
         let Some(map) = workload.as_object_mut() else {
@@ -184,7 +189,7 @@ fn scenario(of: &Results) -> Value {
 
 /// What a run had besides its scenario, its machines and its jobs.
 fn run(of: &Results) -> Value {
-    let mut run = json!({"diorama": of.diorama, "kernels": of.kernels, "vmm": of.vmm});
+    let mut run = json!({"diorama": of.diorama, "kernels": kernels(of), "vmm": of.vmm});
     if let Some(session) = &of.session {
         run["session"] = json!({"blocks": session.blocks, "seed": session.seed});
     }
@@ -195,19 +200,32 @@ fn run(of: &Results) -> Value {
     run
 }
 
-/// What machines have besides their kernels and the VMM, by the kernels' names.
+/// Kernels under their rows' names.
+fn kernels(of: &Results) -> Vec<Value> {
+    let kernel = |kernel: &KernelRecord| {
+        let named = KernelRecord {
+            name: kernel.subject().to_string(),
+            variant: None,
+            ..kernel.clone()
+        };
+        json!(named)
+    };
+    of.kernels.iter().map(kernel).collect()
+}
+
+/// What machines have besides their kernels and the VMM, by the rows' names.
 fn machines(of: &Results) -> BTreeMap<String, Value> {
     let machines = of.machines.iter().map(|machine| {
         let covers = &machine.covers;
         let value = json!({
             "lane": covers.lane, "argv": covers.argv, "wall_clock": covers.wall_clock,
         });
-        (machine.name.clone(), value)
+        (machine.subject().to_string(), value)
     });
     machines.collect()
 }
 
-/// Jobs by file system and workload; by the kernel as well where it has one of its own.
+/// Jobs by file system and workload; by the row as well where it has one of its own.
 fn jobs(of: &Results) -> BTreeMap<String, Value> {
     let mut jobs = BTreeMap::new();
     for cell in &of.cells {
@@ -303,6 +321,20 @@ mod tests {
                 "machines.*.argv",
                 "machines.6.1.wall_clock",
                 "jobs.*.filesystem.mkfs",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_input_of_a_row_is_named_with_its_variant() {
+        let (a, mut b) = (fixture::varied(), fixture::varied());
+        b.kernels[1].initramfs = Some(Sha256::of(b"another agent"));
+        b.machines[2].covers.argv[1] = "2048M".into();
+        assert_eq!(
+            paths(&Diff::of(&a, &b)),
+            [
+                "kernels.6.12+mq-deadline.initramfs",
+                "machines.6.12+shallow.argv"
             ]
         );
     }

@@ -1,9 +1,9 @@
 //! A scenario's `[[expect]]` claims, tested against a run: was the report reproduced?
 
-use super::{Cell, Comparison, Unmeasured, Verdict, compare};
+use super::{Cell, Comparison, Subject, Unmeasured, Verdict, compare};
 use crate::{
     record::Results,
-    scenario::{CellKey, Expect, Metric},
+    scenario::{AS_WRITTEN, CellKey, Expect, Metric},
 };
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub struct Claim {
     pub expect: Expect,
     /// Every cell it is about.
     pub tested: Vec<Tested>,
-    /// Kernels, file systems and workloads that it names and this run does not have.
+    /// Kernels, variants, file systems and workloads that it names and this run does not have.
     pub absent: Vec<String>,
     /// The baseline that it was made about.
     pub baseline: String,
@@ -125,17 +125,21 @@ impl Claim {
         } else {
             format!(" ({})", e.metric.facts().unit)
         };
-        let everyone = if e.relative {
-            "every other kernel"
-        } else {
-            "every kernel"
+        let everyone = match (e.variants.is_empty(), e.relative) {
+            (true, true) => "every other kernel",
+            (_, _) => "every kernel",
+        };
+        let variants = match e.variants.as_slice() {
+            [] => String::new(),
+            [one] if one == AS_WRITTEN => " as written".to_owned(),
+            some => format!(" with {}", some.join(", ")),
         };
         let without = match e.without.as_slice() {
             [] => String::new(),
             names => format!(" (without {} in this run)", names.join(", ")),
         };
         format!(
-            "{} of {} on {}: {}{relative} {}{without}",
+            "{} of {}{variants} on {}: {}{relative} {}{without}",
             list(&e.workloads, "every workload"),
             list(&e.kernels, everyone),
             list(&e.filesystems, "every file system"),
@@ -249,7 +253,7 @@ fn test(expect: &Expect, baseline: &str, comparison: &Comparison) -> Claim {
     let names =
         |selector: &[String], name: &str| selector.is_empty() || selector.iter().any(|s| s == name);
     let selected = comparison.cells.iter().filter(|cell| {
-        names(&expect.kernels, &cell.key.kernel)
+        expect.names(&cell.key.subject)
             && names(&expect.filesystems, &cell.key.filesystem)
             && names(&expect.workloads, &cell.key.workload)
             // The baseline relative to itself says nothing.
@@ -280,12 +284,16 @@ fn test(expect: &Expect, baseline: &str, comparison: &Comparison) -> Claim {
 /// not confirm a claim about all of them.
 fn absent(expect: &Expect, comparison: &Comparison) -> Vec<String> {
     let kernels = expect.kernels.iter();
-    let kernels = kernels.filter(|name| comparison.subjects.iter().all(|s| s.kernel != **name));
+    let kernels = kernels.filter(|name| comparison.subjects.iter().all(|s| s.key.kernel != **name));
+    let variants = expect.variants.iter();
+    let is = |s: &Subject, name: &str| s.key.variant.as_deref().unwrap_or(AS_WRITTEN) == name;
+    let variants = variants.filter(|name| comparison.subjects.iter().all(|s| !is(s, name)));
     let filesystems = expect.filesystems.iter();
     let filesystems = filesystems.filter(|name| !comparison.filesystems.contains(name));
     let workloads = expect.workloads.iter();
     let workloads = workloads.filter(|name| !comparison.workloads.contains(name));
     kernels
+        .chain(variants)
         .chain(filesystems)
         .chain(workloads)
         .cloned()

@@ -2,8 +2,10 @@
 //! depth 64, 10 us and 440 MiB/s), the spread and the counters are invented but plausible.
 
 mod session;
+mod varied;
 
 pub use session::session;
+pub use varied::varied;
 
 use crate::{
     digest::Sha256,
@@ -13,7 +15,7 @@ use crate::{
     },
     scenario::{
         CellKey, Expect, FilesystemSpec, KernelRef, KernelSource, Lane, Metric, Scenario,
-        WorkloadSpec,
+        SubjectKey, WorkloadSpec,
     },
     vocabulary::LANE_VERSION,
 };
@@ -191,7 +193,7 @@ fn cell(kernel: usize, fs: usize, workload: usize, scenario: &Scenario) -> CellR
     };
     CellResult {
         key: CellKey {
-            kernel: KERNELS[kernel].0.into(),
+            subject: SubjectKey::of_kernel(KERNELS[kernel].0),
             filesystem: IOPS[fs].0.into(),
             workload: name.into(),
             lane: Lane::EXACT,
@@ -228,6 +230,7 @@ fn machine(kernel: usize) -> MachineRecord {
     };
     MachineRecord {
         name: name.into(),
+        variant: None,
         digest: covers.digest(),
         covers,
     }
@@ -282,6 +285,7 @@ fn scenario() -> Scenario {
         metric,
         relative,
         kernels: names(kernels),
+        variants: vec![],
         filesystems: vec![],
         workloads: names(workloads),
         at_least: low,
@@ -304,6 +308,11 @@ fn scenario() -> Scenario {
                 name: (*name).into(),
                 source: KernelSource::Locked,
             })
+            .collect(),
+        variants: Vec::new(),
+        subjects: KERNELS
+            .iter()
+            .map(|(name, _)| SubjectKey::of_kernel(name))
             .collect(),
         filesystems: vec![
             filesystem(wire::FsKind::Ext4),
@@ -390,6 +399,7 @@ pub(crate) fn results() -> Results {
             .iter()
             .map(|(name, release)| KernelRecord {
                 name: (*name).into(),
+                variant: None,
                 release: Some((*release).into()),
                 build: None,
                 origin: format!("Debian linux-image-{release}"),
@@ -418,7 +428,7 @@ pub(crate) fn with_failures() -> Results {
     let console = vec!["[   12.5] BUG: kernel NULL pointer dereference".to_owned()];
     let mut set = |kernel: &str, fs: &str, workload: &str, outcome: Outcome| {
         let found = results.cells.iter_mut().find(|c| {
-            c.key.kernel == kernel && c.key.filesystem == fs && c.key.workload == workload
+            c.key.subject.is(kernel) && c.key.filesystem == fs && c.key.workload == workload
         });
         found.expect("the fixture has this cell").outcome = outcome;
     };

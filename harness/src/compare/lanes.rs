@@ -151,7 +151,7 @@ pub fn both_lanes(runs: &[&Results]) -> Option<BothLanes> {
             figure.map(|figure| figure.median)
         };
         Some(InBoth {
-            kernel: cell.key.kernel.clone(),
+            kernel: cell.key.subject.to_string(),
             filesystem: cell.key.filesystem.clone(),
             workload: cell.key.workload.clone(),
             together: Together::of(by_path, Direction::of(&rate.verdict)),
@@ -193,18 +193,19 @@ fn path_of(cell: &Cell) -> Option<(Side, f64)> {
 fn same<'a>(a: &Results, b: &Results, drive: &'a Comparison, cell: &Cell) -> Option<&'a Cell> {
     let key = &cell.key;
     let workload = |run: &'_ Results| {
-        let mut workloads = run.scenario.workloads.iter();
+        let scenario = run.scenario.of(&key.subject);
+        let mut workloads = scenario.workloads.iter();
         workloads.find(|w| w.name == key.workload).map(does)
     };
     let release = |run: &Results| {
-        let kernel = run.kernels.iter().find(|k| k.name == key.kernel);
+        let kernel = run.kernels.iter().find(|k| k.name == key.subject.kernel);
         kernel.and_then(|kernel| kernel.release.clone())
     };
     if workload(a)? != workload(b)? || release(a) != release(b) {
         return None;
     }
     drive.cells.iter().find(|other| {
-        other.key.kernel == key.kernel
+        other.key.subject == key.subject
             && other.key.filesystem == key.filesystem
             && other.key.workload == key.workload
     })

@@ -1,6 +1,83 @@
 //! What differs between runs besides what they were made to compare.
 
-use crate::record::Results;
+use crate::{
+    record::Results,
+    scenario::{Difference, Scenario, SubjectKey, differences},
+};
+
+/// The keys that decide what a cell's job is: where more than one of them differs, nobody could say which
+/// made a difference. The others are said beside the tables.
+pub(super) fn decisive(a: &Scenario, b: &Scenario, cell: (&str, &str)) -> Vec<Difference> {
+    let decides = |key: &str| {
+        let beside = ["guest.", "measure.", "conditioning."];
+        !beside.iter().any(|section| key.starts_with(section))
+    };
+    let mut keys = differences(a, b, cell);
+    keys.retain(|difference| decides(&difference.key));
+    keys
+}
+
+/// In which keys the cells of `b` differ from `a`'s baseline, if they do: what is compared, where it is
+/// one for each cell.
+pub(super) fn differing(a: &Results, b: &Results, [first, second]: [&str; 2]) -> Vec<String> {
+    let (x, y) = (&a.scenario, &b.scenario);
+    let baseline = x.subjects.iter().find(|subject| x.is_baseline(subject));
+    let Some(baseline) = baseline else {
+        return Vec::new();
+    };
+    let base = x.of(baseline);
+    // Subjects that differ alike are named together.
+    let mut found: Vec<(String, Vec<&SubjectKey>)> = Vec::new();
+    for subject in &y.subjects {
+        let own = y.of(subject);
+        let (mut keys, mut several) = (Vec::new(), 0_usize);
+        for cell in b.cells.iter().filter(|cell| cell.key.subject == *subject) {
+            let (filesystem, workload) = (&cell.key.filesystem, &cell.key.workload);
+            let mut others = a.cells.iter();
+            if !others.any(|c| c.key.filesystem == *filesystem && c.key.workload == *workload) {
+                continue;
+            }
+            let of_cell = decisive(&base, &own, (filesystem, workload));
+            several += usize::from(of_cell.len() > 1);
+            for key in of_cell.iter().map(Difference::to_string) {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        if keys.is_empty() {
+            continue;
+        }
+        let words = match several {
+            0 => keys.join(", "),
+            n => format!(
+                "{}; {n} cells of each row differ in more than one of them and are not compared",
+                keys.join(", ")
+            ),
+        };
+        match found.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, subjects)) => subjects.push(subject),
+            None => found.push((words, vec![subject])),
+        }
+    }
+    let all = y.subjects.len();
+    let note = |(words, subjects): (String, Vec<&SubjectKey>)| match subjects.len() == all
+        && x.variants.is_empty()
+    {
+        true => format!("{second} differs from {first}: {words}"),
+        false => {
+            let names = subjects.iter().map(|subject| format!("{second}:{subject}"));
+            let names: Vec<String> = names.collect();
+            let differ = match names.len() {
+                1 => "differs",
+                _ => "differ",
+            };
+            let names = names.join(", ");
+            format!("{names} {differ} from {first}:{baseline}: {words}")
+        }
+    };
+    found.into_iter().map(note).collect()
+}
 
 /// Everything but kernels, workloads and file systems in which `b` is not as `a`, one sentence each.
 /// Workloads, file systems and devices that differ make cells incomparable, and are said there.
@@ -65,11 +142,15 @@ pub(super) fn besides_the_kernel(a: &Results, b: &Results, names: [&str; 2]) -> 
             && kernel.initramfs.is_some()
             && let Some(other) = b.kernels.iter().find(same)
         {
-            notes.push(format!(
+            let note = format!(
                 "{first}:{} and {second}:{} are the same image with another initramfs: the agent, the \
                  tools or the modules differ",
                 kernel.name, other.name
-            ));
+            );
+            // One image is for all rows of a kernel.
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
         }
     }
     notes

@@ -21,8 +21,9 @@ pub(super) fn resolution(run: &Results, key: &CellKey, measured: &Measured, metr
         return RESOLUTION;
     }
     let by_fio = |w: &&crate::scenario::WorkloadSpec| w.name == key.workload && w.fio.is_some();
-    let bandwidth = run.scenario.device.model().and_then(|m| m.bandwidth_mib_s);
-    let (Some(_), Some(bandwidth)) = (run.scenario.workloads.iter().find(by_fio), bandwidth) else {
+    let scenario = run.scenario.of(&key.subject);
+    let bandwidth = scenario.device.model().and_then(|m| m.bandwidth_mib_s);
+    let (Some(_), Some(bandwidth)) = (scenario.workloads.iter().find(by_fio), bandwidth) else {
         return RESOLUTION;
     };
     let bandwidth = f64::from(bandwidth) * f64::from(1 << 20);

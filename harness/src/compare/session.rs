@@ -4,7 +4,7 @@ use super::{Against, Figure, METRICS, Ratio, figure};
 use crate::{
     metal::{self, Calibration, Cause, Cost, Costs, Estimate, Gate, Series, Tested},
     record::{CellResult, Results, Sample, Session},
-    scenario::{CellKey, MOST_BLOCKS, Metric},
+    scenario::{CellKey, MOST_BLOCKS, Metric, SubjectKey},
     vocabulary::{Better, Verdict},
 };
 use serde::Serialize;
@@ -55,15 +55,11 @@ pub fn calibration(run: &Results) -> Option<(Vec<String>, Calibration)> {
     Some((names, Calibration::of(&judged)))
 }
 
-/// The kernels that are not the baseline.
-fn others(run: &Results) -> Vec<&str> {
-    let kernels = run
-        .scenario
-        .kernels
-        .iter()
-        .map(|kernel| kernel.name.as_str());
-    kernels
-        .filter(|name| *name != run.scenario.baseline)
+/// The subjects that are not the baseline.
+fn others(run: &Results) -> Vec<&SubjectKey> {
+    let subjects = run.scenario.subjects.iter();
+    subjects
+        .filter(|subject| !run.scenario.is_baseline(subject))
         .collect()
 }
 
@@ -124,7 +120,8 @@ impl Judgement {
             _ => Vec::new(),
         };
         // The baseline twice, but in a single block; what cannot run, never.
-        let arms = |cell: &CellResult| match (cell.inputs, cell.key.kernel == scenario.baseline) {
+        let arms = |cell: &CellResult| match (cell.inputs, scenario.is_baseline(&cell.key.subject))
+        {
             (None, _) => 0,
             (Some(_), true) if session.blocks > 1 => 2,
             (Some(_), _) => 1,
@@ -182,17 +179,33 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    fn key(&self, test: &Test<'_>, kernel: &str) -> CellKey {
+    fn key(&self, test: &Test<'_>, subject: &SubjectKey) -> CellKey {
         CellKey {
-            kernel: kernel.to_owned(),
+            subject: subject.clone(),
             filesystem: test.filesystem.to_owned(),
             workload: test.workload.to_owned(),
             lane: self.run.scenario.lane(),
         }
     }
 
+    /// The baseline; where the scenario has none of that name, one that nothing was measured of.
+    fn baseline(&self) -> SubjectKey {
+        let scenario = &self.run.scenario;
+        let mut subjects = scenario.subjects.iter();
+        let found = subjects.find(|subject| scenario.is_baseline(subject));
+        found
+            .cloned()
+            .unwrap_or_else(|| SubjectKey::of_kernel(&scenario.baseline))
+    }
+
     /// One arm's figure in every block; `None` where it has none.
-    fn arm(&self, test: &Test<'_>, kernel: &str, second: bool, metric: Metric) -> Vec<Option<f64>> {
+    fn arm(
+        &self,
+        test: &Test<'_>,
+        kernel: &SubjectKey,
+        second: bool,
+        metric: Metric,
+    ) -> Vec<Option<f64>> {
         let mut blocks = vec![None; self.session.blocks.min(MOST_BLOCKS) as usize];
         let key = self.key(test, kernel);
         let of = |sample: &&Sample| sample.key == key && sample.at.second == second;
@@ -207,8 +220,8 @@ impl Blocks<'_> {
     }
 
     /// A, A' and a kernel.
-    fn arms(&self, test: &Test<'_>, kernel: &str, metric: Metric) -> [Vec<Option<f64>>; 3] {
-        let baseline = &self.run.scenario.baseline;
+    fn arms(&self, test: &Test<'_>, kernel: &SubjectKey, metric: Metric) -> [Vec<Option<f64>>; 3] {
+        let baseline = &self.baseline();
         [
             self.arm(test, baseline, false, metric),
             self.arm(test, baseline, true, metric),
@@ -216,9 +229,9 @@ impl Blocks<'_> {
         ]
     }
 
-    fn series(&self, test: &Test<'_>, others: &[&str]) -> Series {
-        let baseline = &self.run.scenario.baseline;
-        let arm = |kernel: &str, second| self.arm(test, kernel, second, Metric::Iops);
+    fn series(&self, test: &Test<'_>, others: &[&SubjectKey]) -> Series {
+        let baseline = &self.baseline();
+        let arm = |kernel: &SubjectKey, second| self.arm(test, kernel, second, Metric::Iops);
         Series {
             primary: self.is_primary(test),
             better: Better::Higher,
@@ -246,12 +259,12 @@ impl Blocks<'_> {
             })
     }
 
-    fn estimate(&self, test: &Test<'_>, kernel: &str, metric: Metric) -> Option<Estimate> {
+    fn estimate(&self, test: &Test<'_>, kernel: &SubjectKey, metric: Metric) -> Option<Estimate> {
         let [a, a_prime, kernel] = self.arms(test, kernel, metric);
         Estimate::of(&metal::log_ratios(&kernel, &a, &a_prime)).ok()
     }
 
-    fn costs(&self, test: &Test<'_>, kernel: &str) -> Costs {
+    fn costs(&self, test: &Test<'_>, kernel: &SubjectKey) -> Costs {
         let cost = |metric| {
             let [a, a_prime, kernel] = self.arms(test, kernel, metric);
             Cost::of(&kernel, &a, &a_prime)
@@ -264,7 +277,7 @@ impl Blocks<'_> {
     }
 
     /// A cost beside the baseline's: the ratio of medians over blocks, and no verdict.
-    fn cost(&self, test: &Test<'_>, kernel: &str, metric: Metric) -> Against {
+    fn cost(&self, test: &Test<'_>, kernel: &SubjectKey, metric: Metric) -> Against {
         let [a, a_prime, kernel] = self.arms(test, kernel, metric);
         let figure = |blocks: Vec<Option<f64>>| Figure::of(blocks.into_iter().flatten().collect());
         let baseline = figure([a, a_prime].concat());

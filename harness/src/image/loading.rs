@@ -132,7 +132,12 @@ pub fn plan(needs: &Needs, kernel: &Kernel) -> Loading {
     };
     let filesystems = filesystems(&needs.filesystems);
     let own = needs.device.as_ref();
-    let own = own.map_or_else(|| device::MODEL.to_vec(), device::drivers);
+    let mut own = own.map_or_else(|| device::MODEL.to_vec(), device::drivers);
+    for driver in needs.besides.iter().flat_map(device::drivers) {
+        if !own.contains(&driver) {
+            own.push(driver);
+        }
+    }
     let shares = SHARES.into_iter().filter(|_| needs.shares);
     let early: Vec<Driver> = own.into_iter().chain(filesystems).chain(shares).collect();
     let set = &kernel.module_set;

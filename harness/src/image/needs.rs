@@ -16,6 +16,9 @@ pub struct Needs {
     pub smp: u32,
     /// The device, which may need more than its driver; none is a model device that does not.
     pub device: Option<Device>,
+    /// What other cells have in its place, from the same image: the same device with another scheduler, for
+    /// one. Their modules are loaded too.
+    pub besides: Vec<Device>,
     /// Whether completions are polled for.
     pub polled: bool,
     /// Whether progress is on the console even where the guest could stop itself.

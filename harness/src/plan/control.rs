@@ -16,10 +16,14 @@ impl Plan {
     pub fn baseline_alone(&self) -> Plan {
         let mut plan = self.clone();
         let baseline = plan.scenario.baseline.clone();
-        plan.kernels.retain(|kernel| kernel.record.name == baseline);
+        plan.kernels.retain(|kernel| kernel.subject.is(&baseline));
+        plan.scenario
+            .subjects
+            .retain(|subject| subject.is(&baseline));
+        let left = &plan.scenario.subjects;
         plan.scenario
             .kernels
-            .retain(|kernel| kernel.name == baseline);
+            .retain(|kernel| left.iter().any(|subject| subject.kernel == kernel.name));
         // Claims are about kernels; here there are none to compare.
         plan.scenario.expect.clear();
         plan.scenario.left_out.clear();
@@ -35,8 +39,9 @@ impl Plan {
             return plan;
         };
         THROTTLED.clone_into(&mut throttled.record.name);
+        THROTTLED.clone_into(&mut throttled.subject.kernel);
         for cell in &mut throttled.cells {
-            THROTTLED.clone_into(&mut cell.key.kernel);
+            THROTTLED.clone_into(&mut cell.key.subject.kernel);
             let at = (cell.key.filesystem.clone(), cell.key.workload.clone());
             cell.job.throttle_iops = bounds.get(&at).copied();
             if cell.job.throttle_iops.is_none() && cell.settled.is_none() {
@@ -56,6 +61,7 @@ impl Plan {
             name: THROTTLED.to_owned(),
             source: source.unwrap_or(KernelSource::Locked),
         });
+        plan.scenario.subjects.push(throttled.subject.clone());
         plan.kernels.push(throttled);
         plan
     }

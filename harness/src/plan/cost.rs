@@ -5,7 +5,7 @@ use super::{
     patience::{self, estimate_s},
 };
 use crate::{scenario::Clock, text::counted, vocabulary::Accel};
-use diorama_wire::Workload;
+use diorama_wire::Job;
 use std::collections::BTreeMap;
 
 /// Seconds from QEMU's start to a guest's first line, and from its last to QEMU's end: with KVM, and under
@@ -43,7 +43,7 @@ impl Plan {
             let known = took.get(&cell.key.timed_as());
             cost.known += usize::from(known.is_some());
             let accel = kernel.machine.as_ref().map(|m| m.spec.time.accel());
-            let (windows, all) = self.boot_s(&cell.job.workload, accel.unwrap_or(Accel::Tcg));
+            let (windows, all) = self.boot_s(&cell.job, accel.unwrap_or(Accel::Tcg));
             // The last run may have been one of shorter windows.
             cost.seconds += known.map_or(all, |known| known.max(windows));
         }
@@ -53,9 +53,9 @@ impl Plan {
     /// One boot: its warm-up and repetitions, and all of it, from start to end with the file laid out and
     /// checked.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
-    fn boot_s(&self, job: &Workload, accel: Accel) -> (f64, f64) {
+    fn boot_s(&self, of: &Job, accel: Accel) -> (f64, f64) {
         let at = usize::from(accel == Accel::Tcg);
-        let measure = &self.scenario.measure;
+        let (job, measure) = (&of.workload, &of.measure);
         let window = estimate_s(job, Clock::Wall);
         // A warm-up of so many I/Os is short beside a whole repetition.
         let warm_up = match (measure.ramp_time_ns, measure.warmup_ios) {

@@ -15,7 +15,7 @@ use crate::{
     digest::Sha256,
     filesystem::{DEFAULT_SEED, Format, mkfs_argv},
     record::{KernelRecord, Outcome, VmmRecord},
-    scenario::{CellKey, Scenario, fio_on_device},
+    scenario::{CellKey, Scenario, SubjectKey, fio_on_device},
     vm::{Spec, Time},
     vocabulary::{CellInputs, KernelVersion, MachineInputs},
 };
@@ -28,15 +28,17 @@ use std::path::PathBuf;
 pub struct Plan {
     /// The scenario it was made from.
     pub scenario: Scenario,
-    /// One per kernel, in the scenario's order.
+    /// One per subject, in the scenario's order.
     pub kernels: Vec<KernelPlan>,
     /// The VMM that runs them.
     pub vmm: VmmRecord,
 }
 
-/// One kernel: its machine and its cells.
+/// One subject: its machine and its cells.
 #[derive(Clone, Debug)]
 pub struct KernelPlan {
+    /// Which row it is.
+    pub subject: SubjectKey,
     /// What the kernel is, for the record.
     pub record: KernelRecord,
     /// Its machine; absent when the kernel could not be prepared for this scenario.
@@ -124,9 +126,11 @@ pub struct CellPlan {
     pub settled: Option<Outcome>,
 }
 
-/// What was made ready for one kernel of the scenario.
+/// What was made ready for one subject of the scenario.
 #[derive(Clone, Debug)]
 pub struct PreparedKernel {
+    /// Which row it is.
+    pub subject: SubjectKey,
     /// What the kernel is.
     pub record: KernelRecord,
     /// Its release as (major, minor), if known: decides the file systems' features.
@@ -212,11 +216,35 @@ impl Plan {
     /// What a reader must know of the figures of this plan, if anything.
     #[must_use]
     pub fn cautions(&self) -> Vec<String> {
-        let filling = patience::filling(&self.scenario);
-        cautions::of(&self.scenario)
-            .into_iter()
-            .chain(filling)
-            .collect()
+        let mut all: Vec<String> = Vec::new();
+        for (variant, scenario) in self.scenario.all() {
+            let own = cautions::of(&scenario).into_iter();
+            for text in own.chain(patience::filling(&scenario)) {
+                // What holds for all is said once.
+                if !all.contains(&text) {
+                    all.push(match variant {
+                        Some(variant) => format!("{}: {text}", variant.name),
+                        None => text,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// Whose checkpoint each subject's cells start from, by index: the first one's whose machine is the
+    /// same, its own where there is none before it.
+    #[must_use]
+    pub fn boots(&self) -> Vec<usize> {
+        let checkpoint = |k: &KernelPlan| k.machine.as_ref().map(|machine| machine.checkpoint);
+        let of = |(k, kernel): (usize, &KernelPlan)| {
+            let mut before = self.kernels[..k].iter();
+            let same = |other: &KernelPlan| {
+                checkpoint(other).is_some() && checkpoint(other) == checkpoint(kernel)
+            };
+            before.position(same).unwrap_or(k)
+        };
+        self.kernels.iter().enumerate().map(of).collect()
     }
 
     /// Expands the matrix.
@@ -225,7 +253,7 @@ impl Plan {
         let oldest = oldest(&prepared);
         let kernels = prepared
             .into_iter()
-            .map(|p| KernelPlan::new(&scenario, p, oldest, &vmm))
+            .map(|p| KernelPlan::new(&scenario.of(&p.subject), p, oldest, &vmm))
             .collect();
         Plan {
             scenario,
@@ -286,7 +314,7 @@ impl KernelPlan {
                 ];
                 let settled = prepared.settled(&parts);
                 let key = CellKey {
-                    kernel: prepared.record.name.clone(),
+                    subject: prepared.subject.clone(),
                     filesystem: filesystem.name.clone(),
                     workload: workload.name.clone(),
                     lane: scenario.lane(),
@@ -334,6 +362,7 @@ impl KernelPlan {
             }
         }
         KernelPlan {
+            subject: prepared.subject,
             record: prepared.record,
             blind: prepared.blind,
             unsupported: prepared.unsupported,
@@ -359,6 +388,7 @@ mod tests {
                 ..results.kernels[0].clone()
             };
             let plan = KernelPlan {
+                subject: record.subject(),
                 record,
                 machine: None,
                 cells: Vec::new(),

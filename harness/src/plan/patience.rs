@@ -32,20 +32,34 @@ impl Plan {
     /// take besides.
     #[must_use]
     pub fn deadlines(&self, least: Deadlines) -> Deadlines {
-        let deadlines = deadlines(&self.scenario, least);
+        let all = self.scenario.all().map(|(_, scenario)| {
+            let phase = deadlines(&scenario, least).phase;
+            deadline(&scenario, phase)
+        });
         Deadlines {
-            phase: self.deadline(deadlines.phase),
-            ..deadlines
+            phase: all.max().unwrap_or(least.phase),
+            ..least
         }
     }
 
-    /// How long a phase of a guest may take, if nobody says it: long enough for the longest workload.
-    fn deadline(&self, usual: Duration) -> Duration {
-        let of = |w: &WorkloadSpec| estimate_s(&w.job, self.scenario.clock);
-        let longest = self.scenario.workloads.iter().map(of).fold(0.0, f64::max);
-        // A loaded host is several times slower than the estimate.
-        let needed = Duration::try_from_secs_f64(longest * 5.0).unwrap_or(Duration::MAX);
-        usual.max(needed)
+    /// Workloads of all rows, each once; one that a variant changes has the variant's name behind its own.
+    fn workloads(&self) -> Vec<WorkloadSpec> {
+        let mut all: Vec<WorkloadSpec> = Vec::new();
+        for (variant, scenario) in self.scenario.all() {
+            for workload in &scenario.workloads {
+                if (all.iter())
+                    .any(|known| (&known.job, &known.fio) == (&workload.job, &workload.fio))
+                {
+                    continue;
+                }
+                let mut workload = workload.clone();
+                if let Some(variant) = variant {
+                    workload.name = format!("{} of {}", workload.name, variant.name);
+                }
+                all.push(workload);
+            }
+        }
+        all
     }
 
     /// What workloads cost that are longer than the usual deadline, which follows them. By the wall clock
@@ -66,15 +80,15 @@ impl Plan {
                 )
             })
         };
-        self.scenario.workloads.iter().filter_map(of).collect()
+        self.workloads().iter().filter_map(of).collect()
     }
 
     /// Workloads whose repetitions may not end before their deadline, each with its estimate: to be
     /// said before hours are spent on it.
     #[must_use]
     pub fn slow(&self, deadline: Duration) -> Vec<String> {
-        let workloads = self.scenario.workloads.iter();
-        let slow = workloads.filter_map(|workload| {
+        let workloads = self.workloads();
+        let slow = workloads.iter().filter_map(|workload| {
             let seconds = estimate_s(&workload.job, self.scenario.clock);
             (seconds > deadline.as_secs_f64()).then(|| {
                 format!(
@@ -87,6 +101,15 @@ impl Plan {
         });
         slow.collect()
     }
+}
+
+/// How long a phase of a guest may take, if nobody says it: long enough for the longest workload.
+fn deadline(scenario: &Scenario, usual: Duration) -> Duration {
+    let of = |w: &WorkloadSpec| estimate_s(&w.job, scenario.clock);
+    let longest = scenario.workloads.iter().map(of).fold(0.0, f64::max);
+    // A loaded host is several times slower than the estimate.
+    let needed = Duration::try_from_secs_f64(longest * 5.0).unwrap_or(Duration::MAX);
+    usual.max(needed)
 }
 
 /// Guest instructions that a host executes in a second, roughly (QEMU's TCG on today's machines).

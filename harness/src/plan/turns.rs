@@ -42,11 +42,10 @@ impl Plan {
     /// the others. Cells that cannot run are left out.
     #[must_use]
     pub fn session(&self, blocks: u32, seed: u64) -> Vec<Task> {
-        let is_baseline = |name: &str| name == self.scenario.baseline;
         let Some(baseline) = self
             .kernels
             .iter()
-            .position(|kernel| is_baseline(&kernel.record.name))
+            .position(|kernel| self.scenario.is_baseline(&kernel.subject))
         else {
             return Vec::new();
         };

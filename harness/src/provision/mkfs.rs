@@ -4,8 +4,10 @@ use super::GuestTools;
 use crate::{
     error::{Error, Result},
     filesystem::{self, Facts, Format},
+    plan,
     scenario::{FilesystemSpec, Scenario},
     store::hermetic::Hermetic,
+    vocabulary::KernelVersion,
 };
 use diorama_wire::complaint;
 use std::{fs::File, process::Stdio};
@@ -13,42 +15,57 @@ use std::{fs::File, process::Stdio};
 /// The largest drive that is stood for, in bytes: some programs write a little everywhere.
 const LARGEST: u64 = 1 << 40;
 
-/// Refuses file systems that mkfs refuses, as far as the drive is known: with its own complaint.
+/// Refuses file systems that mkfs refuses, as far as the drive is known: with its own complaint. Those of
+/// a variant are tried where it makes them in another way.
 ///
 /// # Errors
 /// All of them, as bad input; and when a program cannot be run.
-pub(super) fn check(scenario: &Scenario, tools: &GuestTools, format: &Format) -> Result<()> {
-    let device = scenario.device.in_guest();
-    let (Some(size), Some(block)) = (device.size(), device.block_size()) else {
-        return Ok(());
-    };
+pub(super) fn check(scenario: &Scenario, tools: &GuestTools, oldest: KernelVersion) -> Result<()> {
+    let mut tried = Vec::new();
     let mut refused = Vec::new();
-    for spec in &scenario.filesystems {
-        let Some(facts) = filesystem::facts(spec.kind) else {
+    for (variant, of) in scenario.all() {
+        let device = of.device.in_guest();
+        let (Some(size), Some(block)) = (device.size(), device.block_size()) else {
             continue;
         };
-        let Some(tree) = tools.trees.get(facts.tools) else {
-            continue;
-        };
-        let program = Hermetic::in_tree(tree, &format!("usr{}", facts.mkfs))?;
-        let drive = Drive { size, block };
-        if let Some(why) = try_on_file(&program, facts, spec, format, drive)? {
-            let name = &spec.name;
-            let line = filesystem::mkfs_argv(spec.kind, &spec.mkfs, format).join(" ");
-            let next = match spec.mkfs.is_empty() {
-                true => {
-                    format!("use a larger drive, or options of your own: [filesystems.{name}] mkfs")
-                }
-                false => format!("correct [filesystems.{name}] mkfs"),
+        let format = plan::format(&of, oldest);
+        for spec in &of.filesystems {
+            let Some(facts) = filesystem::facts(spec.kind) else {
+                continue;
             };
-            refused.push(Error::input(format!("{name}: mkfs refuses: {why} ({line})")).hint(next));
+            let Some(tree) = tools.trees.get(facts.tools) else {
+                continue;
+            };
+            let drive = Drive { size, block };
+            let argv = filesystem::mkfs_argv(spec.kind, &spec.mkfs, &format);
+            let line = argv.join(" ");
+            let way = (drive, argv);
+            if tried.contains(&way) {
+                continue;
+            }
+            tried.push(way);
+            let program = Hermetic::in_tree(tree, &format!("usr{}", facts.mkfs))?;
+            if let Some(why) = try_on_file(&program, facts, spec, &format, drive)? {
+                let of = variant.map_or_else(String::new, |v| format!("variant {}: ", v.name));
+                let what = format!("{of}{}: mkfs refuses: {why} ({line})", spec.name);
+                refused.push(Error::input(what).hint(next(spec)));
+            }
         }
     }
     Error::unless_none(refused, |n| format!("mkfs refuses {n} file systems"))
 }
 
+/// What to do about one that is refused.
+fn next(spec: &FilesystemSpec) -> String {
+    let name = &spec.name;
+    match spec.mkfs.is_empty() {
+        true => format!("use a larger drive, or options of your own: [filesystems.{name}] mkfs"),
+        false => format!("correct [filesystems.{name}] mkfs"),
+    }
+}
+
 /// The drive that a file stands for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Drive {
     size: u64,
     block: u32,

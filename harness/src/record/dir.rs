@@ -269,8 +269,9 @@ pub fn parse(text: &[u8], name: &str) -> Result<Results> {
         ))
         .hint("read it with the version of diorama named in its manifest.json"));
     }
-    let results: Results = serde_json::from_slice(text)
+    let mut results: Results = serde_json::from_slice(text)
         .map_err(|e| Error::input(format!("{name} is not a record of a run")).because(e))?;
+    results.scenario.complete();
     check(&results).map_err(|e| e.while_(format!("reading {name}")))?;
     Ok(results)
 }

@@ -17,7 +17,7 @@ pub fn contradictions(results: &Results) -> Vec<String> {
     let mut found = Vec::new();
     let mut machines = BTreeMap::new();
     for machine in &results.machines {
-        let (name, covers) = (&machine.name, &machine.covers);
+        let (name, covers) = (machine.subject(), &machine.covers);
         let mut wrong = |what: &str| found.push(format!("the machine of {name}: {what}"));
         if covers.digest() != machine.digest {
             wrong("its digest is not that of what it covers");
@@ -25,7 +25,7 @@ pub fn contradictions(results: &Results) -> Vec<String> {
         if covers.vmm != results.vmm.digest {
             wrong("its VMM is not that of the record");
         }
-        match results.kernels.iter().find(|kernel| kernel.name == *name) {
+        match (results.kernels.iter()).find(|kernel| kernel.subject() == name) {
             None => wrong("the record has no such kernel"),
             Some(kernel) => {
                 if kernel.image != Some(covers.kernel) {
@@ -36,7 +36,7 @@ pub fn contradictions(results: &Results) -> Vec<String> {
                 }
             }
         }
-        if machines.insert(name, machine.digest).is_some() {
+        if machines.insert(name.clone(), machine.digest).is_some() {
             wrong("it is there twice");
         }
     }
@@ -44,7 +44,7 @@ pub fn contradictions(results: &Results) -> Vec<String> {
         let Some(inputs) = cell.inputs else { continue };
         let key = &cell.key;
         let mut wrong = |what: &str| found.push(format!("cell {key}: {what}"));
-        let Some(machine) = machines.get(&key.kernel) else {
+        let Some(machine) = machines.get(&key.subject) else {
             wrong("the record has no machine for it");
             continue;
         };
@@ -85,6 +85,7 @@ mod tests {
     fn whatever_a_digest_covers_cannot_be_altered_unseen() {
         let record = fixture::results();
         assert_eq!(contradictions(&record), [""; 0]);
+        assert_eq!(contradictions(&fixture::varied()), [""; 0]);
         let altered = |alter: fn(&mut Results)| {
             let mut record = fixture::results();
             alter(&mut record);
@@ -144,7 +145,10 @@ mod tests {
     }
 
     fn write_record(dir: &Path) -> Results {
-        let record = fixture::results();
+        write(dir, fixture::results())
+    }
+
+    fn write(dir: &Path, record: Results) -> Results {
         let json = serde_json::to_vec_pretty(&record).unwrap();
         fs::write(dir.join("results.json"), json).unwrap();
         record
@@ -152,13 +156,15 @@ mod tests {
 
     #[test]
     fn the_pages_lines_of_python_compute_every_digest_of_a_record() {
-        let dir = tempfile::tempdir().unwrap();
-        let record = write_record(dir.path());
-        let machines = record.machines.iter().map(|machine| machine.digest);
-        let cells = record.cells.iter().filter_map(|cell| cell.inputs);
-        let expected: Vec<String> = machines.chain(cells).map(|d| d.to_string()).collect();
-        if let Some(said) = python(1, dir.path(), &[]) {
-            assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+        for record in [fixture::results(), fixture::varied()] {
+            let dir = tempfile::tempdir().unwrap();
+            let record = write(dir.path(), record);
+            let machines = record.machines.iter().map(|machine| machine.digest);
+            let cells = record.cells.iter().filter_map(|cell| cell.inputs);
+            let expected: Vec<String> = machines.chain(cells).map(|d| d.to_string()).collect();
+            if let Some(said) = python(1, dir.path(), &[]) {
+                assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ pub use session::{Sample, Session, Turn};
 
 use crate::{
     digest::Sha256,
-    scenario::{CellKey, Scenario},
+    scenario::{CellKey, Scenario, SubjectKey},
 };
 use diorama_wire::Job;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct Results {
     pub diorama: String,
     /// The scenario, resolved.
     pub scenario: Scenario,
-    /// What each kernel was, in the scenario's order.
+    /// What each subject's kernel was, in the scenario's order.
     pub kernels: Vec<KernelRecord>,
     /// The VMM that ran the guests.
     pub vmm: VmmRecord,
@@ -68,6 +68,9 @@ pub struct Results {
 pub struct KernelRecord {
     /// Its name in the scenario.
     pub name: String,
+    /// The variant that it was measured with; absent for the scenario as it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// uname -r, once known.
     pub release: Option<String>,
     /// uname -v of the image: which build it is; absent where the image does not tell, and in records of
@@ -85,15 +88,40 @@ pub struct KernelRecord {
     pub as_locked: bool,
 }
 
-/// A kernel's machine.
+impl KernelRecord {
+    /// Which row it is.
+    #[must_use]
+    pub fn subject(&self) -> SubjectKey {
+        SubjectKey {
+            kernel: self.name.clone(),
+            variant: self.variant.clone(),
+        }
+    }
+}
+
+/// A row's machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineRecord {
     /// The kernel's name in the scenario.
     pub name: String,
+    /// The variant that it is for; absent for the scenario as it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Identity of the machine, and of its checkpoint: [`MachineInputs::digest`] of what follows.
     pub digest: Sha256,
     /// What its guests' digits depend on, but for the job.
     pub covers: MachineInputs,
+}
+
+impl MachineRecord {
+    /// Which row's it is.
+    #[must_use]
+    pub fn subject(&self) -> SubjectKey {
+        SubjectKey {
+            kernel: self.name.clone(),
+            variant: self.variant.clone(),
+        }
+    }
 }
 
 /// One cell.
@@ -140,8 +168,10 @@ mod tests {
         let results = serde_json::to_value(fixture::results()).unwrap();
         let failures = serde_json::to_value(fixture::with_failures()).unwrap();
         let session = serde_json::to_value(fixture::session(1, 1.0)).unwrap();
+        let varied = serde_json::to_value(fixture::varied()).unwrap();
         let mut found = BTreeSet::new();
         keys(&results, &mut found);
+        keys(&varied, &mut found);
         keys(&session, &mut found);
         keys(&failures, &mut found);
         let documented = |key: &str| {
@@ -149,7 +179,7 @@ mod tests {
                 .iter()
                 .any(|quoted| PAGE.contains(quoted))
         };
-        // Selectors of claims, named in the page's words.
+        // Selectors of claims are named in the page's words.
         let missing: Vec<_> = found
             .iter()
             .filter(|key| !documented(key) && !["filesystems", "workloads"].contains(&key.as_str()))

@@ -8,7 +8,7 @@ use crate::{
     text::line,
 };
 
-const HEADER: [&str; 25] = [
+const HEADER: [&str; 26] = [
     "run",
     "kernel",
     "label",
@@ -34,6 +34,7 @@ const HEADER: [&str; 25] = [
     "from_cache",
     "locked_kernel",
     "inputs_sha256",
+    "variant",
 ];
 
 /// Renders every cell and metric. A cell that was not measured has its outcome and reason, and
@@ -64,7 +65,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
             writer
                 .write_record([
                     line(&comparison.runs[subject.run].run_id),
-                    line(&subject.kernel),
+                    line(&subject.key.kernel),
                     line(&subject.label),
                     line(&cell.key.filesystem),
                     line(&cell.key.workload),
@@ -93,6 +94,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>> {
                     }
                     .to_owned(),
                     cell.inputs.map_or(String::new(), |d| d.to_string()),
+                    line(subject.key.variant.as_deref().unwrap_or("")),
                 ])
                 .map_err(failed)?;
         }

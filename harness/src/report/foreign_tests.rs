@@ -105,6 +105,7 @@ fn small(mut results: Results) -> Results {
     results.scenario.filesystems.truncate(1);
     let filesystem = results.scenario.filesystems[0].name.clone();
     (results.scenario.kernels).retain(|k| kernels.contains(&k.name.as_str()));
+    (results.scenario.subjects).retain(|s| kernels.contains(&s.kernel.as_str()));
     results
         .scenario
         .workloads
@@ -113,7 +114,7 @@ fn small(mut results: Results) -> Results {
         .kernels
         .retain(|k| kernels.contains(&k.name.as_str()));
     results.cells.retain(|cell| {
-        kernels.contains(&cell.key.kernel.as_str())
+        kernels.contains(&cell.key.subject.kernel.as_str())
             && cell.key.filesystem == filesystem
             && cell.key.workload.ends_with("-4k")
     });

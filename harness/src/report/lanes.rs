@@ -51,7 +51,7 @@ fn table(report: &Report, both: &BothLanes, workload: &str) -> Option<Table> {
     (!groups.is_empty()).then(|| Table {
         title: format!("{workload} in both lanes, relative to {}", both.baseline),
         caption: format!("{}; {}", run(both.exact), run(both.metal)),
-        corner: "kernel".into(),
+        corner: report.rows_are(),
         columns: [
             "path length says",
             "the drive says",

@@ -7,7 +7,12 @@ use crate::text::{self, markdown as escape};
 /// Renders the whole report.
 pub(super) fn render(report: &Report, style: &Style) -> String {
     let mut out = vec![format!("# {}", escape(&report.title))];
-    out.push(format!("**{}**", escape(&report.lane.to_string())));
+    out.extend(
+        report
+            .head()
+            .iter()
+            .map(|line| format!("**{}**", escape(line))),
+    );
     for alarm in report.alarms() {
         out.push(format!("> **WARNING: {}**", escape(&alarm)));
     }
@@ -198,7 +203,7 @@ fn kernels(report: &Report) -> String {
     };
     rows(
         &[
-            "kernel",
+            &report.rows_are(),
             "release",
             "origin",
             "locked",

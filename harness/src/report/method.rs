@@ -35,7 +35,8 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
              difference, when the two ranges overlap or the medians are within 0.5%{wider}."
         ),
     ];
-    let (first, last) = if lane.is_exact() && results.scenario.smp > 1 {
+    let mut all = results.scenario.all();
+    let (first, last) = if lane.is_exact() && all.any(|(_, scenario)| scenario.smp > 1) {
         (
             "The guest runs under QEMU's instruction counter (one instruction is one nanosecond) \
              with a memory-backed block device inside it; its vCPUs are scheduled round-robin on \

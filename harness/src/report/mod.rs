@@ -25,6 +25,8 @@ mod tables;
 mod terminal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod varied_tests;
 mod why;
 
 use crate::error::Result;

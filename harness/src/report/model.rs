@@ -20,6 +20,9 @@ pub struct Report {
     pub scenario: String,
     /// Lane of the first run, which all ratios are about.
     pub lane: Lane,
+    /// The scenario's keys that rows differ in besides kernels, of the first run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub varies: Vec<String>,
     /// What was measured, as name and value.
     pub setup: Vec<(String, String)>,
     /// Every kernel of every run.
@@ -119,8 +122,23 @@ impl Report {
             description: first.scenario.description.trim().to_owned(),
             scenario: first.scenario.name.clone(),
             lane: first.scenario.lane(),
+            varies: first
+                .scenario
+                .varies()
+                .into_iter()
+                .map(String::from)
+                .collect(),
             setup: setup::of(&runs, &comparison),
-            axis: Axis::of(&first.scenario.workloads, &comparison.workloads),
+            axis: match first
+                .scenario
+                .variants
+                .iter()
+                .any(|v| v.parts.workloads.is_some())
+            {
+                false => Axis::of(&first.scenario.workloads, &comparison.workloads),
+                // A column is not one value of its key.
+                true => None,
+            },
             kernels: kernels(&runs, &comparison),
             reproduction: single.then(|| compare::reproduction(first)).flatten(),
             claims: claims
@@ -143,6 +161,26 @@ impl Report {
                 .clone()
                 .unwrap_or_else(|| format!("cargo xtask repro {} --verify", first.scenario.name)),
             comparison,
+        }
+    }
+
+    /// The lane, and what varies besides kernels: what every reader must know first.
+    pub(super) fn head(&self) -> Vec<String> {
+        let varies =
+            (!self.varies.is_empty()).then(|| format!("varies: {}", self.varies.join(", ")));
+        [self.lane.to_string()].into_iter().chain(varies).collect()
+    }
+
+    /// What tables call their rows.
+    pub(super) fn rows_are(&self) -> String {
+        match self
+            .comparison
+            .subjects
+            .iter()
+            .any(|s| s.key.variant.is_some())
+        {
+            true => "kernel+variant".to_owned(),
+            false => "kernel".to_owned(),
         }
     }
 
@@ -208,7 +246,7 @@ fn kernels(runs: &[&Results], comparison: &Comparison) -> Vec<KernelRow> {
         record: runs[s.run]
             .kernels
             .iter()
-            .find(|k| k.name == s.kernel)
+            .find(|k| k.subject() == s.key)
             .cloned(),
     };
     comparison.subjects.iter().map(of).collect()

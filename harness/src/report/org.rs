@@ -6,10 +6,13 @@ use crate::text::{self, org as shown};
 
 /// Renders the whole report.
 pub(super) fn render(report: &Report, style: &Style) -> String {
-    let mut out = vec![
-        format!("#+TITLE: {}", shown(&report.title)),
-        format!("{}\n", shown(&report.lane.to_string())),
-    ];
+    let mut out = vec![format!("#+TITLE: {}", shown(&report.title))];
+    out.extend(
+        report
+            .head()
+            .iter()
+            .map(|line| format!("{}\n", shown(line))),
+    );
     for alarm in report.alarms() {
         out.push(format!("*WARNING: {}*\n", shown(&alarm)));
     }

@@ -47,12 +47,12 @@ pub(super) fn of(runs: &[&Results], comparison: &Comparison) -> Vec<(String, Str
 }
 
 /// The mkfs command line of a file system, as its measured cells report it. It is the same for
-/// every kernel.
+/// every kernel; a variant may have one of its own.
 fn made(results: &Results, filesystem: &str) -> Option<String> {
     let mut cells = results
         .cells
         .iter()
-        .filter(|c| c.key.filesystem == filesystem);
+        .filter(|c| c.key.filesystem == filesystem && c.key.subject.variant.is_none());
     let measured = cells.find_map(|c| c.outcome.measured())?;
     Some(measured.guest.filesystem.mkfs.join(" "))
 }
@@ -125,6 +125,11 @@ fn describe(results: &Results, add: &mut dyn FnMut(&str, String)) {
     }
     if !scenario.conditioning.is_none() {
         add("drive made ready by", conditioning(scenario.conditioning));
+    }
+    for variant in &scenario.variants {
+        let changes = scenario.changes(variant);
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        add(&format!("variant {}", variant.name), changes.join(", "));
     }
     for fs in &scenario.filesystems {
         let mut value = match fs.kind.is_none() {

@@ -114,7 +114,7 @@ fn verdicts(report: &Report) -> Option<Table> {
     Some(Table {
         title: format!("Verdicts on IOPS against {}", report.baseline()),
         caption: report.lane.to_string(),
-        corner: "kernel".into(),
+        corner: report.rows_are(),
         columns: report.comparison.workloads.clone(),
         groups,
         footnotes: vec![
@@ -185,7 +185,7 @@ pub(super) fn relative(report: &Report, metric: Metric) -> Table {
             report.baseline()
         ),
         caption: report.lane.to_string(),
-        corner: "kernel".into(),
+        corner: report.rows_are(),
         columns: report.comparison.workloads.clone(),
         groups,
         footnotes,
@@ -229,7 +229,7 @@ fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
     Table {
         title: format!("{} ({unit}), median and range", metric.facts().title),
         caption: lane.to_string(),
-        corner: "kernel".into(),
+        corner: report.rows_are(),
         columns: report.comparison.workloads.clone(),
         groups: groups_in(report, lane, &report.comparison.workloads, |_, cell, _| {
             measured(cell, |cell| {
@@ -282,7 +282,7 @@ fn costs(report: &Report, lane: Lane, workload: &str) -> Table {
     Table {
         title: format!("Cost per I/O, {workload}"),
         caption: format!("{lane}; {time}"),
-        corner: "kernel".into(),
+        corner: report.rows_are(),
         columns,
         groups,
         footnotes,

@@ -32,7 +32,9 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
 
 fn whole(out: &mut Out, report: &Report, width: usize) {
     out.line(&report.title, "1");
-    out.line(&report.lane.to_string(), "");
+    for line in report.head() {
+        out.line(&line, "");
+    }
     for alarm in report.alarms() {
         out.line(&format!("! {alarm}"), LOUD);
     }

@@ -78,7 +78,7 @@ impl Session<Qemu> {
                     repetitions.iter().map(|r| r.span_ios).sum(),
                 )
             }));
-            let key = (cell.key.kernel.clone(), cell.key.workload.clone());
+            let key = (cell.key.subject.to_string(), cell.key.workload.clone());
             kept.borrow_mut().insert(key, user);
             Outcome::Measured(Box::new(more.0))
         };

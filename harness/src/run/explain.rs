@@ -32,7 +32,7 @@ impl Profiled {
     pub fn side(&self) -> Side {
         let repetitions = &self.measured.guest.repetitions;
         Side {
-            kernel: self.key.kernel.clone(),
+            kernel: self.key.subject.to_string(),
             ios: repetitions.iter().map(|r| r.span_ios).sum(),
             stacks: self.seen.stacks.clone(),
         }

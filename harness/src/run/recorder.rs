@@ -12,7 +12,7 @@ use crate::{
         CellResult, MachineRecord, Measured, Origin, Outcome, Results, RunDir, SCHEMA, Sample,
         Session,
     },
-    scenario::CellKey,
+    scenario::{CellKey, SubjectKey},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 use tokio::{
@@ -378,7 +378,7 @@ impl<'a> Recorder<'a> {
                 .iter()
                 .map(|kernel| {
                     let mut record = kernel.record.clone();
-                    record.release = record.release.or_else(|| self.release_of(&record.name));
+                    record.release = record.release.or_else(|| self.release_of(&kernel.subject));
                     record
                 })
                 .collect(),
@@ -393,8 +393,8 @@ impl<'a> Recorder<'a> {
     }
 
     /// uname -r as a guest of this kernel reported it.
-    fn release_of(&self, kernel: &str) -> Option<String> {
-        let cell = self.cells.iter().filter(|c| c.key.kernel == kernel);
+    fn release_of(&self, subject: &SubjectKey) -> Option<String> {
+        let cell = self.cells.iter().filter(|c| c.key.subject == *subject);
         cell.filter_map(|c| c.outcome.measured())
             .map(|m| m.guest.boot.release.clone())
             .next()
@@ -432,6 +432,7 @@ fn machine(kernel: &KernelPlan) -> Option<MachineRecord> {
     let machine = kernel.machine.as_ref()?;
     Some(MachineRecord {
         name: kernel.record.name.clone(),
+        variant: kernel.subject.variant.clone(),
         digest: machine.checkpoint,
         covers: machine.inputs.clone(),
     })

@@ -67,6 +67,8 @@ pub async fn run<E: Executor>(
     mut sink: impl AsyncFnMut(Event),
 ) {
     let mut waiting = todo;
+    // Subjects whose machines are the same have one checkpoint, which the first of them boots.
+    let boots = plan.boots();
     let mut states: Vec<State<E::Checkpoint>> = plan
         .kernels
         .iter()
@@ -76,7 +78,7 @@ pub async fn run<E: Executor>(
                 .machine
                 .as_ref()
                 .is_some_and(MachinePlan::can_checkpoint);
-            let needed = waiting.iter().any(|task| task.kernel == k);
+            let needed = boots[k] == k && waiting.iter().any(|task| boots[task.kernel] == k);
             if can && needed && options.checkpoints {
                 State::Wanted
             } else {
@@ -95,13 +97,13 @@ pub async fn run<E: Executor>(
     while !matches!(told, Stop::Now(_)) {
         while told == Stop::No
             && let Some(cpu) = free.last().copied()
-            && let Some(work) = next(&states, &waiting, &started)
+            && let Some(work) = next(&states, &boots, &waiting, &started)
         {
             free.pop();
             let (kernel, guest, timed_as) = match work {
                 Work::Boot { kernel } => {
                     states[kernel] = State::Running;
-                    let name = plan.kernels[kernel].record.name.clone();
+                    let name = plan.kernels[kernel].subject.to_string();
                     let guest = Guest::Boot { kernel: name };
                     let timed_as = guest.to_string();
                     (kernel, guest, timed_as)
@@ -109,7 +111,11 @@ pub async fn run<E: Executor>(
                 Work::Cell(task) => {
                     started.insert(task);
                     let key = &plan.kernels[task.kernel].cells[task.cell].key;
-                    (task.kernel, Guest::cell(key, task.turn), key.timed_as())
+                    (
+                        boots[task.kernel],
+                        Guest::cell(key, task.turn),
+                        key.timed_as(),
+                    )
                 }
             };
             let expected_s = options.expected_s.get(&timed_as).copied();
@@ -151,7 +157,7 @@ pub async fn run<E: Executor>(
                         sink(event).await;
                     }
                     free.push(cpu);
-                    settle(&plan, done, &mut states, &mut waiting, &mut sink).await;
+                    settle((&plan, &boots), done, &mut states, &mut waiting, &mut sink).await;
                 }
                 // A panic in a task is a bug; it must not look like a measured cell.
                 Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
@@ -180,7 +186,12 @@ async fn announce(told: Stop, sink: &mut impl AsyncFnMut(Event)) {
     sink(Event::Stopping { why, guests }).await;
 }
 
-fn next<C>(states: &[State<C>], waiting: &[Task], started: &BTreeSet<Task>) -> Option<Work> {
+fn next<C>(
+    states: &[State<C>],
+    boots: &[usize],
+    waiting: &[Task],
+    started: &BTreeSet<Task>,
+) -> Option<Work> {
     let boot = states.iter().position(|s| matches!(s, State::Wanted));
     if let Some(kernel) = boot {
         return Some(Work::Boot { kernel });
@@ -188,7 +199,10 @@ fn next<C>(states: &[State<C>], waiting: &[Task], started: &BTreeSet<Task>) -> O
     waiting
         .iter()
         .filter(|task| !started.contains(task))
-        .find(|task| matches!(states[task.kernel], State::There(_) | State::NotNeeded))
+        .find(|task| {
+            let state = &states[boots[task.kernel]];
+            matches!(state, State::There(_) | State::NotNeeded)
+        })
         .map(|task| Work::Cell(*task))
 }
 
@@ -228,7 +242,7 @@ async fn perform<E: Executor>(
 }
 
 async fn settle<C>(
-    plan: &Plan,
+    (plan, boots): (&Plan, &[usize]),
     done: Done<C>,
     states: &mut [State<C>],
     waiting: &mut Vec<Task>,
@@ -240,7 +254,7 @@ async fn settle<C>(
             result: Ok(Booted::Saved(made)),
         } => {
             sink(Event::CheckpointReady {
-                kernel: plan.kernels[kernel].record.name.clone(),
+                kernel: plan.kernels[kernel].subject.to_string(),
                 cached: made.cached,
                 wall_s: made.wall_s,
                 cpu_s: made.cpu_s,
@@ -254,7 +268,7 @@ async fn settle<C>(
             result: Ok(Booted::NotSaved { why }),
         } => {
             sink(Event::CheckpointNotSaved {
-                kernel: plan.kernels[kernel].record.name.clone(),
+                kernel: plan.kernels[kernel].subject.to_string(),
                 why,
             })
             .await;
@@ -265,13 +279,13 @@ async fn settle<C>(
             result: Err(outcome),
         } => {
             sink(Event::CheckpointFailed {
-                kernel: plan.kernels[kernel].record.name.clone(),
+                kernel: plan.kernels[kernel].subject.to_string(),
                 outcome: outcome.word().to_owned(),
                 why: outcome.why(),
             })
             .await;
             states[kernel] = State::NotNeeded;
-            for task in waiting.extract_if(.., |task| task.kernel == kernel) {
+            for task in waiting.extract_if(.., |task| boots[task.kernel] == kernel) {
                 finish(plan, task, outcome.clone(), sink).await;
             }
         }

@@ -2,6 +2,7 @@
 
 mod measured_again;
 mod session;
+mod subjects;
 
 use super::*;
 use crate::{
@@ -219,6 +220,9 @@ fn plan_of(mut scenario: Scenario) -> Plan {
     scenario
         .kernels
         .retain(|k| ["6.12", "7.2"].contains(&k.name.as_str()));
+    scenario
+        .subjects
+        .retain(|s| ["6.12", "7.2"].contains(&s.kernel.as_str()));
     scenario.filesystems.retain(|f| f.name == "ext4");
     scenario.workloads.retain(|w| w.name.ends_with("-4k"));
     let prepared = results
@@ -226,6 +230,7 @@ fn plan_of(mut scenario: Scenario) -> Plan {
         .into_iter()
         .filter(|k| ["6.12", "7.2"].contains(&k.name.as_str()))
         .map(|record| PreparedKernel {
+            subject: record.subject(),
             version: None,
             blind: false,
             machine: Ok((

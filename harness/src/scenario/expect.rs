@@ -3,7 +3,7 @@
 use super::parse::RawExpect;
 use super::problems::{At, Problems};
 use super::rules::choice;
-use super::{Expect, Metric};
+use super::{AS_WRITTEN, Expect, Metric, SubjectKey};
 use crate::suggest::next_step;
 
 /// Every metric by the word a scenario uses.
@@ -23,8 +23,35 @@ pub const METRICS: &[(&str, Metric)] = &[
 /// What a selector may name.
 pub(super) struct Names {
     pub(super) kernels: Vec<String>,
+    /// Without [`AS_WRITTEN`].
+    pub(super) variants: Vec<String>,
+    /// Variants that claims are about which name none; empty means all.
+    pub(super) claimed: Vec<String>,
     pub(super) filesystems: Vec<String>,
     pub(super) workloads: Vec<String>,
+}
+
+impl Names {
+    /// Every kernel as the scenario is written, and with each variant.
+    pub(super) fn subjects(&self) -> Vec<SubjectKey> {
+        let of = |kernel: &String| {
+            let plain = [SubjectKey::of_kernel(kernel)];
+            let varied = self.variants.iter().map(|variant| SubjectKey {
+                kernel: kernel.clone(),
+                variant: Some(variant.clone()),
+            });
+            plain.into_iter().chain(varied).collect::<Vec<_>>()
+        };
+        self.kernels.iter().flat_map(of).collect()
+    }
+
+    /// What a selector may call variants.
+    pub(super) fn variants_and_none(&self) -> Vec<String> {
+        [AS_WRITTEN.to_owned()]
+            .into_iter()
+            .chain(self.variants.iter().cloned())
+            .collect()
+    }
 }
 
 /// The claims, with their selectors checked. `baseline` is the scenario's own.
@@ -34,9 +61,19 @@ pub(super) fn expect(
     names: &Names,
     problems: &mut Problems,
 ) -> Vec<Expect> {
+    let subjects = names.subjects();
     let mut claims = Vec::new();
     for raw in raw {
         let kernels = selector(&raw.kernels, "kernels", &names.kernels, problems);
+        let mut variants = selector(
+            &raw.variants,
+            "variants",
+            &names.variants_and_none(),
+            problems,
+        );
+        if variants.is_empty() {
+            variants.clone_from(&names.claimed);
+        }
         let filesystems = selector(
             &raw.filesystems,
             "file systems",
@@ -53,14 +90,19 @@ pub(super) fn expect(
         };
         let bounds = bounds(raw, problems);
         if matches!(bounds, Some((true, ..)))
-            && let Some(own) = raw
-                .kernels
-                .iter()
-                .find(|k| Some(k.value.as_str()) == baseline)
+            && let Some(own) = raw.kernels.iter().find(|kernel| {
+                let named = subjects.iter().filter(|subject| {
+                    let variant = subject.variant.as_deref().unwrap_or(AS_WRITTEN);
+                    subject.kernel == kernel.value
+                        && (variants.is_empty() || variants.iter().any(|v| v == variant))
+                });
+                let named: Vec<_> = named.collect();
+                baseline.is_some_and(|b| matches!(named.as_slice(), [one] if one.is(b)))
+            })
         {
             let what = format!(
                 "bounds the ratio of `{}`, the baseline, to itself",
-                own.value
+                baseline.unwrap_or_default()
             );
             let next =
                 "name other kernels, or bound the value itself: value_at_least, value_at_most";
@@ -71,6 +113,7 @@ pub(super) fn expect(
                 metric,
                 relative,
                 kernels,
+                variants,
                 filesystems,
                 workloads,
                 at_least,

@@ -9,6 +9,7 @@ mod device;
 mod expect;
 mod filesystems;
 mod fio;
+mod kernels;
 mod load;
 mod machine;
 mod model;
@@ -19,7 +20,11 @@ mod problems;
 mod resolve;
 mod rules;
 mod section;
+mod selection;
 mod session;
+mod values;
+mod variant;
+mod vary;
 mod workload;
 mod write_cache;
 
@@ -35,8 +40,11 @@ pub use overrides::{
 };
 pub use resolve::resolve;
 pub use session::{MOST_BLOCKS, SessionSpec};
+pub use values::{Difference, differences};
+pub use variant::{AS_WRITTEN, Override, Parts, Variant};
+pub use vary::{Vary, parse_vary};
 
-pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric};
+pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric, SubjectKey};
 
 use diorama_wire::{Conditioning, Fio, FsKind, Workload};
 use serde::{Deserialize, Serialize};
@@ -51,10 +59,17 @@ pub struct Scenario {
     pub title: String,
     /// A paragraph: what was reported, where, and what to look for. May be empty.
     pub description: String,
-    /// Name of the kernel that every other one is compared with.
+    /// Name of the subject that every other one is compared with: `7.2`, `6.12+mq-deadline`.
     pub baseline: String,
     /// In the order in which they are shown.
     pub kernels: Vec<KernelRef>,
+    /// With what kernels are measured besides the scenario as it is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
+    /// The rows of every table, in their order: kernels as the scenario is written, and with its
+    /// variants. Records of earlier versions have none: [`Scenario::complete`].
+    #[serde(default)]
+    pub subjects: Vec<SubjectKey>,
     /// In the order in which they are shown.
     pub filesystems: Vec<FilesystemSpec>,
     /// In the order in which they are shown.
@@ -96,6 +111,17 @@ pub struct LeftOut {
     pub why: String,
 }
 
+impl Expect {
+    /// Whether it names this subject, by its kernel and its variant.
+    #[must_use]
+    pub fn names(&self, subject: &SubjectKey) -> bool {
+        let variant = subject.variant.as_deref().unwrap_or(AS_WRITTEN);
+        let among =
+            |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
+        among(&self.kernels, &subject.kernel) && among(&self.variants, variant)
+    }
+}
+
 impl Scenario {
     /// Device and clock of every cell.
     #[must_use]
@@ -123,10 +149,31 @@ impl Scenario {
         baseline.clone_into(&mut self.baseline);
     }
 
+    /// Adds what records of earlier versions do not say: that every kernel is a row.
+    pub fn complete(&mut self) {
+        if self.subjects.is_empty() {
+            let names = self.kernels.iter().map(|kernel| kernel.name.as_str());
+            self.subjects = names.map(SubjectKey::of_kernel).collect();
+        }
+    }
+
+    /// Whether this is the subject that every other one is compared with.
+    #[must_use]
+    pub fn is_baseline(&self, subject: &SubjectKey) -> bool {
+        subject.is(&self.baseline)
+    }
+
+    /// Names of the subjects, in the order of the tables.
+    #[must_use]
+    pub fn subject_names(&self) -> Vec<String> {
+        self.subjects.iter().map(SubjectKey::to_string).collect()
+    }
+
     /// Whether any of its workloads is run by fio.
     #[must_use]
     pub fn needs_fio(&self) -> bool {
-        self.workloads.iter().any(|w| w.fio.is_some())
+        let mut all = self.all();
+        all.any(|(_, scenario)| scenario.workloads.iter().any(|w| w.fio.is_some()))
     }
 }
 
@@ -194,6 +241,9 @@ pub struct Expect {
     pub relative: bool,
     /// Kernel names.
     pub kernels: Vec<String>,
+    /// Variant names, [`AS_WRITTEN`] among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<String>,
     /// File-system names.
     pub filesystems: Vec<String>,
     /// Workload names.

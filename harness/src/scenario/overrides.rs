@@ -1,6 +1,6 @@
 //! What the command line changes about a scenario.
 
-use super::{DeviceKind, KernelRef, KernelSource};
+use super::{DeviceKind, KernelRef, KernelSource, Vary};
 use crate::suggest::next_step;
 use std::path::PathBuf;
 
@@ -14,6 +14,10 @@ pub struct Overrides {
     pub baseline: Option<String>,
     /// Only these kernels, and the baseline (`--only-kernel`); empty means all.
     pub only_kernels: Vec<String>,
+    /// Only these variants, and the baseline (`--only-variant`); empty means all.
+    pub only_variants: Vec<String>,
+    /// More variants: every combination of these keys' values (`--vary`).
+    pub vary: Vec<Vary>,
     /// Only these file systems (`--filesystem`); empty means all.
     pub only_filesystems: Vec<String>,
     /// Only these workloads (`--workload`); empty means all.

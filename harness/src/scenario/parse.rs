@@ -114,6 +114,7 @@ pub(super) struct RawExpect {
     pub(super) value_at_least: Option<At<f64>>,
     pub(super) value_at_most: Option<At<f64>>,
     pub(super) kernels: Vec<At<String>>,
+    pub(super) variants: Vec<At<String>>,
     pub(super) filesystems: Vec<At<String>>,
     pub(super) workloads: Vec<At<String>>,
     pub(super) because: Option<At<String>>,
@@ -121,7 +122,7 @@ pub(super) struct RawExpect {
 }
 
 /// Reads the text; what is wrong with it goes into `problems`. None when it is not TOML.
-pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<RawScenario> {
+pub(super) fn document<'i>(text: &'i str, problems: &mut Problems) -> Option<DeTable<'i>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         for error in errors {
@@ -134,14 +135,28 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<RawScenario> 
         }
         return None;
     }
+    Some(root.into_inner())
+}
+
+/// Reads a scenario; what is wrong with it goes into `problems`.
+pub(super) fn scenario(root: &DeTable<'_>, problems: &mut Problems) -> RawScenario {
+    section(root, problems, read)
+}
+
+/// Reads something of a scenario's document.
+pub(super) fn section<'i, T>(
+    root: &DeTable<'i>,
+    problems: &mut Problems,
+    read: impl FnOnce(&Section<'_, 'i>) -> T,
+) -> T {
     let cell = RefCell::new(std::mem::take(problems));
     let top = Place {
         key: String::new(),
         offset: Some(0),
     };
-    let raw = scenario(&Section::new(root.get_ref(), top, TOP_KEYS, &cell));
+    let found = read(&Section::new(root, top, TOP_KEYS, &cell));
     *problems = cell.into_inner();
-    Some(raw)
+    found
 }
 
 const TOP_KEYS: &[&str] = &[
@@ -152,6 +167,7 @@ const TOP_KEYS: &[&str] = &[
     "device",
     "clock",
     "kernels",
+    "variants",
     "model",
     "nvme",
     "conditioning",
@@ -163,7 +179,7 @@ const TOP_KEYS: &[&str] = &[
     "expect",
 ];
 
-fn scenario(top: &Section<'_, '_>) -> RawScenario {
+fn read(top: &Section<'_, '_>) -> RawScenario {
     let guest = top.section("guest", &["memory", "smp", "cmdline"]);
     RawScenario {
         name: top.text("name"),
@@ -324,6 +340,7 @@ fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {
         "value_at_least",
         "value_at_most",
         "kernels",
+        "variants",
         "filesystems",
         "workloads",
         "because",
@@ -340,6 +357,7 @@ fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {
             value_at_least: section.number("value_at_least"),
             value_at_most: section.number("value_at_most"),
             kernels: section.texts("kernels"),
+            variants: section.texts("variants"),
             filesystems: section.texts("filesystems"),
             workloads: section.texts("workloads"),
             because: section.text("because"),

@@ -36,7 +36,7 @@ pub(super) struct At<T> {
     pub(super) at: Place,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Problem {
     at: Place,
     what: String,
@@ -44,7 +44,7 @@ struct Problem {
 }
 
 /// The problems found so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
@@ -55,6 +55,24 @@ impl Problems {
             what: what.into(),
             next: next.into(),
         });
+    }
+
+    /// Adds what others found and is not said yet, at places named by `at`.
+    pub(super) fn adopt(&mut self, others: Problems, at: impl Fn(Place) -> Place) {
+        for mut problem in others.0 {
+            if self.0.contains(&problem) {
+                continue;
+            }
+            problem.at = at(problem.at);
+            if !self.0.contains(&problem) {
+                self.0.push(problem);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there are none.

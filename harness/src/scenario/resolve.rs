@@ -2,17 +2,24 @@
 
 use super::fio::keys::Surroundings;
 use super::problems::{At, Place, Problems};
-use super::rules::{check_name, choice, place, required};
+use super::rules::{check_name, choice, duplicate, place, required};
 use super::{
-    ChosenDevice, Clock, Device, DeviceKind, HostDisk, KernelRef, KernelSource, Lane, LeftOut,
-    Overrides, PassedThrough, Scenario, conditioning, expect, filesystems, machine, model, nvme,
-    parse::{self, RawKernel, RawScenario},
-    session, workload,
+    AS_WRITTEN, ChosenDevice, Clock, Device, DeviceKind, FilesystemSpec, HostDisk, Lane, Override,
+    Overrides, Parts, PassedThrough, Scenario, SubjectKey, Variant, WorkloadSpec, conditioning,
+    expect, filesystems,
+    kernels::kernels,
+    machine, model, nvme,
+    parse::{self, RawScenario},
+    selection, session,
+    vary::{self, RawOverride, Texts},
+    workload,
 };
 use crate::error::Result;
 use crate::suggest::next_step;
 use crate::units::parse_nanos;
+use diorama_wire::{Conditioning, Measure};
 use std::path::Path;
+use toml::de::DeTable;
 
 /// Resolves a scenario's text. `origin` names the file in messages, `base_dir` is what relative
 /// paths in it are relative to, `known` are the kernels that the lock names.
@@ -58,16 +65,63 @@ pub(super) fn resolve_with(
     world: &World<'_>,
 ) -> Result<Scenario> {
     let mut problems = Problems::default();
-    let mut raw = parse::parse(text, &mut problems);
-    if let (Some(raw), Some(time)) = (&mut raw, &overrides.runtime) {
-        shorten(raw, time, &mut problems);
-    }
-    let mut build = |raw| build(&raw, base_dir, known, overrides, world, &mut problems);
-    let scenario = raw.and_then(&mut build);
+    let Some(root) = parse::document(text, &mut problems) else {
+        return Err(problems.into_error(origin, text));
+    };
+    let reader = Reader {
+        base_dir,
+        known,
+        overrides,
+        world,
+    };
+    let texts = Texts::new(&overrides.vary, text.len());
+    let read = reader.read(&root, &mut problems);
+    let own = read.settings.as_ref();
+    let variants = reader.variants(&root, &texts, text.len(), own, &mut problems);
+    let scenario = reader.build(read, variants, &mut problems);
     match scenario {
         Some(scenario) if problems.is_empty() => Ok(scenario),
         _ => Err(problems.into_error(origin, text)),
     }
+}
+
+/// What every reading of a document needs besides it.
+struct Reader<'a> {
+    base_dir: &'a Path,
+    known: &'a [String],
+    overrides: &'a Overrides,
+    world: &'a World<'a>,
+}
+
+/// What cells are measured with: all that a variant may change, and device and clock.
+#[derive(Clone, PartialEq)]
+struct Settings {
+    device: Device,
+    clock: Clock,
+    conditioning: Conditioning,
+    memory_mib: u32,
+    smp: u32,
+    cmdline: Vec<String>,
+    measure: Measure,
+    filesystems: Vec<FilesystemSpec>,
+    workloads: Vec<WorkloadSpec>,
+}
+
+/// A document's values, and what they mean.
+struct Read {
+    raw: RawScenario,
+    /// Of the workloads that make sense.
+    workload_names: Vec<String>,
+    /// Absent where something in them makes none.
+    settings: Option<Settings>,
+}
+
+/// A variant whose values make sense.
+struct Varied {
+    name: String,
+    by_option: bool,
+    overrides: Vec<Override>,
+    settings: Settings,
 }
 
 /// Gives every workload that has a runtime another one, and a warm-up by time no longer one.
@@ -99,92 +153,242 @@ fn shorten(raw: &mut RawScenario, time: &str, problems: &mut Problems) {
     }
 }
 
-fn build(
-    raw: &RawScenario,
-    base_dir: &Path,
-    known: &[String],
-    overrides: &Overrides,
-    world: &World<'_>,
-    problems: &mut Problems,
-) -> Option<Scenario> {
-    let name = required(raw.name.as_ref(), "name", "\"iomap-dio\"", problems);
-    if let Some(name) = &name {
-        check_name(name, problems);
+impl Reader<'_> {
+    fn read(&self, root: &DeTable<'_>, problems: &mut Problems) -> Read {
+        let mut raw = parse::scenario(root, problems);
+        if let Some(time) = &self.overrides.runtime {
+            shorten(&mut raw, time, problems);
+        }
+        let (workload_names, settings) = self.settings(&raw, problems);
+        Read {
+            raw,
+            workload_names,
+            settings,
+        }
     }
-    let title = required(
-        raw.title.as_ref(),
-        "title",
-        "\"..\", one line for a heading",
-        problems,
-    );
-    let lane = lane(raw, overrides.device.as_ref(), problems);
-    let kernels = kernels(raw, base_dir, known, overrides, problems);
-    let baseline = baseline(raw, overrides, problems);
-    let smp = machine::smp(raw.smp.as_ref(), problems);
-    let kind = lane.map_or(DeviceKind::Model, |lane| lane.device);
-    let device = device(raw, kind, overrides.device.as_ref(), smp, problems);
-    let in_guest = device.as_ref().map(Device::in_guest);
-    let filesystems = filesystems::filesystems(&raw.filesystems, problems);
-    let around = Surroundings {
-        device: in_guest.as_ref(),
-        clock: lane.map_or(Clock::Instructions, |lane| lane.clock),
-        cpus: smp.unwrap_or(1),
-        on: filesystems::on(&filesystems),
-        choices: &overrides.fio,
-        read: world.read,
-        variable: world.variable,
-        refused: world.fio,
-        base_dir,
-    };
-    let workloads = workload::workloads(&raw.workloads, &around, problems);
-    filesystems::suit(&filesystems, &workloads, &raw.filesystems, problems);
-    let written_kind = written_kind(raw).unwrap_or(kind);
-    let conditioning = conditioning::conditioning(&raw.conditioning, written_kind, kind, problems);
-    let written_for = (written_kind, kind);
-    let measure = machine::measure(
-        &raw.measure,
-        overrides,
-        (lane.map(|lane| lane.clock), written_for),
-        &workloads,
-        problems,
-    );
-    let session = session::session(&raw.session, overrides, lane, problems);
-    let memory_mib = machine::memory(raw.memory.as_ref(), device.as_ref(), &workloads, problems);
-    let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
-    let mut written = written(raw, overrides);
-    written.workloads = workload::names(&raw.workloads, &workloads);
-    let own = raw.baseline.as_ref().map(|b| b.value.as_str());
-    let claims = expect::expect(&raw.expect, own, &written, problems);
-    check_selection(overrides, &written, problems);
-    let mut scenario = Scenario {
-        name: name?.value.clone(),
-        title: title?.value.clone(),
-        description: text_or_empty(raw.description.as_ref()),
-        baseline: baseline?,
-        kernels,
-        filesystems,
-        workloads,
-        device: device?,
-        clock: lane?.clock,
-        conditioning: conditioning?,
-        memory_mib: memory_mib?,
-        smp: smp?,
-        cmdline,
-        measure: measure?,
-        session: session?,
-        expect: claims,
-        left_out: Vec::new(),
-    };
-    if let Some(own) = own {
-        let chosen = std::mem::replace(&mut scenario.baseline, own.to_owned());
-        scenario.rebase(&chosen);
+
+    /// Names of workloads, and what cells are measured with.
+    fn settings(
+        &self,
+        raw: &RawScenario,
+        problems: &mut Problems,
+    ) -> (Vec<String>, Option<Settings>) {
+        let overrides = self.overrides;
+        let lane = lane(raw, overrides.device.as_ref(), problems);
+        let smp = machine::smp(raw.smp.as_ref(), problems);
+        let kind = lane.map_or(DeviceKind::Model, |lane| lane.device);
+        let device = device(raw, kind, overrides.device.as_ref(), smp, problems);
+        let in_guest = device.as_ref().map(Device::in_guest);
+        let filesystems = filesystems::filesystems(&raw.filesystems, problems);
+        let around = Surroundings {
+            device: in_guest.as_ref(),
+            clock: lane.map_or(Clock::Instructions, |lane| lane.clock),
+            cpus: smp.unwrap_or(1),
+            on: filesystems::on(&filesystems),
+            choices: &overrides.fio,
+            read: self.world.read,
+            variable: self.world.variable,
+            refused: self.world.fio,
+            base_dir: self.base_dir,
+        };
+        let workloads = workload::workloads(&raw.workloads, &around, problems);
+        filesystems::suit(&filesystems, &workloads, &raw.filesystems, problems);
+        let written_kind = written_kind(raw).unwrap_or(kind);
+        let conditioning =
+            conditioning::conditioning(&raw.conditioning, written_kind, kind, problems);
+        let written_for = (written_kind, kind);
+        let measure = machine::measure(
+            &raw.measure,
+            overrides,
+            (lane.map(|lane| lane.clock), written_for),
+            &workloads,
+            problems,
+        );
+        let memory_mib =
+            machine::memory(raw.memory.as_ref(), device.as_ref(), &workloads, problems);
+        let cmdline = machine::cmdline(&raw.cmdline, overrides, problems);
+        let names = workload::names(&raw.workloads, &workloads);
+        let settings = || {
+            Some(Settings {
+                device: device?,
+                clock: lane?.clock,
+                conditioning: conditioning?,
+                memory_mib: memory_mib?,
+                smp: smp?,
+                cmdline,
+                measure: measure?,
+                filesystems,
+                workloads,
+            })
+        };
+        (names, settings())
     }
-    select(&mut scenario, overrides);
-    Some(scenario)
+
+    /// The variants of the document and of the command line, each read as a scenario that is written
+    /// out. What is wrong with one is said with its name.
+    fn variants<'i>(
+        &self,
+        root: &DeTable<'i>,
+        texts: &'i Texts,
+        length: usize,
+        own: Option<&Settings>,
+        problems: &mut Problems,
+    ) -> Vec<Varied> {
+        let of = |overrides: &[RawOverride<'i>], found: &mut Problems| {
+            let root = vary::apply(root, overrides, found);
+            self.read(&root, found).settings
+        };
+        // Whatever is wrong with the document as a whole was said.
+        let mut written = Problems::default();
+        let mut raw = vary::written(root, &mut written);
+        problems.adopt(written, |place| place);
+        let said = problems.clone();
+        let is_own = |overrides: &[RawOverride<'i>]| {
+            let (mut found, mut all) = (Problems::default(), said.clone());
+            let settings = of(overrides, &mut found);
+            all.adopt(found, |place| place);
+            own.is_some() && settings.as_ref() == own && all.count() == said.count()
+        };
+        let mut by_option = Problems::default();
+        raw.extend(vary::points(texts, is_own, &mut by_option));
+        // Places beyond the file's end are the command line's.
+        let placed = |place: Place, variant: Option<&str>| match (place.offset, variant) {
+            (Some(offset), _) if offset > length => Place::option(&format!("--vary {}", place.key)),
+            (_, Some(name)) if !place.key.starts_with("--") => Place {
+                key: format!("variant {name}: {}", place.key),
+                offset: place.offset,
+            },
+            _ => place,
+        };
+        problems.adopt(by_option, |place| placed(place, None));
+        let mut varied: Vec<Varied> = Vec::new();
+        for raw in raw {
+            let name = &raw.name.value;
+            let mut found = Problems::default();
+            let settings = of(&raw.overrides, &mut found);
+            let before = problems.count();
+            problems.adopt(found, |place| placed(place, Some(name)));
+            let Some(settings) = settings.filter(|_| problems.count() == before) else {
+                continue;
+            };
+            let alike = varied.iter().find(|other| other.settings == settings);
+            if raw.by_option {
+                check_name(&raw.name, problems);
+            }
+            if raw.overrides.is_empty() {
+                // That it has none was said.
+            } else if own == Some(&settings) {
+                let what = format!(
+                    "the variant `{name}` changes nothing that is measured on the {} device",
+                    settings.device.kind().name()
+                );
+                let next = "remove it, or give a key another value: equal inputs give equal digits";
+                problems.add(&raw.name.at, what, next);
+            } else if let Some(other) = alike {
+                duplicate(&raw.name, &other.name, "variants", problems);
+            } else if raw.by_option && varied.iter().any(|other| other.name == *name) {
+                let what = format!("there is already a variant `{name}`");
+                problems.add(&raw.name.at, what, "leave out this value");
+            }
+            varied.push(Varied {
+                name: name.clone(),
+                by_option: raw.by_option,
+                overrides: raw.overrides.iter().map(RawOverride::shown).collect(),
+                settings,
+            });
+        }
+        varied
+    }
+
+    fn build(
+        &self,
+        read: Read,
+        variants: Vec<Varied>,
+        problems: &mut Problems,
+    ) -> Option<Scenario> {
+        let overrides = self.overrides;
+        let (raw, own) = (read.raw, read.settings);
+        let name = required(raw.name.as_ref(), "name", "\"iomap-dio\"", problems);
+        if let Some(name) = &name {
+            check_name(name, problems);
+        }
+        let title = required(
+            raw.title.as_ref(),
+            "title",
+            "\"..\", one line for a heading",
+            problems,
+        );
+        let kernels = kernels(&raw, self.base_dir, self.known, overrides, problems);
+        let mut written = written(&raw, &variants, overrides);
+        let subjects = written.subjects();
+        check_names(&subjects, problems);
+        let baseline = baseline(&raw, overrides, &subjects, problems);
+        // What is wrong with it was said.
+        let lane = lane(&raw, overrides.device.as_ref(), &mut Problems::default());
+        let session = session::session(&raw.session, overrides, lane, problems);
+        written.workloads = read.workload_names;
+        let own_baseline = raw.baseline.as_ref().map(|b| b.value.as_str());
+        let claims = expect::expect(&raw.expect, own_baseline, &written, problems);
+        selection::check(overrides, &written, problems);
+        let own = own?;
+        let mut scenario = Scenario {
+            name: name?.value.clone(),
+            title: title?.value.clone(),
+            description: text_or_empty(raw.description.as_ref()),
+            baseline: baseline?,
+            kernels,
+            variants: Vec::new(),
+            subjects,
+            filesystems: own.filesystems,
+            workloads: own.workloads,
+            device: own.device,
+            clock: own.clock,
+            conditioning: own.conditioning,
+            memory_mib: own.memory_mib,
+            smp: own.smp,
+            cmdline: own.cmdline,
+            measure: own.measure,
+            session: session?,
+            expect: claims,
+            left_out: Vec::new(),
+        };
+        scenario.variants = variants
+            .into_iter()
+            .map(|variant| Variant {
+                parts: Parts::between(&scenario, &variant.settings.put_into(&scenario)),
+                name: variant.name,
+                overrides: variant.overrides,
+            })
+            .collect();
+        if let Some(own) = own_baseline {
+            let chosen = std::mem::replace(&mut scenario.baseline, own.to_owned());
+            scenario.rebase(&chosen);
+        }
+        selection::select(&mut scenario, overrides);
+        Some(scenario)
+    }
+}
+
+impl Settings {
+    /// A scenario with these.
+    fn put_into(self, scenario: &Scenario) -> Scenario {
+        Scenario {
+            device: self.device,
+            clock: self.clock,
+            conditioning: self.conditioning,
+            memory_mib: self.memory_mib,
+            smp: self.smp,
+            cmdline: self.cmdline,
+            measure: self.measure,
+            filesystems: self.filesystems,
+            workloads: self.workloads,
+            ..scenario.clone()
+        }
+    }
 }
 
 /// Every name as written, those of refused entries too: one mistake, one message.
-fn written(raw: &RawScenario, overrides: &Overrides) -> expect::Names {
+fn written(raw: &RawScenario, variants: &[Varied], overrides: &Overrides) -> expect::Names {
     let kernels = raw.kernels.iter().filter_map(|k| k.name.as_ref());
     let kernels = kernels.map(|name| &name.value);
     let mut unique: Vec<String> = Vec::new();
@@ -193,8 +397,19 @@ fn written(raw: &RawScenario, overrides: &Overrides) -> expect::Names {
             unique.push(name.clone());
         }
     }
+    // Claims of a scenario that has no variants are about it as it is written.
+    let claimed = (!overrides.vary.is_empty()).then(|| {
+        let own = variants.iter().filter(|variant| !variant.by_option);
+        let own = own.map(|variant| variant.name.clone());
+        [AS_WRITTEN.to_owned()].into_iter().chain(own).collect()
+    });
     expect::Names {
         kernels: unique,
+        variants: variants
+            .iter()
+            .map(|variant| variant.name.clone())
+            .collect(),
+        claimed: claimed.unwrap_or_default(),
         filesystems: raw
             .filesystems
             .iter()
@@ -292,125 +507,12 @@ fn device(
     }
 }
 
-fn kernels(
+fn baseline(
     raw: &RawScenario,
-    base_dir: &Path,
-    known: &[String],
     overrides: &Overrides,
+    subjects: &[SubjectKey],
     problems: &mut Problems,
-) -> Vec<KernelRef> {
-    let mut kernels: Vec<KernelRef> = Vec::new();
-    for raw in &raw.kernels {
-        let Some(kernel) = kernel(raw, base_dir, known, problems) else {
-            continue;
-        };
-        add_kernel(&mut kernels, kernel, &raw.at, problems);
-    }
-    let option = Place::option("--kernel");
-    for kernel in &overrides.kernels {
-        check_name(
-            &At {
-                value: kernel.name.clone(),
-                at: option.clone(),
-            },
-            problems,
-        );
-        add_kernel(&mut kernels, kernel.clone(), &option, problems);
-    }
-    if raw.kernels.is_empty() && kernels.is_empty() && !problems.names("kernels") {
-        let place = Place {
-            key: "kernels".to_owned(),
-            offset: None,
-        };
-        problems.add(
-            &place,
-            "is missing or empty",
-            "add kernels = [\"6.12\", \"7.2\"]",
-        );
-    }
-    kernels
-}
-
-fn kernel(
-    raw: &RawKernel,
-    base_dir: &Path,
-    known: &[String],
-    problems: &mut Problems,
-) -> Option<KernelRef> {
-    let Some(name) = &raw.name else {
-        problems.add(
-            &raw.at,
-            "has no name",
-            "add name = \"..\", which tables will show",
-        );
-        return None;
-    };
-    check_name(name, problems);
-    let source = match (&raw.path, &raw.modules) {
-        (Some(path), modules) => KernelSource::Local {
-            path: base_dir.join(&path.value),
-            modules: modules.as_ref().map(|dir| base_dir.join(&dir.value)),
-        },
-        (None, Some(modules)) => {
-            let what = "modules are given without a kernel";
-            problems.add(&modules.at, what, "add path = \"bzImage or vmlinux\"");
-            return None;
-        }
-        (None, None) => {
-            if !known.contains(&name.value) {
-                unknown_kernel(name, known, problems);
-            }
-            KernelSource::Locked
-        }
-    };
-    Some(KernelRef {
-        name: name.value.clone(),
-        source,
-    })
-}
-
-fn unknown_kernel(name: &At<String>, known: &[String], problems: &mut Problems) {
-    let what = format!("kernel `{}` is not in the lock", name.value);
-    let next = if known.is_empty() {
-        "declare it in kernels/ and run `diorama lock`".to_owned()
-    } else {
-        let known: Vec<_> = known.iter().map(String::as_str).collect();
-        format!(
-            "{}; for your own build use {{ name = \"{}\", path = \"bzImage\" }}",
-            next_step(&name.value, "kernels", &known),
-            name.value
-        )
-    };
-    problems.add(&name.at, what, next);
-}
-
-fn add_kernel(
-    kernels: &mut Vec<KernelRef>,
-    kernel: KernelRef,
-    at: &Place,
-    problems: &mut Problems,
-) {
-    let same = |other: &&KernelRef| {
-        let local = matches!(kernel.source, KernelSource::Local { .. });
-        other.name == kernel.name || (local && other.source == kernel.source)
-    };
-    match kernels.iter().find(same) {
-        Some(other) if other.name == kernel.name => {
-            let what = format!("there is already a kernel `{}`", kernel.name);
-            problems.add(at, what, "remove it or give it another name");
-        }
-        Some(other) => {
-            let what = format!(
-                "kernels `{}` and `{}` are the same file",
-                other.name, kernel.name
-            );
-            problems.add(at, what, "remove one: equal inputs give equal digits");
-        }
-        None => kernels.push(kernel),
-    }
-}
-
-fn baseline(raw: &RawScenario, overrides: &Overrides, problems: &mut Problems) -> Option<String> {
+) -> Option<String> {
     let option = overrides.baseline.as_ref().map(|name| At {
         value: name.clone(),
         at: Place::option("--baseline"),
@@ -419,104 +521,31 @@ fn baseline(raw: &RawScenario, overrides: &Overrides, problems: &mut Problems) -
         Some(name) => name,
         None => required(raw.baseline.as_ref(), "baseline", "\"7.2\"", problems)?,
     };
-    let written = written(raw, overrides);
-    if !written.kernels.contains(&name.value) {
-        let known: Vec<_> = written.kernels.iter().map(String::as_str).collect();
-        let what = format!("baseline `{}` is not one of the kernels", name.value);
-        problems.add(&name.at, what, next_step(&name.value, "kernels", &known));
+    if !subjects.iter().any(|subject| subject.is(&name.value)) {
+        let known: Vec<String> = subjects.iter().map(SubjectKey::to_string).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let kind = match subjects.iter().any(|subject| subject.variant.is_some()) {
+            true => "subjects",
+            false => "kernels",
+        };
+        let what = format!("baseline `{}` is not one of the {kind}", name.value);
+        problems.add(&name.at, what, next_step(&name.value, kind, &known));
     }
     Some(name.value.clone())
 }
 
-/// Whether what the command line selects is there.
-fn check_selection(overrides: &Overrides, names: &expect::Names, problems: &mut Problems) {
-    let options = [
-        ("--only-kernel", &overrides.only_kernels, &names.kernels),
-        (
-            "--filesystem",
-            &overrides.only_filesystems,
-            &names.filesystems,
-        ),
-        ("--workload", &overrides.only_workloads, &names.workloads),
-    ];
-    for (option, wanted, all) in options {
-        let known: Vec<_> = all.iter().map(String::as_str).collect();
-        for name in wanted.iter().filter(|name| !all.contains(name)) {
-            let what = format!("`{name}` is not in this scenario");
-            problems.add(
-                &Place::option(option),
-                what,
-                next_step(name, "names", &known),
-            );
-        }
-    }
-}
-
-/// Leaves what the command line asked for: cells that are not selected are not part of the
-/// scenario any more. Claims that are about none of the cells that remain are left out, and said to
-/// be.
-fn select(scenario: &mut Scenario, overrides: &Overrides) {
-    let baseline = scenario.baseline.clone();
-    let (kernels, filesystems, workloads) = (
-        &overrides.only_kernels,
-        &overrides.only_filesystems,
-        &overrides.only_workloads,
-    );
-    let keeps = |wanted: &[String], name: &String| wanted.is_empty() || wanted.contains(name);
-    let keeps_kernel = |name: &String| keeps(kernels, name) || *name == baseline;
-    let gone = [
-        (part(&mut scenario.kernels, |k| &k.name, keeps_kernel)),
-        (part(
-            &mut scenario.filesystems,
-            |f| &f.name,
-            |name| keeps(filesystems, name),
-        )),
-        (part(
-            &mut scenario.workloads,
-            |w| &w.name,
-            |name| keeps(workloads, name),
-        )),
-    ];
-    for mut claim in std::mem::take(&mut scenario.expect) {
-        let as_made = claim.clone();
-        let selectors = [
-            &mut claim.kernels,
-            &mut claim.filesystems,
-            &mut claim.workloads,
-        ];
-        let (mut empty, mut without) = (false, Vec::new());
-        for (selector, gone) in selectors.into_iter().zip(&gone) {
-            let meant = |name: &&String| selector.is_empty() || selector.contains(name);
-            without.extend(gone.iter().filter(meant).cloned());
-            let all = selector.is_empty();
-            selector.retain(|name| !gone.contains(name));
-            empty |= !all && selector.is_empty();
-        }
-        // A ratio to the baseline needs a kernel besides it.
-        let alone = claim.relative && scenario.kernels.len() < 2;
-        if empty || alone {
-            let why = match without.as_slice() {
-                [] => "no kernel besides the baseline is measured".to_owned(),
-                names => format!("the command line left out {}", names.join(", ")),
+/// Whether every subject is known by its name.
+fn check_names(subjects: &[SubjectKey], problems: &mut Problems) {
+    for subject in subjects.iter().filter(|subject| subject.variant.is_some()) {
+        let name = subject.to_string();
+        if subjects.iter().filter(|other| other.is(&name)).count() > 1 {
+            let what =
+                format!("`{name}` is the name of two subjects: a kernel's and its variant's");
+            let at = Place {
+                key: "variants".to_owned(),
+                offset: None,
             };
-            scenario.left_out.push(LeftOut {
-                claim: as_made,
-                baseline: baseline.clone(),
-                why,
-            });
-        } else {
-            claim.without = without;
-            scenario.expect.push(claim);
+            problems.add(&at, what, "give the variant or the kernel another name");
         }
     }
-}
-
-/// Keeps some parts; the names of the others.
-fn part<T>(
-    parts: &mut Vec<T>,
-    name: impl Fn(&T) -> &String,
-    keeps: impl Fn(&String) -> bool,
-) -> Vec<String> {
-    let gone = parts.extract_if(.., |part| !keeps(name(part)));
-    gone.map(|part| name(&part).clone()).collect()
 }

@@ -37,6 +37,21 @@ impl<'a, 'i> Section<'a, 'i> {
         section
     }
 
+    /// A table within this one that is read in the same way.
+    pub(super) fn within(
+        &self,
+        table: &'a DeTable<'i>,
+        at: &Place,
+        known: &[&str],
+    ) -> Section<'a, 'i> {
+        Section::new(table, at.clone(), known, self.problems)
+    }
+
+    /// The place of one of its keys.
+    pub(super) fn at(&self, key: &Spanned<DeString<'i>>) -> Place {
+        self.place(key.get_ref(), key.span().start)
+    }
+
     fn place(&self, key: &str, offset: usize) -> Place {
         let key = match self.at.key.as_str() {
             "" => key.to_owned(),

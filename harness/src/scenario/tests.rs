@@ -8,6 +8,7 @@ use std::path::Path;
 mod metal;
 mod refusals;
 mod selection;
+mod variants;
 
 /// A small scenario of the tests' own, so that tuning the real one moves no line number here.
 const SMOKE: &str = include_str!("tests_base.toml");

@@ -4,11 +4,54 @@ pub use diorama_wire::Clock;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What a row of a table is: a kernel, as its scenario is written or with a variant's overrides.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubjectKey {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Name of the variant; none for the scenario as it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl SubjectKey {
+    /// A kernel, as the scenario is written.
+    #[must_use]
+    pub fn of_kernel(kernel: &str) -> SubjectKey {
+        SubjectKey {
+            kernel: kernel.to_owned(),
+            variant: None,
+        }
+    }
+
+    /// Whether this is its name: `6.12`, `6.12+mq-deadline`. A scenario has no two subjects of one
+    /// name.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(self.kernel.as_str());
+        match &self.variant {
+            None => rest == Some(""),
+            Some(variant) => rest.and_then(|rest| rest.strip_prefix('+')) == Some(variant),
+        }
+    }
+}
+
+impl fmt::Display for SubjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kernel)?;
+        match &self.variant {
+            None => Ok(()),
+            Some(variant) => write!(f, "+{variant}"),
+        }
+    }
+}
+
 /// All axes of a cell; its only identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellKey {
-    /// Name of the kernel.
-    pub kernel: String,
+    /// The row: kernel and variant.
+    #[serde(flatten)]
+    pub subject: SubjectKey,
     /// Name of the file system.
     pub filesystem: String,
     /// Name of the workload.
@@ -30,7 +73,7 @@ impl CellKey {
 
 impl fmt::Display for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.kernel, self.filesystem, self.workload)
+        write!(f, "{}/{}/{}", self.subject, self.filesystem, self.workload)
     }
 }
 
@@ -138,4 +181,45 @@ pub enum Metric {
     SystemPerIo,
     /// kworker runs per I/O of the span.
     KworkerRunsPerIo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(variant: Option<&str>) -> SubjectKey {
+        SubjectKey {
+            kernel: "6.12".into(),
+            variant: variant.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_subject_is_known_by_the_name_it_shows() {
+        for subject in [subject(None), subject(Some("mq-deadline"))] {
+            assert!(subject.is(&subject.to_string()));
+        }
+        let varied = subject(Some("mq"));
+        assert_eq!(varied.to_string(), "6.12+mq");
+        for other in ["6.12", "6.12+", "6.12+mq-deadline", "6.1+mq", "6.12mq", ""] {
+            assert!(!varied.is(other), "{other}");
+        }
+        assert!(!subject(None).is("6.12+mq"));
+    }
+
+    #[test]
+    fn a_key_without_a_variant_is_written_as_it_always_was() {
+        let mut key = CellKey {
+            subject: subject(None),
+            filesystem: "ext4".into(),
+            workload: "write-4k".into(),
+            lane: Lane::EXACT,
+        };
+        let json = |key: &CellKey| serde_json::to_string(key).expect("plain data serialises");
+        insta::assert_snapshot!(json(&key), @r#"{"kernel":"6.12","filesystem":"ext4","workload":"write-4k","lane":{"device":"model","clock":"instructions"}}"#);
+        key.subject.variant = Some("mq-deadline".into());
+        insta::assert_snapshot!(json(&key), @r#"{"kernel":"6.12","variant":"mq-deadline","filesystem":"ext4","workload":"write-4k","lane":{"device":"model","clock":"instructions"}}"#);
+        let read: CellKey = serde_json::from_str(&json(&key)).expect("it was written so");
+        assert_eq!(read, key);
+    }
 }

@@ -15,7 +15,7 @@ mod verdict;
 mod vmm;
 
 pub use accel::Accel;
-pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric};
+pub use cell::{CellKey, Clock, DeviceKind, Lane, Metric, SubjectKey};
 pub use file::LockedFile;
 pub use identity::{CellInputs, LANE_VERSION, MachineInputs, TreeItem, tree_text};
 pub use kernel::KernelVersion;

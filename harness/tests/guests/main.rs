@@ -25,5 +25,6 @@ mod share;
 mod shell;
 mod store;
 mod strangers;
+mod subjects;
 mod terminal;
 mod throttled;

@@ -96,16 +96,53 @@ fn mixed_lanes_are_incomparable() {
 fn another_job_under_the_same_name_is_incomparable() {
     let (a, mut b) = (fixture::results(), fixture::results());
     b.scenario.workloads[2].job.iodepth = 1;
+    b.scenario.workloads[2].job.numjobs = 2;
     b.scenario.filesystems[1].mount_options = "dax".into();
+    b.scenario.filesystems[1].mkfs = vec!["-K".into()];
     let c = compare(&[&a, &b]);
     let why = |fs, w| iops(&c, "B:6.1", fs, w).verdict.why().map(str::to_owned);
-    assert_eq!(
-        why("ext4", "write-4k").unwrap(),
-        "a different job named write-4k"
-    );
-    assert_eq!(
-        why("xfs", "read-4k").unwrap(),
-        "a different file system named xfs"
-    );
+    insta::assert_snapshot!(why("ext4", "write-4k").unwrap(), @"a different job named write-4k: workloads.write-4k.iodepth 64 -> 1, workloads.write-4k.numjobs 1 -> 2");
+    insta::assert_snapshot!(why("xfs", "read-4k").unwrap(), @"a different file system named xfs: filesystems.xfs.mkfs none -> -K, filesystems.xfs.mount_options none -> dax");
     assert_eq!(why("ext4", "read-4k"), None);
+    insta::assert_snapshot!(c.notes[0], @"B differs from A: workloads.write-4k.iodepth 64 -> 1, workloads.write-4k.numjobs 1 -> 2, filesystems.xfs.mkfs none -> -K, filesystems.xfs.mount_options none -> dax; 5 cells of each row differ in more than one of them and are not compared");
+}
+
+#[test]
+fn two_runs_that_differ_in_one_key_are_compared_and_the_key_is_said() {
+    let (a, mut b) = (fixture::results(), fixture::results());
+    fixture::model(&mut b.scenario).scheduler = "mq-deadline".into();
+    let c = compare(&[&a, &b]);
+    let ratio = iops(&c, "B:6.12", "ext4", "write-4k").ratio;
+    assert_eq!(ratio, iops(&c, "A:6.12", "ext4", "write-4k").ratio);
+    assert_eq!(
+        c.notes,
+        ["B differs from A: model.scheduler none -> mq-deadline"]
+    );
+    // A run of several variants says which of its rows.
+    let varied = fixture::varied();
+    let c = compare(&[&a, &varied]);
+    insta::assert_snapshot!(c.notes.join("\n"), @"
+    B:6.12+mq-deadline differs from A:7.2: model.scheduler none -> mq-deadline
+    B:6.12+shallow differs from A:7.2: workloads.read-4k.iodepth 64 -> 1, workloads.write-4k.iodepth 64 -> 1
+    ");
+    assert!(
+        iops(&c, "B:6.12+mq-deadline", "ext4", "write-4k")
+            .ratio
+            .is_some()
+    );
+    let c = compare(&[&varied, &b]);
+    insta::assert_snapshot!(c.notes.join("\n"), @"B:5.10, B:6.1, B:6.12, B:6.18, B:7.2 differ from A:6.12: model.scheduler none -> mq-deadline");
+}
+
+#[test]
+fn rows_of_one_run_are_compared_whatever_their_variants_change() {
+    let results = fixture::varied();
+    let c = compare(&[&results]);
+    let labels: Vec<&str> = c.subjects.iter().map(|s| s.label.as_str()).collect();
+    assert_eq!(labels, ["6.12", "6.12+mq-deadline", "6.12+shallow"]);
+    for label in &labels[1..] {
+        let against = iops(&c, label, "ext4", "write-4k");
+        assert!(against.ratio.is_some(), "{label}: {against:?}");
+    }
+    assert_eq!(c.baseline().map(|s| s.label.as_str()), Some("6.12"));
 }

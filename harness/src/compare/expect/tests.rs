@@ -62,7 +62,8 @@ fn a_run_of_some_kernels_does_not_confirm_a_claim_about_more() {
     let mut results = fixture::results();
     results.scenario.expect.truncate(1);
     results.scenario.kernels.retain(|k| k.name != "5.10");
-    results.cells.retain(|c| c.key.kernel != "5.10");
+    results.scenario.subjects.retain(|s| !s.is("5.10"));
+    results.cells.retain(|c| !c.key.subject.is("5.10"));
     assert_eq!(claims(&results)[0].tested.len(), 6);
     insta::assert_snapshot!(judged(&results), @r"
         UNDECIDED

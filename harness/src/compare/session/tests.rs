@@ -120,7 +120,7 @@ fn blocks_in_which_a_boot_failed_are_left_out_and_blocks_beyond_all_bounds_cost_
     let mut results = fixture::session(8, 1.0);
     let session = results.session.as_mut().unwrap();
     let lost = session.samples.iter_mut().filter(|s| s.at.block < 5);
-    for sample in lost.filter(|s| s.key.kernel == "6.12") {
+    for sample in lost.filter(|s| s.key.subject.is("6.12")) {
         sample.outcome = Outcome::WrongResult { why: "no".into() };
     }
     let text = told(&results);

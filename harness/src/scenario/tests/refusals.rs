@@ -25,7 +25,7 @@ metric = "iop"
     insta::assert_snapshot!(bad(text), @r#"
     error: the scenario s.toml has 16 problems:
       s.toml:2:8: name: `a b` is not a valid name; use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first
-      s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, model, nvme, conditioning, guest, measure, session, filesystems, workloads, expect)
+      s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, variants, model, nvme, conditioning, guest, measure, session, filesystems, workloads, expect)
       s.toml:4:12: baseline: baseline `7.3` is not one of the kernels; did you mean `7.2`? (known kernels: 6.21, 7.2)
       s.toml:5:12: kernels[1]: kernel `6.21` is not in the lock; did you mean `6.1`? (known kernels: 5.10, 6.1, 6.12, 6.18, 7.2); for your own build use { name = "6.21", path = "bzImage" }
       s.toml:5:27: kernels[3]: there is already a kernel `7.2`; remove it or give it another name
@@ -48,7 +48,7 @@ metric = "iop"
 fn unknown_keys_anywhere_are_refused() {
     insta::assert_snapshot!(bad(&changed("[measure]", "[mesure]")), @"
     error: the scenario s.toml has 1 problem:
-      s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, model, nvme, conditioning, guest, measure, session, filesystems, workloads, expect)
+      s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, variants, model, nvme, conditioning, guest, measure, session, filesystems, workloads, expect)
       help: fix the above; scenarios/README.md describes every key
     ");
     insta::assert_snapshot!(bad(&changed("repetitions =", "repetition =")), @r"
@@ -88,12 +88,12 @@ fn text_that_is_not_toml_is_refused_with_its_place() {
 fn an_empty_file_says_what_is_missing() {
     insta::assert_snapshot!(bad(""), @r#"
     error: the scenario s.toml has 6 problems:
+      s.toml: filesystems: is missing or empty; add a table [filesystems.ext4]
+      s.toml: workloads: is missing or empty; add a table [workloads.write-4k]
       s.toml: name: is missing; add name = "iomap-dio"
       s.toml: title: is missing; add title = "..", one line for a heading
       s.toml: kernels: is missing or empty; add kernels = ["6.12", "7.2"]
       s.toml: baseline: is missing; add baseline = "7.2"
-      s.toml: filesystems: is missing or empty; add a table [filesystems.ext4]
-      s.toml: workloads: is missing or empty; add a table [workloads.write-4k]
       help: fix the above; scenarios/README.md describes every key
     "#);
 }

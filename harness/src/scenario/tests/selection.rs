@@ -57,6 +57,8 @@ fn a_wrong_command_line_is_named_as_such() {
         kernels: vec![parse_kernel("7.2=/x/bzImage").expect("a kernel")],
         baseline: Some("7.1".into()),
         only_kernels: strings(&["6.13"]),
+        only_variants: strings(&["mq"]),
+        vary: Vec::new(),
         only_filesystems: strings(&["xfs"]),
         only_workloads: strings(&["write4k"]),
         device: None,
@@ -68,13 +70,14 @@ fn a_wrong_command_line_is_named_as_such() {
         fio: FioChoices::default(),
     };
     insta::assert_snapshot!(refusal(SMOKE, &overrides), @"
-    error: the scenario s.toml has 8 problems:
+    error: the scenario s.toml has 9 problems:
+      command line: --repetitions: is 0; use a number from 1 to 1000
+      command line: --cmdline: `a b` is not a single word of a kernel command line; use one word per element, without spaces or quotes
       command line: --kernel: there is already a kernel `7.2`; remove it or give it another name
       command line: --baseline: baseline `7.1` is not one of the kernels; did you mean `7.2`? (known kernels: 6.12, 7.2)
-      command line: --repetitions: is 0; use a number from 1 to 1000
       command line: --blocks: is for the metal lane; this is the exact lane, where one boot gives every digit; omit it, or add --device
-      command line: --cmdline: `a b` is not a single word of a kernel command line; use one word per element, without spaces or quotes
       command line: --only-kernel: `6.13` is not in this scenario; did you mean `6.12`? (known names: 6.12, 7.2)
+      command line: --only-variant: `mq` is not in this scenario; known names: as-written
       command line: --filesystem: `xfs` is not in this scenario; known names: ext4
       command line: --workload: `write4k` is not in this scenario; did you mean `write-4k`? (known names: write-4k, read-4k)
       help: fix the above; scenarios/README.md describes every key
