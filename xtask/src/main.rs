@@ -20,7 +20,7 @@ cargo xtask VERB [ARGUMENTS]
   bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 
-All other verbs are diorama's own: run, explain, shell, agree, compare, report, plan, kernels,
+All other verbs are diorama's own: run, explain, shell, agree, compare, diff, report, plan, kernels,
 lock, fetch, doctor, devices, cache, completions. `cargo xtask VERB --help` explains each.";
 
 fn main() -> ExitCode {
