@@ -82,7 +82,7 @@ fn build(context: &Context, provision: &Provision<'_>) -> Result<PathBuf> {
         (provision.tell)(note);
     }
     let digest = tree_key(&provided.entry.files);
-    let driver = Hermetic::in_tree(&tree, compiler::DRIVER, digest)?;
+    let driver = Hermetic::in_tree(&tree, compiler::DRIVER)?;
     // Its programs name the tree's place.
     let key = Sha256::of_value(&(digest, tree.to_string_lossy()));
     let programs = (context.store).derive("compiler", &key, |out| compiler::write(&driver, out))?;

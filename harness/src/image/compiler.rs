@@ -99,7 +99,6 @@ pub fn variables(programs: &Path) -> Result<Vec<(&'static str, OsString)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Sha256;
 
     #[test]
     fn every_part_of_the_compiler_is_run_with_its_own_libraries() {
@@ -111,7 +110,6 @@ mod tests {
             executable: Path::new("/a tree").join(DRIVER),
             firmware: Vec::new(),
             modules: None,
-            digest: Sha256::of(b""),
         };
         write(&driver, out.path()).unwrap();
         let last = |name: &str| {
