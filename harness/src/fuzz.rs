@@ -2,17 +2,30 @@
 //! something is wrong. `fuzz/` runs them by libFuzzer; the test below, over the corpus that is kept there.
 
 use crate::{
+    bundle::{
+        Container, Manifest, Unseen,
+        oci::{self, OciManifest},
+        ustar,
+    },
     profile::{Symbols, flame::folded},
     run::Seen,
     vm,
 };
 use diorama_wire::{FromShell, Message, Progress, decode_frame, decode_shell, encode_frame};
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::{
+    fs::File,
+    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
+    path::Path,
+};
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All of them, by name: a program of `fuzz/fuzz_targets` and a directory of `fuzz/corpus` each.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
+    ("documents", documents),
+    ("image", image),
     ("profile", profile),
     ("qmp", vm::fuzz::qmp),
     ("vhost_user", vm::fuzz::vhost_user),
@@ -28,6 +41,37 @@ pub const TARGETS: [(&str, Target); 5] = [
 pub fn of(name: &str) -> Target {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
     found.map_or_else(|| panic!("{name}: no such target"), |(_, target)| *target)
+}
+
+/// A whole image: opened, and all of its parts read if that can be.
+///
+/// # Panics
+/// When there is no memory.
+pub fn image(data: &[u8]) {
+    let file = memfd_create("image", MemfdFlags::CLOEXEC).expect("a file in memory");
+    let file = File::from(file);
+    file.write_all_at(data, 0).expect("room");
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if let Ok(container) = Container::open(Path::new(&path)) {
+        let _ = container.verify(&Unseen);
+    }
+}
+
+/// The documents of an image, which a digest would keep bytes that somebody made up from: its own manifest,
+/// OCI's, the index, and headers of a tar. What is read has one form only.
+pub fn documents(data: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(data) {
+        assert_eq!(manifest.to_bytes(), data);
+    }
+    if let Ok(manifest) = OciManifest::parse(data) {
+        assert_eq!(manifest.to_bytes(), data);
+    }
+    let _ = oci::parse_index(data);
+    for block in data.as_chunks().0 {
+        if let Ok(Some(entry)) = ustar::Entry::decode(block) {
+            assert_eq!(entry.encode().as_ref(), Ok(block));
+        }
+    }
 }
 
 /// A guest's frames and lines. What is understood can be said again.
@@ -59,7 +103,7 @@ pub fn profile(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, path::Path};
+    use std::fs;
 
     #[test]
     fn every_target_has_a_program_and_takes_its_corpus() {

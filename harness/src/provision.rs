@@ -3,34 +3,32 @@
 
 mod fio;
 mod lacking;
+mod machine;
 mod mkfs;
 
 pub use fio::HostFio;
+pub use machine::Boots;
 
 use crate::{
     digest::Sha256,
     error::{Error, Result},
     files, filesystem,
     image::{self, Image, ImageSpec, Needs, tools::Trees},
-    kernel::{self, BootBy, Kernel, LocalBuild},
+    kernel::{self, Kernel, LocalBuild},
     lock::{self, Declarations, Lock, LockEntry, Provided, WhenGone},
     plan::{self, Part, PreparedKernel},
     record::KernelRecord,
-    scenario::{self, Clock, Device, KernelRef, KernelSource, Scenario, SubjectKey},
+    scenario::{self, Clock, KernelRef, KernelSource, Scenario, SubjectKey},
     store::{
         FetchProgress, Sources, Store, elf,
         hermetic::{Hermetic, QEMU},
         tree_key,
     },
-    vm::{
-        Backing, Drive, EmulatedDrive, Spec, Time, Vmm,
-        confine::Rung,
-        share::{Access, Share},
-    },
-    vocabulary::Accel,
+    vm::{Spec, Vmm, confine::Rung, share::Share},
     vocabulary::KernelVersion,
 };
-use diorama_wire::{ARTIFACTS, ARTIFACTS_TAG, FsKind, SHARES, StopBy};
+use diorama_wire::FsKind;
+use machine::{in_guest, stop_by};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -521,83 +519,6 @@ fn devices(scenario: &Scenario, kernel: &Unpacked, shares: bool) -> Vec<diorama_
         }
     }
     devices
-}
-
-/// How guests hand over. By the wall clock nobody needs them to stand still, and port I/O from user space
-/// is something that not every hypervisor below ours does well.
-fn stop_by(clock: Clock) -> StopBy {
-    match clock {
-        Clock::Instructions => StopBy::Pvpanic,
-        Clock::Wall => StopBy::None,
-    }
-}
-
-/// Where the guest has it: the artifacts' directory beside the others.
-fn in_guest(share: &Share) -> diorama_wire::Share {
-    diorama_wire::Share {
-        at: match share.tag.as_str() {
-            ARTIFACTS_TAG => ARTIFACTS.to_owned(),
-            tag => format!("{SHARES}/{tag}"),
-        },
-        tag: share.tag.clone(),
-        read_only: share.access == Access::Read,
-    }
-}
-
-/// What a kernel's guests boot: files with their digests.
-pub struct Boots {
-    /// vmlinux or bzImage.
-    pub kernel: (PathBuf, Sha256),
-    /// How it is entered.
-    pub boot: BootBy,
-    /// The initramfs.
-    pub initramfs: (PathBuf, Sha256),
-}
-
-impl Boots {
-    /// The machine that boots it for a scenario's cells.
-    #[must_use]
-    pub fn machine(self, scenario: &Scenario) -> Spec {
-        Spec {
-            kernel: self.kernel.0,
-            kernel_sha256: self.kernel.1,
-            boot: self.boot,
-            initramfs: self.initramfs.0,
-            initramfs_sha256: self.initramfs.1,
-            cmdline: Spec::cmdline(scenario.clock, scenario.smp, &scenario.cmdline),
-            memory_mib: scenario.memory_mib,
-            smp: scenario.smp,
-            time: match scenario.clock {
-                Clock::Instructions => Time::Instructions,
-                // Until somebody has tried what the host has.
-                Clock::Wall => Time::Wall(Accel::Tcg),
-            },
-            drive: drive(&scenario.device),
-            shares: Vec::new(),
-        }
-    }
-}
-
-/// A drive that guests have from the start. Where a host's own is, somebody says later.
-fn drive(device: &Device) -> Option<Drive> {
-    Some(Drive::Emulated(match device {
-        Device::Model(_) => return None,
-        Device::Vfio(_) => return Some(Drive::Passed(None)),
-        Device::Nvme(nvme) => EmulatedDrive {
-            serial: nvme.serial.clone(),
-            size: u64::from(nvme.size_mib) << 20,
-            block_size: nvme.block_size,
-            queues: nvme.queues,
-            backing: Backing::Image,
-        },
-        Device::Disk(disk) => EmulatedDrive {
-            serial: disk.serial.clone(),
-            size: disk.size,
-            block_size: disk.block_size,
-            queues: disk.queues,
-            backing: Backing::Image,
-        },
-    }))
 }
 
 /// Keys and directories of unpacked local kernels, by name.

@@ -21,7 +21,7 @@ cargo xtask VERB [ARGUMENTS]
   dist [-o FILE]        build one static program that carries all it needs, and runs on any x86-64 Linux
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 
-All other verbs are diorama's own: run, explain, shell, agree, compare, report, plan, kernels,
+All other verbs are diorama's own: run, explain, shell, agree, compare, diff, report, plan, kernels,
 lock, fetch, doctor, devices, cache, completions. `cargo xtask VERB --help` explains each.";
 
 fn main() -> ExitCode {

@@ -415,7 +415,7 @@ fn rows_and_variants_that_no_scenario_has() {
         r.scenario.variants[0].name = EVIL.into();
     });
     refused_for(
-        "variant nohz: `x,file=/home/u/.ssh/id_rsa \" is not a word",
+        "variant nohz: `x,file=/home/u/.ssh/id_rsa \"` is not a word",
         |r| {
             r.scenario.variants[0].parts.cmdline = Some(vec![format!("{EVIL} \"")]);
         },

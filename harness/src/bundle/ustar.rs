@@ -104,7 +104,8 @@ impl Entry {
         let shown = text::cut(&path);
         let kind = match header.entry_type() {
             EntryType::Regular => Kind::File {
-                size: (header.entry_size()).map_err(|e| format!("the size of `{shown}`: {e}"))?,
+                size: (header.entry_size())
+                    .map_err(|_| format!("the size of `{shown}` is not a number"))?,
                 executable: header.mode().is_ok_and(|mode| mode == 0o755),
             },
             EntryType::Directory => Kind::Directory,

@@ -132,7 +132,7 @@ fn contents(opened: &Opened, path: &Path) -> String {
         .map(|source| source.files.len())
         .sum();
     line(format!(
-        "  {packages} Debian packages are named with their sha256; {} licences are inside",
+        "  Debian packages named with their sha256: {packages}; licences inside: {}",
         manifest
             .licences
             .iter()

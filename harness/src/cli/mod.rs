@@ -31,6 +31,7 @@ mod prepare;
 mod records;
 mod replay;
 mod replay_line;
+mod replayed;
 mod repro;
 mod scratch;
 mod select;

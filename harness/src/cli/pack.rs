@@ -94,8 +94,12 @@ pub fn pack(cli: &Cli, args: &PackArgs) -> Result<Exit> {
 fn show_next(output: &Path, results: &Results) -> String {
     let cells = results.cells.iter();
     let measured = cells.filter(|c| c.outcome.measured().is_some()).count();
+    let cells = match measured {
+        1 => "its cell".to_owned(),
+        n => format!("its {n} cells"),
+    };
     format!(
-        "help: `diorama replay {}` measures its {measured} cells again, anywhere",
+        "help: `diorama replay {}` measures {cells} again, anywhere",
         output.display()
     )
 }

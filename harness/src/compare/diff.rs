@@ -150,7 +150,10 @@ fn inputs(a: &Results, b: &Results) -> Vec<Leaf> {
         leaf.path.insert_str(0, "scenario.");
     }
     let of_the_scenario = found.len();
-    found.extend(Leaves::of(&run(a), &run(b)).differ);
+    let jobless = [a, b]
+        .iter()
+        .all(|of| of.cells.iter().all(|cell| cell.job.is_none()));
+    found.extend(Leaves::of(&run(a, jobless), &run(b, jobless)).differ);
     found.extend(shared("machines", &machines(a), &machines(b)));
     let jobs = shared("jobs", &jobs(a), &jobs(b));
     let (told, _) = found.split_at(of_the_scenario);
@@ -187,14 +190,14 @@ fn scenario(of: &Results) -> Value {
     scenario
 }
 
-/// What a run had besides its scenario, its machines and its jobs.
-fn run(of: &Results) -> Value {
+/// What a run had besides its scenario, its machines and its jobs. Where neither record has those, it is
+/// `formatting` that tells of mkfs.
+fn run(of: &Results, jobless: bool) -> Value {
     let mut run = json!({"diorama": of.diorama, "kernels": kernels(of), "vmm": of.vmm});
     if let Some(session) = &of.session {
         run["session"] = json!({"blocks": session.blocks, "seed": session.seed});
     }
-    // Where a record does not have the jobs, this is what it has of mkfs.
-    if of.cells.iter().all(|cell| cell.job.is_none()) {
+    if jobless {
         run["formatting"] = json!(of.formatting);
     }
     run
@@ -295,6 +298,17 @@ mod tests {
         assert_eq!((diff.equal.cells, diff.equal.of_cells), (40, 40));
         assert_eq!(diff.equal.digits, diff.equal.of_digits);
         assert_eq!(diff.equal.of_memories, 0);
+    }
+
+    #[test]
+    fn formatting_stands_for_jobs_only_where_neither_record_has_them() {
+        let (mut a, mut b) = (fixture::results(), fixture::results());
+        b.formatting = vec!["of 6.1".into()];
+        assert_eq!(paths(&Diff::of(&a, &b)), [""; 0]);
+        a.cells.iter_mut().for_each(|cell| cell.job = None);
+        assert_eq!(paths(&Diff::of(&a, &b)), [""; 0]);
+        b.cells.iter_mut().for_each(|cell| cell.job = None);
+        assert_eq!(paths(&Diff::of(&a, &b)), ["formatting"]);
     }
 
     #[test]

@@ -471,10 +471,8 @@ fn excerpt(text: &str) -> Vec<String> {
     if let Some(at) = lines[..from].iter().position(named) {
         excerpt.push(lines[at].to_owned());
         if from - at > 1 {
-            excerpt.push(format!(
-                "[{} omitted]",
-                text::counted(from - at - 1, "line")
-            ));
+            let lines = text::counted(from - at - 1, "line");
+            excerpt.push(format!("[{lines} omitted]"));
         }
     }
     excerpt.extend(lines[from..].iter().map(ToString::to_string));

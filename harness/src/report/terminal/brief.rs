@@ -29,8 +29,12 @@ pub(super) fn render(out: &mut Out, report: &Report, width: usize) {
     section(out, "Session", &report.session);
     section(out, "Notes", &report.notes);
     out.line("", "");
-    out.paragraph(
-        "--verbose shows all figures with their ranges, all costs and claims; so does report.md.",
+    let file = match report.comparison.runs.len() {
+        1 => ", or report.md",
+        _ => "",
+    };
+    out.line(
+        &format!("All figures with their ranges, all costs and claims: --verbose{file}."),
         "2",
     );
 }

@@ -135,7 +135,7 @@ model.scheduler = "kyber"
       s.toml:17:12: variant small: workloads.write-4k.size: 64 MiB is more than 3/4 of the device, 64 MiB; use a smaller size or a larger model.size
       s.toml:22:12: variant small: workloads.read-4k.size: 64 MiB is more than 3/4 of the device, 64 MiB; use a smaller size or a larger model.size
       s.toml:57:19: variant mq: model.scheduler: `mq-deadlin` is not one of the schedulers; did you mean `mq-deadline`? (known schedulers: none, mq-deadline, kyber, bfq)
-      s.toml:60:7: variant typo: model.shceduler: unknown key; did you mean `scheduler`? (known keys: size, block_size, latency, bandwidth, queue_depth, submit_queues, scheduler, write_cache, fua, flush_latency)
+      s.toml:60:7: variant typo: model.shceduler: unknown key; did you mean `scheduler`? (known keys: size, block_size, latency, bandwidth, queue_depth, submit_queues, scheduler, stack, write_cache, fua, flush_latency)
       s.toml:61:1: variants[2].device: unknown key; known keys: name, model, nvme, conditioning, guest, measure, filesystems, workloads
       s.toml:62:11: variant typo: workloads.write4k: `write4k` is not one of the workloads; did you mean `write-4k`? (known workloads: read-4k, write-4k)
       s.toml:63:18: variant typo: filesystems.ext4.kind: file systems are an axis of their own; write a table of its own: [filesystems.NAME]
