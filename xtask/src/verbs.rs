@@ -123,6 +123,16 @@ pub fn bench(rest: &[OsString]) -> Done {
 /// Scenarios measured afresh from fresh checkpoints, then once more, one guest at a time, against the first:
 /// every digit and the guests' memory must be equal.
 pub fn nightly() -> Done {
+    // What `test` names as ignored.
+    let mut long = tests()?;
+    run(long.args([
+        "--package",
+        "diorama",
+        "--test",
+        "guests",
+        "--",
+        "--ignored",
+    ]))?;
     let built = Built::new()?;
     for words in [
         &["smoke", "--fresh", "--no-checkpoint"][..],
