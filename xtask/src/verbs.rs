@@ -63,9 +63,14 @@ pub fn nested(rest: &[OsString]) -> Done {
 fn tests() -> Result<Command, String> {
     let built = Built::new()?;
     // Downloads belong to provisioning, not into a test's time.
-    run(built
-        .command(&built.diorama)
-        .args(["fetch", "smoke", "--tool-set", "busybox"]))?;
+    run(built.command(&built.diorama).args([
+        "fetch",
+        "smoke",
+        "--tool-set",
+        "busybox",
+        "--tool-set",
+        "btrfs-tools",
+    ]))?;
     let mut tests = cargo(&built.root);
     tests
         .args(["test", "--locked"])
@@ -118,6 +123,16 @@ pub fn bench(rest: &[OsString]) -> Done {
 /// Scenarios measured afresh from fresh checkpoints, then once more, one guest at a time, against the first:
 /// every digit and the guests' memory must be equal.
 pub fn nightly() -> Done {
+    // What `test` names as ignored.
+    let mut long = tests()?;
+    run(long.args([
+        "--package",
+        "diorama",
+        "--test",
+        "guests",
+        "--",
+        "--ignored",
+    ]))?;
     let built = Built::new()?;
     for words in [
         &["smoke", "--fresh", "--no-checkpoint"][..],

@@ -45,6 +45,7 @@ fn said(output: &Output) -> &str {
 }
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn a_program_that_carries_everything_needs_no_checkout_and_no_cargo() {
     let Some(lab) = Lab::open("a_program_that_carries_everything_needs_no_checkout_and_no_cargo")
     else {

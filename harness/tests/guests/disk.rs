@@ -81,6 +81,7 @@ fn program(lab: &Lab, results: &Path, select: &[&str]) -> Command {
 
 /// The disk holds cells, but no checkpoint: each cell boots by itself, with the same digits.
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn a_cache_too_full_for_a_checkpoint_costs_no_cell_and_no_digit() {
     let name = "a_cache_too_full_for_a_checkpoint";
     let Some(lab) = Lab::open(name) else {

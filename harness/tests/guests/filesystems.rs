@@ -14,6 +14,7 @@ fn scenario(model: &str, filesystems: &str) -> String {
 }
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn btrfs_writes_in_place_where_it_is_told_to() {
     let Some(lab) = Lab::open("btrfs_writes_in_place_where_it_is_told_to") else {
         return;
@@ -33,6 +34,7 @@ fn btrfs_writes_in_place_where_it_is_told_to() {
 }
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn a_stack_is_put_over_the_drive_and_is_exact() {
     let Some(lab) = Lab::open("a_stack_is_put_over_the_drive_and_is_exact") else {
         return;

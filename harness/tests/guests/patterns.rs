@@ -98,6 +98,7 @@ const EVERY_KIND: [&str; 13] = [
 ];
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn every_kind_of_pattern_is_measured_and_its_answer_is_right() {
     let Some(lab) = Lab::open("every_kind_of_pattern_is_measured_and_its_answer_is_right") else {
         return;
@@ -158,6 +159,7 @@ fn threads_on_two_cpus_are_measured_and_repeat() {
 
 /// null_blk has poll queues since 5.19: before, the answer is words and not a figure.
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn polled_completion_is_measured_or_unsupported_with_words() {
     let Some(lab) = Lab::open("polled_completion_is_measured_or_unsupported_with_words") else {
         return;
