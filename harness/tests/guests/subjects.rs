@@ -33,6 +33,8 @@ fn boots(lab: &Lab) -> usize {
 fn figure(lab: &Lab, variant: &str, metric: &str, column: &str) -> f64 {
     let output = lab.run(&["report", "latest", "--format", "csv"]);
     let csv = String::from_utf8(output.stdout).expect("UTF-8");
+    // The only field of a row with a ratio that has a comma in it.
+    let csv = csv.replace("\"exact lane: model device, instructions clock\"", "exact");
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let header = lines.next().expect("a header");
     let at = |name: &str| header.iter().position(|h| *h == name).expect("a column");
