@@ -186,7 +186,9 @@ pub fn digits(results: &serde_json::Value) -> BTreeMap<String, serde_json::Value
         .map(|cell| {
             let key = &cell["key"];
             let part = |name: &str| key[name].as_str().unwrap_or("?").to_owned();
-            let name = [part("kernel"), part("filesystem"), part("workload")].join("/");
+            let variant = key["variant"].as_str().map(|v| format!("+{v}"));
+            let row = part("kernel") + &variant.unwrap_or_default();
+            let name = [row, part("filesystem"), part("workload")].join("/");
             let outcome = &cell["outcome"];
             assert_eq!(outcome["is"], "measured", "{name}: {outcome}");
             let exact = serde_json::json!({

@@ -159,23 +159,22 @@ fn an_agent_that_ends_and_one_that_hangs_are_told_apart() {
 }
 
 #[test]
-fn a_failed_mkfs_gives_its_own_words_and_costs_no_other_cell() {
-    let Some(lab) = Lab::open("a_failed_mkfs_gives_its_own_words") else {
+fn a_refused_mount_has_the_kernels_own_words_and_costs_no_other_cell() {
+    let Some(lab) = Lab::open("a_refused_mount_has_the_kernels_own_words") else {
         return;
     };
     let scenario = lab.scenario("smoke").replace(
-            "[filesystems.ext4]",
-            "[filesystems.ext4]\n[filesystems.bad]\nkind = \"ext4\"\nmkfs = [\"-O\", \"no_such_feature\"]",
-        );
-    let path = lab.write("mkfs.toml", &scenario);
+        "[filesystems.ext4]",
+        "[filesystems.ext4]\n[filesystems.bad]\nkind = \"ext4\"\nmount_options = \"no_such_option\"",
+    );
+    let path = lab.write("mount.toml", &scenario);
     let results = lab.measure(
         &[&path, "--only-kernel", "7.2", "--workload", "write-4k"],
         5,
     );
-    assert_eq!(outcomes(&results), ["measured", "guest-fault"]);
+    assert_eq!(outcomes(&results), ["measured", "unsupported"]);
     let why = results["cells"][1]["outcome"]["why"].to_string();
-    assert!(why.contains("Invalid filesystem option set"), "{why}");
-    assert!(why.contains("in phase `format`"), "{why}");
+    assert!(why.contains("no_such_option"), "{why}");
 }
 
 /// Flips one byte in the middle of a file.
