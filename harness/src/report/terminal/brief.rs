@@ -14,7 +14,9 @@ const REASONS: usize = 8;
 /// Renders the report.
 pub(super) fn render(out: &mut Out, report: &Report, width: usize) {
     out.paragraph(&report.title, "1");
-    out.line(&report.lane.to_string(), "");
+    for line in report.head() {
+        out.paragraph(&line, "");
+    }
     for alarm in report.alarms() {
         out.paragraph(&format!("! {alarm}"), LOUD);
     }
