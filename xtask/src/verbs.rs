@@ -23,14 +23,14 @@ pub fn diorama(verb: &OsStr, rest: &[OsString]) -> Done {
 
 /// Everything that is tested, real guests included.
 pub fn test(rest: &[OsString]) -> Done {
-    let mut tests = tests()?;
+    let mut tests = tests(&Built::new()?)?;
     run(tests.arg("--workspace").args(rest))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The test with a machine in a machine, with what it says.
 pub fn nested(rest: &[OsString]) -> Done {
-    let mut tests = tests()?;
+    let mut tests = tests(&Built::new()?)?;
     let only = match rest {
         [] => None,
         [word] if word == "--smoke" => {
@@ -60,8 +60,7 @@ pub fn nested(rest: &[OsString]) -> Done {
 }
 
 /// `cargo test`, with all that it needs provided.
-fn tests() -> Result<Command, String> {
-    let built = Built::new()?;
+fn tests(built: &Built) -> Result<Command, String> {
     // Downloads belong to provisioning, not into a test's time.
     run(built.command(&built.diorama).args([
         "fetch",
@@ -123,8 +122,9 @@ pub fn bench(rest: &[OsString]) -> Done {
 /// Scenarios measured afresh from fresh checkpoints, then once more, one guest at a time, against the first:
 /// every digit and the guests' memory must be equal.
 pub fn nightly() -> Done {
+    let built = Built::new()?;
     // What `test` names as ignored.
-    let mut long = tests()?;
+    let mut long = tests(&built)?;
     run(long.args([
         "--package",
         "diorama",
@@ -133,7 +133,6 @@ pub fn nightly() -> Done {
         "--",
         "--ignored",
     ]))?;
-    let built = Built::new()?;
     for words in [
         &["smoke", "--fresh", "--no-checkpoint"][..],
         &["smoke", "--verify"],

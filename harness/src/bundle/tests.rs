@@ -269,30 +269,17 @@ fn an_image_that_is_cut_off_or_goes_on_is_refused() {
 
 #[test]
 fn the_documented_fields_are_those_of_a_manifest() {
-    use serde_json::Value;
+    use crate::record::documented;
     use std::collections::BTreeSet;
     const PAGE: &str = include_str!("../../../docs/image.md");
-    fn keys(value: &Value, found: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(map) => {
-                for (key, value) in map {
-                    found.insert(key.clone());
-                    keys(value, found);
-                }
-            }
-            Value::Array(values) => values.iter().for_each(|v| keys(v, found)),
-            _ => {}
-        }
-    }
     let file = tempfile::tempfile().unwrap();
     let manifest = Lab::new().pack_into(&file, false);
     let mut found = BTreeSet::new();
-    keys(&serde_json::to_value(&manifest).unwrap(), &mut found);
-    let documented = |key: &str| {
-        let forms = [format!("`{key}`"), format!("`{key}[]`")];
-        forms.iter().any(|form| PAGE.contains(form))
-    };
-    let missing: Vec<_> = found.iter().filter(|key| !documented(key)).collect();
+    documented::keys(&serde_json::to_value(&manifest).unwrap(), &mut found);
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|key| !documented::has(PAGE, key))
+        .collect();
     assert!(missing.is_empty(), "docs/image.md lacks {missing:?}");
     assert!(PAGE.contains(&format!(
         "version of this format, currently {}",

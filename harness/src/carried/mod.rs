@@ -16,7 +16,7 @@ use crate::{
 };
 use std::{
     fs::{self, File, Permissions},
-    io::{self, Read as _},
+    io::{self, Read as _, Seek as _, SeekFrom},
     os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::{Component, Path},
 };
@@ -87,9 +87,9 @@ impl Carried {
     }
 
     fn read(&self) -> Result<Vec<u8>> {
-        let mut tar = Vec::new();
-        let mut from = At(self, 0);
-        (from.read_to_end(&mut tar))
+        let (mut tar, mut file) = (Vec::new(), &self.file);
+        (file.seek(SeekFrom::Start(self.at)))
+            .and_then(|_| file.take(self.len).read_to_end(&mut tar))
             .map_err(|e| Error::host("reading what this program carries").because(e))?;
         if Sha256::of(&tar) == self.digest {
             return Ok(tar);
@@ -98,22 +98,6 @@ impl Carried {
             Error::fetch("this program's file is damaged: what it carries has another sha256")
                 .hint("copy or download the program again, and compare its own sha256"),
         )
-    }
-}
-
-/// Reads the tar from an offset.
-struct At<'a>(&'a Carried, u64);
-
-impl io::Read for At<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let At(carried, done) = self;
-        let left = usize::try_from(carried.len - *done).unwrap_or(usize::MAX);
-        let most = buffer.len().min(left);
-        let read = carried
-            .file
-            .read_at(&mut buffer[..most], carried.at + *done)?;
-        *done += read as u64;
-        Ok(read)
     }
 }
 

@@ -51,14 +51,7 @@ pub fn build(
         return Ok(agent);
     }
     let project = context.project()?;
-    let provision = Provision {
-        project: &project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone,
-        progress,
-        tell,
-    };
+    let provision = context.provision(&project, when_gone, progress, tell);
     let (tree, provided) = provision.tool_set(AGENT_SYSROOT)?;
     for note in provided.note.into_iter().chain(context.store.take_notes()) {
         tell(&note);

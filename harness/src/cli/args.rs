@@ -1,7 +1,7 @@
 //! What the command line looks like: definitions only, one struct per verb.
 
 use super::{
-    choices::{AccelChoice, QemuChoice, parse_slowdown},
+    choices::{QemuChoice, parse_slowdown},
     share::{ServeDirectoryArgs, ShareArgs},
 };
 use crate::{
@@ -177,46 +177,9 @@ pub enum Verb {
     ServeDirectory(ServeDirectoryArgs),
 }
 
-pub use super::image_args::{InspectArgs, ReplayArgs};
+pub use super::image_args::{InspectArgs, PackArgs, ReplayArgs};
+pub use super::input_args::InputArgs;
 pub use super::select::{DriveArgs, GuestWords, OnlyKernels, OwnKernels, SelectArgs, VaryArgs};
-
-/// What is measured with, besides the scenario: inputs of every digit, and where they come from.
-#[derive(Debug, Args)]
-pub struct InputArgs {
-    /// Fail if a locked file is gone, instead of using what the archive has now
-    #[arg(help_heading = "Inputs", long)]
-    pub locked: bool,
-    /// Download nothing
-    #[arg(help_heading = "Inputs", long)]
-    pub offline: bool,
-    /// Which QEMU to use: the locked one, the system's, or an executable
-    #[arg(
-        help_heading = "Inputs",
-        long,
-        value_name = "lock|system|PATH",
-        default_value = "lock"
-    )]
-    pub qemu: QemuChoice,
-    /// What executes guests that run by the wall clock: KVM if a trial guest runs under it, else TCG
-    #[arg(
-        help_heading = "Inputs",
-        long,
-        value_name = "auto|kvm|tcg",
-        value_enum,
-        hide_possible_values = true,
-        default_value = "auto"
-    )]
-    pub accel: AccelChoice,
-    /// Boot for every cell instead of restoring checkpoints (slow, same digits)
-    #[arg(help_heading = "Inputs", long)]
-    pub no_checkpoint: bool,
-    /// The guest agent's executable
-    #[arg(help_heading = "Inputs", long, value_name = "PATH", hide = true)]
-    pub agent: Option<PathBuf>,
-    /// How long each phase of a guest may take, and KVM's trial be silent, in seconds of the host's clock
-    #[arg(help_heading = "Inputs", long, value_name = "SECONDS", hide = true)]
-    pub deadline: Option<NonZeroU32>,
-}
 
 /// How to measure.
 #[derive(Debug, Args)]
@@ -444,29 +407,6 @@ pub struct ReportArgs {
     /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-}
-
-/// `diorama pack`
-#[derive(Debug, Args)]
-pub struct PackArgs {
-    /// A run's directory, its id, or `latest`
-    #[arg(value_name = "RUN", default_value = "latest", value_hint = ValueHint::DirPath)]
-    pub run: String,
-    /// The image's file [default: the run's id and `.diorama`, here]
-    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub output: Option<PathBuf>,
-    /// Leave out what the lock files can fetch again: QEMU, Debian's kernels, the guests' tools
-    #[arg(long)]
-    pub thin: bool,
-    /// Leave QEMU out
-    #[arg(long)]
-    pub without_vmm: bool,
-    /// Plain lines instead of progress bars
-    #[arg(long)]
-    pub plain: bool,
-    /// What the run was measured with.
-    #[command(flatten)]
-    pub inputs: InputArgs,
 }
 
 /// `diorama plan`

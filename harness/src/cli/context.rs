@@ -4,8 +4,9 @@ use super::args::Places;
 use crate::{
     carried::{self, Carried},
     error::{Error, Result},
-    provision::Project,
-    store::{Derived, Sources, Store},
+    lock::WhenGone,
+    provision::{Project, Provision},
+    store::{Derived, FetchProgress, Sources, Store},
 };
 use std::{
     collections::BTreeMap,
@@ -40,7 +41,7 @@ impl Context {
             (None, None) => Some(find_root()?),
         };
         let sources = Context::sources(offline)?;
-        let results = results_root(places)?;
+        let results = results_of(places, carried.is_some())?;
         let store = Context::store(places)?;
         let carried = carried
             .map(|carried| carried.directory(&store))
@@ -86,6 +87,25 @@ impl Context {
         Project::open(&self.root)
     }
 
+    /// What makes inputs ready, out of `project`, which is [`Context::project`].
+    #[must_use]
+    pub fn provision<'a>(
+        &'a self,
+        project: &'a Project,
+        when_gone: WhenGone,
+        progress: &'a dyn FetchProgress,
+        tell: &'a dyn Fn(&str),
+    ) -> Provision<'a> {
+        Provision {
+            project,
+            store: &self.store,
+            sources: &self.sources,
+            when_gone,
+            progress,
+            tell,
+        }
+    }
+
     /// The agent that the program carries. None where one is built from a checkout: `root`'s, if it has
     /// one's sources.
     #[must_use]
@@ -123,12 +143,19 @@ impl Context {
 /// # Errors
 /// When neither the command line nor a checkout says it, and the program does not carry what it needs.
 pub fn results_root(places: &Places) -> Result<PathBuf> {
+    match (&places.results, &places.root) {
+        (None, None) => results_of(places, Carried::here()?.is_some()),
+        _ => results_of(places, false),
+    }
+}
+
+fn results_of(places: &Places, carries: bool) -> Result<PathBuf> {
     if let Some(results) = &places.results {
         return Ok(results.clone());
     }
     let project = match &places.root {
         Some(root) => root.clone(),
-        None if Carried::here()?.is_some() => current_dir()?,
+        None if carries => current_dir()?,
         None => find_root()?,
     };
     Ok(project.join("results"))

@@ -44,14 +44,7 @@ pub fn dist(places: &Places, args: &DistArgs) -> Result<Exit> {
         None => agent::build(&context, when_gone, &downloads, &tell)?,
     };
     let project = context.project()?;
-    let provision = Provision {
-        project: &project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone,
-        progress: &downloads,
-        tell: &tell,
-    };
+    let provision = context.provision(&project, when_gone, &downloads, &tell);
     let program = match &args.program {
         Some(program) => program.clone(),
         None => build(&context, &provision)?,

@@ -52,14 +52,7 @@ pub fn doctor(places: &args::Places, args: &DoctorArgs) -> Result<Exit> {
 
 /// A kernel without a root file system ends in a panic of known words: that is the known point.
 fn try_kvm(context: &Context, project: &Project, args: &DoctorArgs) -> KvmTrial {
-    let provision = Provision {
-        project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone: WhenGone::Fail,
-        progress: &NoProgress,
-        tell: &|_| {},
-    };
+    let provision = context.provision(project, WhenGone::Fail, &NoProgress, &|_| {});
     let Some(kernel) = provision.cached_kernel() else {
         return not_tried("no kernel in the cache yet; run `diorama fetch smoke` first");
     };

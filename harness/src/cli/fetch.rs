@@ -9,7 +9,6 @@ use super::{
 use crate::{
     error::{Exit, Result},
     lock::WhenGone,
-    provision::Provision,
     scenario,
 };
 
@@ -27,14 +26,7 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
     )?;
     let downloads = ui.downloads();
     let tell = |text: &str| ui.line(text);
-    let provision = Provision {
-        project: &project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone: WhenGone::locked(args.locked),
-        progress: &downloads,
-        tell: &tell,
-    };
+    let provision = context.provision(&project, WhenGone::locked(args.locked), &downloads, &tell);
     let mut notes = provision.fetch(&scenario)?;
     for name in &args.tool_sets {
         notes.extend(provision.tool_set(name)?.1.note);

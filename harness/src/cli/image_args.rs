@@ -1,9 +1,32 @@
-//! The arguments of the verbs that read images.
+//! The arguments of the verbs that make and read images.
 
-use super::choices::QemuChoice;
+use super::{choices::QemuChoice, input_args::InputArgs};
 use crate::report::Format;
 use clap::{Args, ValueHint};
 use std::{num::NonZeroUsize, path::PathBuf};
+
+/// `diorama pack`
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// A run's directory, its id, or `latest`
+    #[arg(value_name = "RUN", default_value = "latest", value_hint = ValueHint::DirPath)]
+    pub run: String,
+    /// The image's file [default: the run's id and `.diorama`, here]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Leave out what the lock files can fetch again: QEMU, Debian's kernels, the guests' tools
+    #[arg(long)]
+    pub thin: bool,
+    /// Leave QEMU out
+    #[arg(long)]
+    pub without_vmm: bool,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
+    /// What the run was measured with.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+}
 
 /// `diorama inspect`
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ mod explain;
 mod fetch;
 mod fio_args;
 mod image_args;
+mod input_args;
 mod inspect;
 mod lock;
 mod manifest;

@@ -11,7 +11,7 @@ use crate::{
     bundle::{self, Packing, WhichLock},
     error::{Error, Exit, Result},
     lock::{LockEntry, WhenGone},
-    provision::{self, AGENT_SYSROOT, FIO, Project, Provision, VMM},
+    provision::{self, AGENT_SYSROOT, FIO, Project, VMM},
     record::{self, Results},
     scenario::{KernelSource, Scenario},
 };
@@ -139,14 +139,12 @@ fn locked(
 ) -> Result<Vec<(WhichLock, LockEntry, Option<PathBuf>)>> {
     let downloads = ui.downloads();
     let tell = |text: &str| ui.line(text);
-    let provision = Provision {
+    let provision = context.provision(
         project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone: WhenGone::locked(args.inputs.locked),
-        progress: &downloads,
-        tell: &tell,
-    };
+        WhenGone::locked(args.inputs.locked),
+        &downloads,
+        &tell,
+    );
     let vmm = (args.inputs.qemu == QemuChoice::Lock).then_some((VMM, !args.without_vmm));
     let fio = scenario.needs_fio().then_some((FIO, true));
     let tools = provision::tool_sets(scenario).into_iter();

@@ -17,7 +17,7 @@ use crate::{
     image,
     lock::WhenGone,
     plan::{self, Plan},
-    provision::{HostFio, Provision, Provisioned},
+    provision::{HostFio, Provisioned},
     scenario::{self, ChosenDevice, Clock, Scenario},
     vm::{Spec, Vmm, share::Share},
     vocabulary::KernelVersion,
@@ -111,14 +111,7 @@ pub fn prepare_scenario(
         Some(agent) => agent.clone(),
         None => agent::build(context, when_gone, &downloads, &tell)?,
     };
-    let provision = Provision {
-        project: &project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone,
-        progress: &downloads,
-        tell: &tell,
-    };
+    let provision = context.provision(&project, when_gone, &downloads, &tell);
     let qemu = match &inputs.qemu {
         QemuChoice::Lock => "lock".to_owned(),
         QemuChoice::System => "system".to_owned(),
@@ -244,14 +237,7 @@ fn formatting(scenario: &Scenario, oldest: KernelVersion) -> Vec<String> {
 /// The guest's fio, to be asked about job files before anything boots.
 fn fio_here(context: &Context, inputs: &InputArgs, ui: &Ui) -> Result<HostFio> {
     let project = context.project()?;
-    let downloads = ui.downloads();
-    let provision = Provision {
-        project: &project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone: WhenGone::locked(inputs.locked),
-        progress: &downloads,
-        tell: &|text| ui.line(text),
-    };
+    let (downloads, tell) = (ui.downloads(), |text: &str| ui.line(text));
+    let provision = context.provision(&project, WhenGone::locked(inputs.locked), &downloads, &tell);
     provision.fio_here()
 }

@@ -3,7 +3,9 @@
 use super::{
     args::{Cli, ReplayArgs},
     choices::QemuChoice,
-    colors, explain, manifest, print, print_text,
+    colors,
+    context::Context,
+    explain, manifest, print, print_text,
     replayed::{Compared, Selected},
     repro, runtime,
     scratch::Scratch,
@@ -19,9 +21,8 @@ use crate::{
     record::{Measured, Outcome, Results, RunDir},
     report::{self, Report, Style},
     run::{self, CellCache, Consoles, Known, Options, Qemu, Recording, Session, SymbolTables},
-    scenario::CellKey,
     store::{
-        Sources, Store,
+        Store,
         hermetic::{Hermetic, QEMU},
     },
     vm::{
@@ -33,7 +34,6 @@ use crate::{
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    env,
     path::{Path, PathBuf},
     rc::Rc,
     time::Instant,
@@ -252,10 +252,7 @@ fn complete(unpacked: &mut Unpacked, args: &ReplayArgs, store: &Store, ui: &Ui) 
     if whole && (unpacked.vmm.is_some() || !with_vmm) {
         return Ok(());
     }
-    let sources = match args.offline {
-        true => Sources::only(BTreeMap::new(), Vec::new()),
-        false => Sources::from_env(|name| env::var(name).ok().filter(|v| !v.is_empty()))?,
-    };
+    let sources = Context::sources(args.offline)?;
     ui.line("fetching what the image was packed without");
     let began = Instant::now();
     let downloads = ui.downloads();
@@ -341,11 +338,7 @@ fn other_inputs(plan: &Plan, results: &Results, args: &ReplayArgs) -> Result<Opt
 }
 
 /// What the record says of the cells; put where a measurement's is compared with.
-fn known(
-    store: &Store,
-    plan: &Plan,
-    results: &Results,
-) -> Result<BTreeMap<String, (CellKey, Measured)>> {
+fn known(store: &Store, plan: &Plan, results: &Results) -> Result<BTreeMap<String, Measured>> {
     let mut known = BTreeMap::new();
     let cache = CellCache::of(plan.scenario.lane(), store.clone());
     for ((_, cell), recorded) in plan.cells().zip(&results.cells) {
@@ -355,8 +348,7 @@ fn known(
         if let Some(cache) = &cache {
             cache.put(&inputs, measured)?;
         }
-        let entry = (recorded.key.clone(), (**measured).clone());
-        known.insert(recorded.key.to_string(), entry);
+        known.insert(recorded.key.to_string(), (**measured).clone());
     }
     Ok(known)
 }

@@ -86,13 +86,11 @@ impl Compared {
     pub(super) fn new(
         selected: &Selected,
         finished: &Finished,
-        known: &BTreeMap<String, (CellKey, Measured)>,
+        known: &BTreeMap<String, Measured>,
     ) -> Compared {
         let cells = finished.results.cells.iter();
         let cells = cells.filter(|cell| selected.has(&cell.key)).map(|cell| {
-            let before = known
-                .get(&cell.key.to_string())
-                .map(|(_, measured)| measured);
+            let before = known.get(&cell.key.to_string());
             let now = match (&cell.outcome, before) {
                 (Outcome::Measured(now), Some(before)) => compared(before, now),
                 (Outcome::Measured(_), None) => Now::New,

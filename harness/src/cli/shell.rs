@@ -13,7 +13,7 @@ use crate::{
     files,
     lock::WhenGone,
     plan::{CellPlan, KernelPlan, Plan},
-    provision::{Provision, SHELL_TOOLS},
+    provision::SHELL_TOOLS,
     record::Outcome,
     run::{self, Booted, Doing, Ended, Executor as _, Qemu, Shell, Stop, SymbolTables, Watch},
     scenario::{self, ChosenDevice, KernelRef, KernelSource, Overrides, parse_kernel},
@@ -222,15 +222,13 @@ fn find<'a>(
 /// busybox, out of Debian's archive.
 fn userland(context: &Context, args: &ShellArgs, ui: &Ui) -> Result<Vec<u8>> {
     let project = context.project()?;
-    let tell = |text: &str| ui.line(text);
-    let provision = Provision {
-        project: &project,
-        store: &context.store,
-        sources: &context.sources,
-        when_gone: WhenGone::locked(args.inputs.locked),
-        progress: &ui.downloads(),
-        tell: &tell,
-    };
+    let (downloads, tell) = (ui.downloads(), |text: &str| ui.line(text));
+    let provision = context.provision(
+        &project,
+        WhenGone::locked(args.inputs.locked),
+        &downloads,
+        &tell,
+    );
     let (tree, provided) = provision.tool_set(SHELL_TOOLS)?;
     if let Some(note) = provided.note {
         ui.line(&format!("note: {note}"));

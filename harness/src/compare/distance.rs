@@ -1,8 +1,9 @@
 //! How far two measurements are from each other, where they need not be equal: what another QEMU makes
 //! of the same machine.
 
+use super::leaves::Leaves;
 use crate::record::Measured;
-use serde_json::Value;
+use serde_json::json;
 
 /// The number that differs most.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,47 +18,24 @@ pub struct Distance {
 /// equal. What is no quantity by itself does not count: the latencies' buckets, of which there may be others.
 #[must_use]
 pub fn distance(before: &Measured, now: &Measured) -> Option<Distance> {
-    let value = |m: &Measured| serde_json::json!({ "repetitions": m.guest.repetitions });
-    let mut found = None;
-    walk(String::new(), &value(before), &value(now), &mut found);
-    found
-}
-
-fn walk(at: String, before: &Value, now: &Value, found: &mut Option<Distance>) {
-    match (before, now) {
-        (Value::Object(a), Value::Object(b)) => {
-            for (key, a) in a {
-                if let Some(b) = b.get(key).filter(|_| key != "latency") {
-                    let at = if at.is_empty() {
-                        key.clone()
-                    } else {
-                        format!("{at}.{key}")
-                    };
-                    walk(at, a, b, found);
-                }
-            }
+    let value = |m: &Measured| json!({ "repetitions": m.guest.repetitions });
+    let mut found: Option<Distance> = None;
+    for leaf in Leaves::of(&value(before), &value(now)).differ {
+        let (Some(a), Some(b)) = (leaf.a.as_f64(), leaf.b.as_f64()) else {
+            continue;
+        };
+        if leaf.path.split(['.', '[']).any(|key| key == "latency") {
+            continue;
         }
-        (Value::Array(a), Value::Array(b)) => {
-            for (i, (a, b)) in a.iter().zip(b).enumerate() {
-                walk(format!("{at}[{i}]"), a, b, found);
-            }
+        let relative = (a - b).abs() / a.abs().max(b.abs());
+        if relative > found.as_ref().map_or(0.0, |f| f.relative) {
+            found = Some(Distance {
+                at: leaf.path,
+                relative,
+            });
         }
-        (Value::Number(a), Value::Number(b)) => {
-            let (Some(a), Some(b)) = (a.as_f64(), b.as_f64()) else {
-                return;
-            };
-            let largest = a.abs().max(b.abs());
-            let relative = if largest > 0.0 {
-                (a - b).abs() / largest
-            } else {
-                0.0
-            };
-            if relative > found.as_ref().map_or(0.0, |f| f.relative) {
-                *found = Some(Distance { at, relative });
-            }
-        }
-        _ => {}
     }
+    found
 }
 
 #[cfg(test)]
