@@ -85,10 +85,8 @@ struct Cpu {
     node: u32,
     /// Where its instructions are booked.
     slot: u32,
-    /// The count up to which they are.
-    booked: u64,
-    /// The count at which its block began.
-    began: u64,
+    /// Instructions of its block that it has executed before its last turn ended.
+    done: u64,
     /// That block's instructions, end and address behind it.
     block: Option<(u64, End, u64)>,
 }
@@ -105,6 +103,12 @@ pub struct Calls {
     left: Vec<u32>,
     tasks: HashMap<u64, usize>,
     cpus: Vec<Cpu>,
+    /// The CPU whose turn it is: they are executed in one thread, one at a time.
+    turn: usize,
+    /// The count up to which its instructions are booked.
+    booked: u64,
+    /// The count at which its block began, or would have, had it not waited for its turn.
+    began: u64,
     recording: bool,
 }
 
@@ -127,6 +131,9 @@ impl Calls {
             left: vec![ROOT; cpus],
             tasks: HashMap::new(),
             cpus: Vec::new(),
+            turn: 0,
+            booked: 0,
+            began: 0,
             recording: false,
         };
         let slot = calls.slot(ROOT, 0);
@@ -150,22 +157,24 @@ impl Calls {
         &self.slots
     }
 
-    /// Begins or ends recording, when each CPU has executed so many instructions: what the others have
-    /// executed since their turn began is in the window, too.
-    pub fn record(&mut self, counts: &[u64], on: bool) {
-        for (cpu, count) in counts.iter().enumerate() {
-            self.book(cpu, *count);
-        }
+    /// Begins or ends recording, when `count` instructions have been executed, by all CPUs together.
+    pub fn record(&mut self, count: u64, on: bool) {
+        self.book(count);
         self.recording = on;
     }
 
-    /// A CPU begins to execute a block, having executed `count` instructions before it. Returns whether
-    /// the block before was left early.
+    /// A CPU begins to execute a block, when `count` instructions have been executed, by all CPUs
+    /// together. Returns whether its block before was left early.
     pub fn executes(&mut self, cpu: usize, count: u64, block: &mut Block) -> bool {
-        self.book(cpu, count);
+        self.book(count);
+        if cpu != self.turn {
+            self.cpus[self.turn].done = count - self.began;
+            self.turn = cpu;
+            self.began = count - self.cpus[cpu].done;
+        }
+        let done = count - self.began;
+        self.began = count;
         let last = &mut self.cpus[cpu];
-        let done = count - last.began;
-        last.began = count;
         let ended = last.block.replace((block.insns, block.end, block.after));
         let node = last.node;
         let left_early = ended.is_some_and(|(insns, _, _)| done != insns);
@@ -189,9 +198,10 @@ impl Calls {
         left_early
     }
 
-    /// A CPU goes over to another task in the middle of a block.
-    pub fn switches(&mut self, cpu: usize, count: u64, task: u64) {
-        self.book(cpu, count);
+    /// The CPU whose turn it is goes over to another task in the middle of a block.
+    pub fn switches(&mut self, count: u64, task: u64) {
+        self.book(count);
+        let cpu = self.turn;
         let unseen = self.left.len();
         let to = *self.tasks.entry(task).or_insert(unseen);
         if to == unseen {
@@ -213,13 +223,13 @@ impl Calls {
         now.slot = slot;
     }
 
-    /// Books what a CPU has executed since it was booked last.
-    fn book(&mut self, cpu: usize, count: u64) {
-        let cpu = &mut self.cpus[cpu];
+    /// Books what was executed since this was done last: by the CPU whose turn it is.
+    fn book(&mut self, count: u64) {
         if self.recording {
-            self.slots[cpu.slot as usize].insns += count - cpu.booked;
+            let slot = self.cpus[self.turn].slot;
+            self.slots[slot as usize].insns += count - self.booked;
         }
-        cpu.booked = count;
+        self.booked = count;
     }
 
     fn child(&mut self, parent: u32, after: u64, entry: u64) -> u32 {
@@ -285,7 +295,7 @@ mod tests {
     impl Run {
         fn new() -> Run {
             let mut calls = Calls::new(1);
-            calls.record(&[0], true);
+            calls.record(0, true);
             Run { calls, count: 0 }
         }
 
@@ -302,13 +312,13 @@ mod tests {
         }
 
         fn switch(&mut self, task: u64) -> &mut Run {
-            self.calls.switches(0, self.count, task);
+            self.calls.switches(self.count, task);
             self
         }
 
         /// Instructions by chain of entries and the block's address, relative to `K`.
         fn chains(&mut self) -> BTreeMap<String, u64> {
-            self.calls.record(&[self.count], false);
+            self.calls.record(self.count, false);
             let mut found = BTreeMap::new();
             for slot in self.calls.slots().iter().filter(|s| s.insns > 0) {
                 let mut chain = std::format!("{:x}", slot.pc.wrapping_sub(K));
@@ -416,10 +426,10 @@ mod tests {
     #[test]
     fn nothing_is_recorded_unless_it_is_asked_for() {
         let mut run = Run::new();
-        run.calls.record(&[0], false);
+        run.calls.record(0, false);
         run.block(A, 3, End::Other).block(A + 3, 2, End::Other);
-        run.calls.record(&[run.count], true);
-        run.calls.record(&[run.count], false);
+        run.calls.record(run.count, true);
+        run.calls.record(run.count, false);
         assert_eq!(run.calls.slots().iter().map(|s| s.insns).sum::<u64>(), 0);
     }
 
@@ -433,16 +443,23 @@ mod tests {
     }
 
     #[test]
-    fn what_another_cpu_executed_before_its_turn_ended_is_in_the_window() {
+    fn cpus_that_take_turns_have_chains_of_their_own() {
         let mut calls = Calls::new(2);
-        let mut block = Block::new(A, A + 0x10, 4, End::Other);
-        // Before the window: 4 instructions of the second CPU, seen when its next block begins, or never.
-        calls.executes(1, 0, &mut block);
-        calls.record(&[0, 4], true);
-        calls.executes(0, 0, &mut block);
-        calls.executes(1, 4, &mut block);
-        calls.record(&[4, 8], false);
+        let block = |pc, end| Block::new(pc, pc + 0x10, 4, end);
+        let (mut call, mut ret) = (block(A, End::Call(Some(B))), block(B, End::Return));
+        let (mut back, mut other) = (block(A + 0x10, End::Other), block(IRQ, End::Other));
+        calls.executes(0, 0, &mut call);
+        // Two instructions before the window, two in it, and then the other CPU's turn.
+        calls.record(2, true);
+        assert!(!calls.executes(1, 4, &mut call), "it had none before");
+        // The first goes on with what it called, the second is in the middle of its call.
+        assert!(!calls.executes(0, 6, &mut ret));
+        assert!(calls.executes(1, 10, &mut other), "its call was left early");
+        assert!(!calls.executes(0, 14, &mut back));
+        calls.record(18, false);
+        let node = |cpu: usize| calls.cpus[cpu].node;
+        assert_eq!((node(0), node(1)), (ROOT, ROOT), "returned; never called");
         let recorded: u64 = calls.slots().iter().map(|slot| slot.insns).sum();
-        assert_eq!(recorded, 8);
+        assert_eq!(recorded, 16);
     }
 }

@@ -8,7 +8,7 @@
 //!   executed there. It knows nothing of QEMU.
 //! * [`decode`] recognises the few kinds of x86-64 instructions that it depends on.
 //! * [`format`](mod@format) is what the plugin leaves behind, and how to read it.
-//! * `plugin` (a feature) is the part that QEMU loads.
+//! * `plugin` (a feature) is the part that QEMU loads, and `cpus` tells for it which CPU executes.
 //!
 //! No standard library: the plugin is loaded beside whatever C library its QEMU runs with.
 
@@ -17,6 +17,8 @@
 extern crate alloc;
 
 pub mod calls;
+#[cfg(feature = "plugin")]
+mod cpus;
 pub mod decode;
 pub mod format;
 #[cfg(feature = "plugin")]

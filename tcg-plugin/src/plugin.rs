@@ -10,6 +10,7 @@
 
 use crate::{
     calls::{Block, Calls, USER_END},
+    cpus::Cpus,
     decode::{self, End},
     format::{Dump, Window},
 };
@@ -203,10 +204,10 @@ enum Profile {
 enum Count {
     /// By additions in the translated code.
     Inline(Entry),
-    /// By calls, for guests with several CPUs, one count for each: slower. In QEMU 10.0 the inline addition
+    /// By calls, for guests with several CPUs, of all together: slower. In QEMU 10.0 the inline addition
     /// multiplies the CPU's index, which is a constant of the block while all CPUs are executed in one
     /// thread, in place: from the second addition in a block on, those of any CPU but the first go astray.
-    Calls(Vec<u64>),
+    Calls(u64),
 }
 
 struct Plugin {
@@ -216,7 +217,7 @@ struct Plugin {
     look: Look,
     /// Not zero while calls are followed, for guests with one CPU.
     follows: Entry,
-    cpus: u32,
+    cpus: Cpus,
     count: Count,
     /// Where exceptions enter the kernel, and instructions that one stopped after they were counted.
     entries: Vec<u64>,
@@ -245,19 +246,12 @@ fn plugin() -> &'static mut Plugin {
 }
 
 impl Plugin {
-    fn counted(&self, vcpu: u32) -> u64 {
-        match &self.count {
-            // SAFETY: the entry is the plugin's own.
-            Count::Inline(entry) => unsafe { qemu_plugin_u64_get(*entry, vcpu) },
-            Count::Calls(counts) => counts[vcpu as usize],
-        }
-    }
-
-    fn total(&self) -> u64 {
+    /// Instructions executed by all CPUs together.
+    fn counted(&self) -> u64 {
         match &self.count {
             // SAFETY: the entry is the plugin's own.
             Count::Inline(entry) => unsafe { qemu_plugin_u64_sum(*entry) },
-            Count::Calls(counts) => counts.iter().sum(),
+            Count::Calls(count) => *count,
         }
     }
 
@@ -295,7 +289,7 @@ impl Plugin {
         self.look = look;
         // SAFETY: the entry is the plugin's own; QEMU calls back once no block of before is left.
         unsafe {
-            match self.cpus {
+            match self.cpus.number {
                 1 => qemu_plugin_u64_set(self.follows, 0, u64::from(look == Look::Calls)),
                 _ => qemu_plugin_reset(self.id, again),
             }
@@ -303,8 +297,8 @@ impl Plugin {
     }
 
     fn record(&mut self, on: bool) {
-        let counts: Vec<u64> = (0..self.cpus).map(|cpu| self.counted(cpu)).collect();
-        self.calls.record(&counts, on);
+        let count = self.counted();
+        self.calls.record(count, on);
     }
 
     fn marked(&mut self, code: u8) {
@@ -327,7 +321,7 @@ impl Plugin {
                 if recorded {
                     self.record(true);
                 }
-                self.open = Some((self.total(), recorded));
+                self.open = Some((self.counted(), recorded));
             }
             CLOSE => {
                 let Some((open, profiled)) = self.open.take() else {
@@ -339,7 +333,7 @@ impl Plugin {
                 self.windows.push(Window {
                     profiled,
                     open,
-                    close: self.total(),
+                    close: self.counted(),
                 });
                 if self.expected == Some(self.windows.len()) {
                     self.change(Look::Marks);
@@ -355,7 +349,7 @@ impl Plugin {
     fn write(&self) {
         let slots = self.calls.slots().iter().filter(|s| s.insns > 0);
         let dump = Dump {
-            executed: self.total(),
+            executed: self.counted(),
             stopped: self.stopped,
             windows: self.windows.clone(),
             nodes: self.calls.nodes().to_vec(),
@@ -382,28 +376,29 @@ unsafe extern "C" fn on_mark(_: u32, code: *mut c_void) {
     plugin().marked(code as usize as u8);
 }
 
-unsafe extern "C" fn on_count(vcpu: u32, instructions: *mut c_void) {
-    if let Count::Calls(counts) = &mut plugin().count {
-        counts[vcpu as usize] += instructions as u64;
+unsafe extern "C" fn on_count(_: u32, instructions: *mut c_void) {
+    if let Count::Calls(count) = &mut plugin().count {
+        *count += instructions as u64;
     }
 }
 
-unsafe extern "C" fn on_block(vcpu: u32, block: *mut c_void) {
+unsafe extern "C" fn on_block(_: u32, block: *mut c_void) {
     let plugin = plugin();
-    let count = plugin.counted(vcpu);
+    let count = plugin.counted();
+    let cpu = plugin.cpus.executing();
     // SAFETY: made in `translated` and never freed.
     let block = unsafe { &mut *block.cast::<Block>() };
-    let left_early = plugin.calls.executes(vcpu as usize, count, block);
+    let left_early = plugin.calls.executes(cpu, count, block);
     plugin.stopped += u64::from(left_early && block.is_entry);
 }
 
-unsafe extern "C" fn on_switch(vcpu: u32, _: u32, address: u64, _: *mut c_void) {
+unsafe extern "C" fn on_switch(_: u32, _: u32, address: u64, _: *mut c_void) {
     let plugin = plugin();
     if plugin.look != Look::Calls {
         return;
     }
-    let count = plugin.counted(vcpu);
-    plugin.calls.switches(vcpu as usize, count, address);
+    let count = plugin.counted();
+    plugin.calls.switches(count, address);
 }
 
 unsafe extern "C" fn again(id: u64) {
@@ -414,6 +409,7 @@ unsafe extern "C" fn again(id: u64) {
 /// There is no CPU yet when the plugin is loaded, and so no entry that could be set.
 unsafe extern "C" fn on_cpu(_: u64, vcpu: u32) {
     let plugin = plugin();
+    plugin.cpus.appears();
     if plugin.profile == Profile::All {
         // SAFETY: the entry is the plugin's own.
         unsafe { qemu_plugin_u64_set(plugin.follows, vcpu, 1) };
@@ -425,7 +421,7 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
     // SAFETY: QEMU hands over a block that is valid during this call.
     unsafe {
         let pc = qemu_plugin_tb_vaddr(tb);
-        let look = match (plugin.cpus, plugin.profile) {
+        let look = match (plugin.cpus.number, plugin.profile) {
             (1, Profile::None) => Look::Count,
             (1, _) => Look::Calls,
             _ => plugin.look,
@@ -479,7 +475,7 @@ unsafe extern "C" fn translated(_: u64, tb: *mut Tb) {
             let mut block = Box::new(Block::new(pc, after, n as u64, end));
             block.is_entry = plugin.entries.contains(&pc);
             let data = Box::into_raw(block).cast();
-            match plugin.cpus {
+            match plugin.cpus.number {
                 1 => qemu_plugin_register_vcpu_tb_exec_cond_cb(
                     tb,
                     on_block,
@@ -568,7 +564,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         };
         let count = match arguments.cpus {
             1 => Count::Inline(entry()),
-            cpus => Count::Calls(vec![0; cpus as usize]),
+            _ => Count::Calls(0),
         };
         let made = Plugin {
             id,
@@ -579,7 +575,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
                 _ => Look::Marks,
             },
             follows: entry(),
-            cpus: arguments.cpus,
+            cpus: Cpus::new(arguments.cpus),
             count,
             entries: arguments.exceptions,
             stopped: 0,

@@ -43,6 +43,7 @@ fn per_io(repetition: &Repetition) -> u64 {
 const DURABLE: [&str; 3] = ["plain", "dsync:sync = \"dsync\"", "fdatasync:fdatasync = 1"];
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn every_scheduler_is_the_guests_and_its_module_is_in_no_other_image() {
     let test = "every_scheduler_is_the_guests_and_its_module_is_in_no_other_image";
     let Some(lab) = Lab::open(test) else { return };
