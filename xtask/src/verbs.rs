@@ -63,9 +63,14 @@ pub fn nested(rest: &[OsString]) -> Done {
 fn tests() -> Result<Command, String> {
     let built = Built::new()?;
     // Downloads belong to provisioning, not into a test's time.
-    run(built
-        .command(&built.diorama)
-        .args(["fetch", "smoke", "--tool-set", "busybox"]))?;
+    run(built.command(&built.diorama).args([
+        "fetch",
+        "smoke",
+        "--tool-set",
+        "busybox",
+        "--tool-set",
+        "registry",
+    ]))?;
     let mut tests = cargo(&built.root);
     tests
         .args(["test", "--locked"])

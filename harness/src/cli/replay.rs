@@ -3,7 +3,7 @@
 use super::{
     args::{Cli, ReplayArgs},
     choices::QemuChoice,
-    colors, explain, manifest, print, print_text, repro, runtime,
+    colors, explain, manifest, print, print_text, push, repro, runtime,
     scratch::Scratch,
     signals,
     ui::{Drawing, Ui},
@@ -48,9 +48,10 @@ const CHECKPOINT: u64 = 200 << 20;
 pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
     let began = Instant::now();
     let mut ui = Ui::new(Drawing::of_stderr(args.plain));
-    let scratch = Scratch::new(room(&Container::open(&args.image)?))?;
+    let here = push::local(&cli.places, &args.image, &ui)?;
+    let scratch = Scratch::new(room(&Container::open(here.path())?))?;
     let store = scratch.store.clone().telling(ui.teller());
-    let mut unpacked = Unpacked::new(&args.image, &store, &ui.transfers("checking and unpacking"))?;
+    let mut unpacked = Unpacked::new(here.path(), &store, &ui.transfers("checking and unpacking"))?;
     let seconds = |began: Instant| began.elapsed().as_secs_f64();
     ui.line(&format!(
         "{}: intact, unpacked in {:.1} s",

@@ -38,6 +38,8 @@ pub struct Sources {
     /// Pause before the first of those, doubled each time.
     pub backoff: Duration,
     agent: ureq::Agent,
+    /// Sent with every request.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Sources {
@@ -92,6 +94,7 @@ impl Sources {
             retries: 3,
             backoff: Duration::from_millis(500),
             agent,
+            headers: Vec::new(),
         }
     }
 
@@ -118,6 +121,39 @@ impl Sources {
     #[must_use]
     pub fn snapshots(&self) -> &[String] {
         &self.snapshot
+    }
+
+    /// One place alone under the name of an archive, with headers for every request to it; by the same
+    /// proxy, but for this host itself, which nobody else reaches by its loopback name. Headers do not
+    /// follow a redirection to another place if they say who we are (Authorization).
+    ///
+    /// # Errors
+    /// When nothing may be downloaded.
+    pub fn one(
+        &self,
+        archive: &str,
+        base: &str,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Sources> {
+        // Says so when there is none.
+        if self.mirrors.is_empty() {
+            self.mirrors(archive)?;
+        }
+        let mirrors = BTreeMap::from([(archive.to_owned(), vec![base.to_owned()])]);
+        let own = Sources::new(mirrors, Vec::new(), None);
+        let agent = match base.starts_with("http://") {
+            true => own.agent,
+            false => self.agent.clone(),
+        };
+        Ok(Sources {
+            agent,
+            headers,
+            ..own
+        })
+    }
+
+    pub(super) fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
     }
 
     pub(super) fn agent(&self) -> &ureq::Agent {
