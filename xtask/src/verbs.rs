@@ -69,6 +69,8 @@ fn tests() -> Result<Command, String> {
         "--tool-set",
         "busybox",
         "--tool-set",
+        "btrfs-tools",
+        "--tool-set",
         "registry",
     ]))?;
     let mut tests = cargo(&built.root);

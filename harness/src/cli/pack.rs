@@ -152,11 +152,7 @@ fn locked(
     let tools = provision::tool_sets(scenario).into_iter();
     let tools = tools.map(|name| (name, true));
     let mut found = Vec::new();
-    for (name, inside) in tools
-        .chain([(AGENT_SYSROOT, true)])
-        .chain(vmm)
-        .chain(fio)
-    {
+    for (name, inside) in tools.chain([(AGENT_SYSROOT, true)]).chain(vmm).chain(fio) {
         // The agent is always inside, and the C library in it.
         let inside = inside && (!args.thin || name == AGENT_SYSROOT);
         let (entry, tree) = provision.source(&project.images, name, inside)?;

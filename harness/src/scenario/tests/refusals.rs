@@ -198,7 +198,7 @@ fn nonsense_quantities_are_refused_one_by_one() {
     s.toml:13:8: model.size: 1 MiB is not a valid size for the model device; use whole MiB, from 64MiB to 1024GiB
     s.toml:13:14: model.block_size: is 8192; use 512, 1024, 2048 or 4096
     s.toml:13:11: model.latency: is not a valid drive latency; use a time from 1ns to 1s
-    s.toml:13:15: model.queue_depth: is 0; use a number from 1 to 40960
+    s.toml:13:15: model.queue_depth: is 0; use a number from 1 to 10240
     s.toml:13:17: model.submit_queues: is 2, but the guest has 1 CPU(s); use at most 1, or [guest] smp = 2
     s.toml:13:13: model.scheduler: `deadline` is not one of the schedulers; known schedulers: none, mq-deadline, kyber, bfq
     s.toml:13:15: model.write_cache: `writeback` is not one of the write caches; known write caches: none, volatile
