@@ -181,7 +181,7 @@ pub enum Verb {
     ServeDirectory(ServeDirectoryArgs),
 }
 
-pub use super::image_args::{InspectArgs, ReplayArgs};
+pub use super::image_args::{InspectArgs, PullArgs, PushArgs, ReplayArgs};
 pub use super::select::{DriveArgs, GuestWords, OnlyKernels, OwnKernels, SelectArgs};
 
 /// What is measured with, besides the scenario: inputs of every digit, and where they come from.
@@ -584,40 +584,6 @@ pub struct DevicesArgs {
 pub enum DevicesVerb {
     /// Give devices back to their drivers that a run which was killed left bound to vfio-pci
     Restore,
-}
-
-/// `diorama push`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Credentials are those of `docker login` (podman's, skopeo's and oras's are read, too). What a registry has
-already is not sent again. The name by digest that is printed never means another image.")]
-pub struct PushArgs {
-    /// The image
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub image: PathBuf,
-    /// Where to: oci://HOST/NAME:TAG
-    #[arg(value_name = "oci://HOST/NAME:TAG")]
-    pub to: String,
-    /// Plain lines instead of progress bars
-    #[arg(long)]
-    pub plain: bool,
-}
-
-/// `diorama pull`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Every byte is checked by its digest before anything looks at it, and an interrupted transfer is resumed. A
-digest (oci://HOST/NAME@sha256:DIGEST, or a URL's) says which image it is; a tag says what its owner likes.")]
-pub struct PullArgs {
-    /// oci://HOST/NAME:TAG, oci://HOST/NAME@sha256:DIGEST, or https://HOST/FILE#sha256=DIGEST
-    #[arg(value_name = "REFERENCE")]
-    pub from: String,
-    /// The file to write
-    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub output: PathBuf,
-    /// Plain lines instead of progress bars
-    #[arg(long)]
-    pub plain: bool,
 }
 
 /// `diorama cache`

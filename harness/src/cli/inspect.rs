@@ -37,7 +37,7 @@ struct Document<'a> {
 /// `diorama inspect`
 pub fn inspect(cli: &Cli, args: &InspectArgs) -> Result<Exit> {
     let ui = Ui::new(Drawing::of_stderr(false));
-    let here = push::local(&cli.places, &args.image, &ui)?;
+    let here = push::local(&cli.places, &args.image, false, &ui)?;
     let opened = Opened::read(here.path(), &ui.transfers("checking"))?;
     let report = Report::new(&opened.results);
     let style = Style {

@@ -47,7 +47,7 @@ pub fn pull(places: &Places, args: &PullArgs) -> Result<Exit> {
 }
 
 /// The file that a verb's argument means, fetched into the cache if it is elsewhere. A file needs no cache.
-pub fn local(places: &Places, image: &Path, ui: &Ui) -> Result<Pulled> {
+pub fn local(places: &Places, image: &Path, offline: bool, ui: &Ui) -> Result<Pulled> {
     let reference = Reference::parse(image)?;
     if let Reference::File(path) = reference {
         return Ok(Pulled::file(path));
@@ -56,7 +56,7 @@ pub fn local(places: &Places, image: &Path, ui: &Ui) -> Result<Pulled> {
     let pulled = sharing::local(
         &reference,
         &store,
-        &Context::sources(false)?,
+        &Context::sources(offline)?,
         &ui.downloads(),
     )?;
     if let Some(from) = &pulled.from {

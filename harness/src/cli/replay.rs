@@ -48,7 +48,7 @@ const CHECKPOINT: u64 = 200 << 20;
 pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
     let began = Instant::now();
     let mut ui = Ui::new(Drawing::of_stderr(args.plain));
-    let here = push::local(&cli.places, &args.image, &ui)?;
+    let here = push::local(&cli.places, &args.image, args.offline, &ui)?;
     let scratch = Scratch::new(room(&Container::open(here.path())?))?;
     let store = scratch.store.clone().telling(ui.teller());
     let mut unpacked = Unpacked::new(here.path(), &store, &ui.transfers("checking and unpacking"))?;

@@ -9,6 +9,8 @@ mod pull;
 mod push;
 pub mod reference; // pure
 mod registry;
+#[cfg(test)]
+mod tests;
 
 pub use pull::{Pulled, local, pull};
 pub use push::push;

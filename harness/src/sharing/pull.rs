@@ -121,9 +121,11 @@ pub fn pull(
         }
         Reference::Url(url) => {
             let there = by_url(&url, store, sources, progress)?;
-            let mut file =
+            let file =
                 File::open(there.path()).map_err(|e| Error::io("reading", &there.path, e))?;
-            io::copy(&mut file, &mut new.as_file()).map_err(writing)?;
+            let size = file.metadata().map_err(writing)?.len();
+            let file = (&file, &blob(url.sha256, size));
+            copy(file, &mut new.as_file(), to, store, progress)?;
             format!("{}#sha256={}", url.url, url.sha256)
         }
         Reference::Registry(reference) => {
@@ -193,7 +195,9 @@ impl Found {
         let InRegistry {
             host, repository, ..
         } = reference;
-        let base = format!("{}://{host}/v2/{repository}", reference.scheme());
+        // Docker's own has another name than its images have.
+        let server = registry.image.resolve_registry();
+        let base = format!("{}://{server}/v2/{repository}", reference.scheme());
         let mut headers = vec![(
             "Accept",
             format!(
@@ -250,26 +254,7 @@ impl Found {
             let header = ustar::Entry::file(oci::blob_path(&blob.sha256), blob.size).encode();
             let header = header.map_err(Error::internal)?;
             out.write_all(&header).map_err(writing)?;
-            let mut hasher = sha2::Sha256::new();
-            let mut left = lease.file().take(blob.size);
-            let mut buffer = vec![0; 1 << 17];
-            loop {
-                let n = left
-                    .read(&mut buffer)
-                    .map_err(|e| Error::host("reading the cache").because(e))?;
-                if n == 0 {
-                    break;
-                }
-                hasher.update(&buffer[..n]);
-                out.write_all(&buffer[..n]).map_err(writing)?;
-            }
-            if Sha256::from_bytes(hasher.finalize().into()) != blob.sha256 {
-                store.quarantine(blob, "its sha256 is another", progress)?;
-                return Err(
-                    Error::fetch(format!("the cached {} is corrupt", blob.package))
-                        .hint("run the same command again: it is fetched anew"),
-                );
-            }
+            copy((lease.file(), blob), &mut out, path, store, progress)?;
             out.write_all(&[0; ustar::BLOCK][..ustar::padding(blob.size)])
                 .map_err(writing)?;
         }
@@ -280,6 +265,35 @@ impl Found {
             .and_then(|()| out.flush())
             .map_err(writing)
     }
+}
+
+/// Copies a file of the cache, and checks what was copied. `to` is for messages.
+fn copy(
+    (mut from, file): (&File, &LockedFile),
+    out: &mut impl Write,
+    to: &Path,
+    store: &Store,
+    progress: &dyn FetchProgress,
+) -> Result<()> {
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        let n =
+            (from.read(&mut buffer)).map_err(|e| Error::host("reading the cache").because(e))?;
+        if n == 0 {
+            break;
+        }
+        hasher.update(&buffer[..n]);
+        (out.write_all(&buffer[..n])).map_err(|e| Error::io("writing", to, e))?;
+    }
+    if Sha256::from_bytes(hasher.finalize().into()) == file.sha256 {
+        return Ok(());
+    }
+    store.quarantine(file, "its sha256 is another", progress)?;
+    Err(
+        Error::fetch(format!("the cached {} is corrupt", file.package))
+            .hint("run the same command again: it is fetched anew"),
+    )
 }
 
 fn fetch(

@@ -59,10 +59,7 @@ pub fn push(path: &Path, to: &InRegistry, progress: &dyn FetchProgress) -> Resul
     runtime.block_on(async {
         let image = &registry.image;
         let client = &registry.client;
-        (client
-            .auth(image, &registry.auth, RegistryOperation::Push)
-            .await)
-            .map_err(|e| registry.failed("logging in to", &e))?;
+        registry.log_in(RegistryOperation::Push).await?;
         for blob in &blobs {
             send(&registry, path, blob, progress).await?;
         }

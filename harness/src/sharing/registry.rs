@@ -17,6 +17,8 @@ use std::time::Duration;
 /// How long a registry may take to accept a connection, and be silent while it answers.
 const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
+/// How long all of a login may take: oci-client reads an answer to its end, however long.
+const LOGIN: Duration = Duration::from_secs(20);
 
 /// A connection to one registry, for one repository.
 pub struct Registry {
@@ -62,15 +64,28 @@ impl Registry {
         })
     }
 
+    /// Asks for a token, where the registry gives some; the client keeps it.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, or does not know us.
+    pub async fn log_in(&self, to: RegistryOperation) -> Result<Option<String>> {
+        let asking = self.client.auth(&self.image, &self.auth, to);
+        match tokio::time::timeout(LOGIN, asking).await {
+            Ok(token) => token.map_err(|e| self.failed("logging in to", &e)),
+            Err(_) => Err(
+                Error::fetch(format!("logging in to {}", self.image.registry()))
+                    .because(format!("no answer within {} s", LOGIN.as_secs()))
+                    .hint("try again, or ask whoever runs the registry"),
+            ),
+        }
+    }
+
     /// The value of an Authorization header for reading from the repository, if it takes one.
     ///
     /// # Errors
     /// When the registry cannot be reached, or does not know us.
     pub async fn authorisation(&self) -> Result<Option<String>> {
-        let token = (self.client)
-            .auth(&self.image, &self.auth, RegistryOperation::Pull)
-            .await
-            .map_err(|e| self.failed("logging in to", &e))?;
+        let token = self.log_in(RegistryOperation::Pull).await?;
         Ok(match (token, &self.auth) {
             (Some(token), _) => Some(format!("Bearer {token}")),
             (None, RegistryAuth::Basic(user, password)) => {

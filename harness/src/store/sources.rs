@@ -146,6 +146,8 @@ impl Sources {
             false => self.agent.clone(),
         };
         Ok(Sources {
+            retries: self.retries,
+            backoff: self.backoff,
             agent,
             headers,
             ..own
@@ -182,6 +184,10 @@ fn bases(variable: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{
+        http,
+        testing::{self, Reply, Server},
+    };
 
     #[test]
     fn mirrors_of_the_environment_come_before_the_defaults() {
@@ -232,5 +238,35 @@ mod tests {
         error: unknown archive `ubuntu` (known: debian, debian-security)
           help: this lock may be from a newer diorama: update diorama, or refresh the lock with `diorama lock`
         ");
+    }
+
+    #[test]
+    fn who_we_are_is_not_said_where_a_server_sends_us() {
+        let there = Server::new([("/x".to_owned(), Reply::File(b"x".to_vec()))]);
+        let first = Server::new([
+            ("/x".to_owned(), Reply::Moved(format!("{}/x", there.url))),
+            ("/loop".to_owned(), Reply::Moved("/loop".to_owned())),
+        ]);
+        let who = vec![("Authorization", "Bearer secret".to_owned())];
+        let sources = testing::sources(&[&there], &[]);
+        let one = sources.one("registry", &first.url, who).unwrap();
+        let bytes = http::get_all(&one, &format!("{}/x", first.url), 10).unwrap();
+        assert_eq!(bytes, b"x");
+        assert_eq!(first.seen(), ["GET /x as bearer secret"]);
+        assert_eq!(there.seen(), ["GET /x"]);
+        let error = http::get_all(&one, &format!("{}/loop", first.url), 10).unwrap_err();
+        assert!(matches!(error, http::HttpFailure::Refused(_)), "{error}");
+    }
+
+    #[test]
+    fn one_place_is_asked_and_nothing_when_offline() {
+        let sources = Sources::from_env(|_| None).unwrap();
+        let one = sources.one("registry", "https://r.example/v2/a", Vec::new());
+        let one = one.unwrap();
+        assert_eq!(one.mirrors("registry").unwrap(), ["https://r.example/v2/a"]);
+        assert!(one.mirrors("debian").is_err() && one.snapshots().is_empty());
+        let offline = Sources::only(BTreeMap::new(), Vec::new());
+        let error = offline.one("registry", "https://r.example", Vec::new());
+        assert!(error.unwrap_err().render().contains("--offline"));
     }
 }

@@ -41,8 +41,8 @@ impl Registry {
         );
         fs::write(&config, words).expect("a file");
         let tree = lab.tree(Tree::Tools("registry"));
-        let program = Hermetic::in_tree(&tree, "usr/bin/docker-registry")
-            .expect("the registry's program");
+        let program =
+            Hermetic::in_tree(&tree, "usr/bin/docker-registry").expect("the registry's program");
         let child = program.command().arg("serve").arg(&config).spawn();
         let registry = Registry {
             child: child.expect("the registry starts"),
