@@ -159,7 +159,7 @@ fn by_url(
     bounded("the file", size, limits::IMAGE)?;
     let file = LockedFile {
         package: path.to_owned(),
-        version: String::new(),
+        version: url.sha256.short(),
         archive: ARCHIVE.into(),
         path: path.to_owned(),
         size,

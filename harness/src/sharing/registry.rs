@@ -110,11 +110,14 @@ impl Registry {
             cause = inner.source();
         }
         let what = Error::fetch(format!("{doing} {host}")).because(text::line(&text::cut(&why)));
-        let refused = matches!(
-            error,
+        let refused = match error {
             OciDistributionError::AuthenticationFailure(_)
-                | OciDistributionError::UnauthorizedError { .. }
-        );
+            | OciDistributionError::UnauthorizedError { .. } => true,
+            OciDistributionError::RequestError(error) => {
+                (error.status()).is_some_and(|status| matches!(status.as_u16(), 401 | 403))
+            }
+            _ => false,
+        };
         what.hint(match refused {
             true => format!("log in first: docker login {host} (or podman, skopeo, oras)"),
             false => "check the reference, the network and the proxy variables".to_owned(),
