@@ -29,6 +29,7 @@ pub mod report; // pure
 pub mod run;
 pub mod scenario; // pure, but for reading the file
 pub mod shared_object; // pure
+pub mod sharing;
 pub mod store;
 pub mod suggest; // pure
 pub mod text; // pure

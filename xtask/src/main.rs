@@ -22,7 +22,8 @@ cargo xtask VERB [ARGUMENTS]
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice
 
 All other verbs are diorama's own: run, explain, shell, agree, compare, diff, report, plan, kernels,
-lock, fetch, doctor, devices, cache, completions. `cargo xtask VERB --help` explains each.";
+lock, fetch, doctor, devices, pack, inspect, replay, push, pull, cache, completions.
+`cargo xtask VERB --help` explains each.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);

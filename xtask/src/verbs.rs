@@ -69,6 +69,8 @@ fn tests(built: &Built) -> Result<Command, String> {
         "busybox",
         "--tool-set",
         "btrfs-tools",
+        "--tool-set",
+        "registry",
     ]))?;
     let mut tests = cargo(&built.root);
     tests

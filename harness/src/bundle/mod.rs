@@ -33,6 +33,6 @@ pub use thin::fetch;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -162,6 +162,10 @@ pub enum Verb {
     Doctor(DoctorArgs),
     /// List this host's NVMe controllers, and whether a guest could have them
     Devices(DevicesArgs),
+    /// Send an image to an OCI registry
+    Push(PushArgs),
+    /// Fetch an image from an OCI registry, or by https, into a file
+    Pull(PullArgs),
     /// Show, shrink or clear the cache
     Cache(CacheArgs),
     /// Build the guest agent from the checkout, and print its path
@@ -177,7 +181,7 @@ pub enum Verb {
     ServeDirectory(ServeDirectoryArgs),
 }
 
-pub use super::image_args::{InspectArgs, PackArgs, ReplayArgs};
+pub use super::image_args::{InspectArgs, PackArgs, PullArgs, PushArgs, ReplayArgs};
 pub use super::input_args::InputArgs;
 pub use super::select::{DriveArgs, GuestWords, OnlyKernels, OwnKernels, SelectArgs, VaryArgs};
 

@@ -33,6 +33,8 @@ fn the_help_explains_itself() {
       fetch        Download everything a scenario needs, for working offline
       doctor       Check what this host can do, and how to fix the rest
       devices      List this host's NVMe controllers, and whether a guest could have them
+      push         Send an image to an OCI registry
+      pull         Fetch an image from an OCI registry, or by https, into a file
       cache        Show, shrink or clear the cache
       completions  Print shell completions
 
@@ -208,6 +210,8 @@ fn the_help_of_the_other_verbs() {
         "fetch",
         "doctor",
         "devices",
+        "push",
+        "pull",
         "cache",
         "completions",
     ];
@@ -531,6 +535,37 @@ fn the_help_of_the_other_verbs() {
           --json          Print the list as JSON
           --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
+
+    ====
+
+    Send an image to an OCI registry
+
+    Usage: diorama push [OPTIONS] <FILE> <oci://HOST/NAME:TAG>
+
+    Arguments:
+      <FILE>                 The image
+      <oci://HOST/NAME:TAG>  Where to: oci://HOST/NAME:TAG
+
+    Options:
+          --plain         Plain lines instead of progress bars
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
+      -h, --help          Print help (see more with '--help')
+
+    ====
+
+    Fetch an image from an OCI registry, or by https, into a file
+
+    Usage: diorama pull [OPTIONS] --output <FILE> <REFERENCE>
+
+    Arguments:
+      <REFERENCE>  oci://HOST/NAME:TAG, oci://HOST/NAME@sha256:DIGEST, or
+                   https://HOST/FILE#sha256=DIGEST
+
+    Options:
+      -o, --output <FILE>  The file to write
+          --plain          Plain lines instead of progress bars
+          --color <WHEN>   When to use colours [default: auto] [possible values: auto, always, never]
+      -h, --help           Print help (see more with '--help')
 
     ====
 

@@ -12,12 +12,13 @@ use crate::{
 };
 
 /// What goes first when the cache must shrink: what costs least to make again.
-const CHEAPEST_FIRST: [&str; 14] = [
+const CHEAPEST_FIRST: [&str; 15] = [
     "quarantine",
     "partial",
     "initramfs-with-job",
     "compiler",
     "carried",
+    "image",
     CHECKPOINTS,
     "fio",
     "contents",

@@ -1,4 +1,4 @@
-//! The arguments of the verbs that make and read images.
+//! The arguments of the verbs that make, read, send and fetch images.
 
 use super::{choices::QemuChoice, input_args::InputArgs};
 use crate::report::Format;
@@ -31,7 +31,7 @@ pub struct PackArgs {
 /// `diorama inspect`
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The image's file
+    /// The image's file; or oci://HOST/NAME:TAG, https://HOST/FILE#sha256=DIGEST
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub image: PathBuf,
     /// Print the run's report in this format instead, its chart with svg and png
@@ -45,7 +45,7 @@ pub struct InspectArgs {
 /// `diorama replay`
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The image's file
+    /// The image's file; or oci://HOST/NAME:TAG, https://HOST/FILE#sha256=DIGEST
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub image: PathBuf,
     /// Replay only these cells, KERNEL/FILESYSTEM/WORKLOAD; `*` stands for any part (repeatable)
@@ -66,6 +66,40 @@ pub struct ReplayArgs {
     /// Download nothing, also for an image that was packed without what can be fetched
     #[arg(long)]
     pub offline: bool,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// `diorama push`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Credentials are those of `docker login` (podman's, skopeo's and oras's are read, too). What a registry has
+already is not sent again. The name by digest that is printed never means another image.")]
+pub struct PushArgs {
+    /// The image
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// Where to: oci://HOST/NAME:TAG
+    #[arg(value_name = "oci://HOST/NAME:TAG")]
+    pub to: String,
+    /// Plain lines instead of progress bars
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// `diorama pull`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every byte is checked by its digest before anything looks at it, and an interrupted transfer is resumed. A
+digest (oci://HOST/NAME@sha256:DIGEST, or a URL's) says which image it is; a tag says what its owner likes.")]
+pub struct PullArgs {
+    /// oci://HOST/NAME:TAG, oci://HOST/NAME@sha256:DIGEST, or https://HOST/FILE#sha256=DIGEST
+    #[arg(value_name = "REFERENCE")]
+    pub from: String,
+    /// The file to write
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
     /// Plain lines instead of progress bars
     #[arg(long)]
     pub plain: bool,

@@ -4,7 +4,7 @@ use super::{
     args::{Cli, InspectArgs},
     colors,
     pack::megabytes,
-    print, print_json, print_text,
+    print, print_json, print_text, push,
     ui::{Drawing, Ui},
     width,
 };
@@ -37,7 +37,8 @@ struct Document<'a> {
 /// `diorama inspect`
 pub fn inspect(cli: &Cli, args: &InspectArgs) -> Result<Exit> {
     let ui = Ui::new(Drawing::of_stderr(false));
-    let opened = Opened::read(&args.image, &ui.transfers("checking"))?;
+    let here = push::local(&cli.places, &args.image, false, &ui)?;
+    let opened = Opened::read(here.path(), &ui.transfers("checking"))?;
     let report = Report::new(&opened.results);
     let style = Style {
         width: width(),

@@ -29,6 +29,7 @@ mod noise;
 mod pack;
 mod plan;
 mod prepare;
+mod push;
 mod records;
 mod replay;
 mod replay_line;
@@ -132,6 +133,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Verb::Doctor(args) => doctor::doctor(places, args),
         Verb::Devices(args) => devices::devices(places, args),
         Verb::Cache(args) => cache::cache(places, args),
+        Verb::Push(args) => push::push(args),
+        Verb::Pull(args) => push::pull(places, args),
         Verb::Agent(args) => agent::agent(places, args),
         Verb::Dist(args) => dist::dist(places, args),
         // Its exit code is a guest's.

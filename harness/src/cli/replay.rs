@@ -5,7 +5,7 @@ use super::{
     choices::QemuChoice,
     colors,
     context::Context,
-    explain, manifest, print, print_text,
+    explain, manifest, print, print_text, push,
     replayed::{Compared, Selected},
     repro, runtime,
     scratch::Scratch,
@@ -46,9 +46,10 @@ const CHECKPOINT: u64 = 200 << 20;
 pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
     let began = Instant::now();
     let mut ui = Ui::new(Drawing::of_stderr(args.plain));
-    let scratch = Scratch::new(room(&Container::open(&args.image)?))?;
+    let here = push::local(&cli.places, &args.image, args.offline, &ui)?;
+    let scratch = Scratch::new(room(&Container::open(here.path())?))?;
     let store = scratch.store.clone().telling(ui.teller());
-    let mut unpacked = Unpacked::new(&args.image, &store, &ui.transfers("checking and unpacking"))?;
+    let mut unpacked = Unpacked::new(here.path(), &store, &ui.transfers("checking and unpacking"))?;
     let seconds = |began: Instant| began.elapsed().as_secs_f64();
     ui.line(&format!(
         "{}: intact, unpacked in {:.1} s",

@@ -102,7 +102,18 @@ impl Ui {
     /// A drawing of downloads that shares this one's lines.
     #[must_use]
     pub fn downloads(&self) -> Downloads {
+        self.files("fetching")
+    }
+
+    /// The same of what is sent.
+    #[must_use]
+    pub fn uploads(&self) -> Downloads {
+        self.files("sending")
+    }
+
+    fn files(&self, doing: &'static str) -> Downloads {
         Downloads {
+            doing,
             drawing: self.drawing,
             bars: self.bars.clone(),
             files: Mutex::default(),
@@ -395,6 +406,8 @@ impl Progress for Transfers {
 
 /// Downloads as they are drawn.
 pub struct Downloads {
+    /// `fetching`, `sending`
+    doing: &'static str,
     drawing: Drawing,
     bars: MultiProgress,
     files: Mutex<HashMap<String, ProgressBar>>,
@@ -416,7 +429,7 @@ impl FetchProgress for Downloads {
             say(
                 self.drawing,
                 &self.bars,
-                &format!("fetching {name} ({})", show_size(file.size)),
+                &format!("{} {name} ({})", self.doing, show_size(file.size)),
             );
             return;
         }

@@ -208,7 +208,8 @@ mod tests {
                 "agent-sysroot",
                 "fio",
                 "busybox",
-                "compiler"
+                "compiler",
+                "registry"
             ]
         );
         for suite in &declared.suites {

@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Kinds of derived directories.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 12] = [
     "tree",
     "contents",
     "fio",
@@ -36,6 +36,7 @@ pub const KINDS: [&str; 11] = [
     "cell",
     "carried",
     "compiler",
+    "image",
 ];
 
 /// So many files and directories are flushed one by one.

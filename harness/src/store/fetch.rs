@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// [`Store::fetch`]; nobody clears the files away while what is returned is held.
-    pub(super) fn fetch_leased(
+    pub(crate) fn fetch_leased(
         &self,
         files: &[LockedFile],
         sources: &Sources,
@@ -149,7 +149,7 @@ impl Store {
     }
 
     /// Sets a corrupt file aside and says so.
-    pub(super) fn quarantine(
+    pub(crate) fn quarantine(
         &self,
         file: &LockedFile,
         why: &str,

@@ -45,6 +45,9 @@ pub struct Answer {
 /// GET from an offset.
 pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, HttpFailure> {
     let mut request = sources.agent().get(url);
+    for (name, value) in sources.headers() {
+        request = request.header(*name, value);
+    }
     if offset > 0 {
         request = request.header("Range", format!("bytes={offset}-"));
     }
@@ -92,11 +95,11 @@ pub fn get_all(sources: &Sources, url: &str, limit: u64) -> Result<Vec<u8>, Http
 
 /// HEAD: the Content-Length, if the server says.
 pub fn head(sources: &Sources, url: &str) -> Result<Option<u64>, HttpFailure> {
-    let response = sources
-        .agent()
-        .head(url)
-        .call()
-        .map_err(|e| failed(url, &e))?;
+    let mut request = sources.agent().head(url);
+    for (name, value) in sources.headers() {
+        request = request.header(*name, value);
+    }
+    let response = request.call().map_err(|e| failed(url, &e))?;
     check(url, response.status().as_u16())?;
     let length = response.headers().get("content-length");
     Ok(length.and_then(|v| v.to_str().ok()?.parse().ok()))

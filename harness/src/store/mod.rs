@@ -45,6 +45,7 @@ pub(crate) mod testing;
 pub use derived::{Derived, KINDS};
 pub(crate) use fetch::check_there;
 pub(crate) use flock::holder as lock_holder;
+pub(crate) use lease::Lease;
 pub(crate) use manifest::MANIFEST;
 pub(crate) use marker::real_directory;
 pub use progress::{FetchProgress, NoProgress};

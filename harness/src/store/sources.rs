@@ -38,6 +38,8 @@ pub struct Sources {
     /// Pause before the first of those, doubled each time.
     pub backoff: Duration,
     agent: ureq::Agent,
+    /// Sent with every request.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Sources {
@@ -92,6 +94,7 @@ impl Sources {
             retries: 3,
             backoff: Duration::from_millis(500),
             agent,
+            headers: Vec::new(),
         }
     }
 
@@ -120,6 +123,41 @@ impl Sources {
         &self.snapshot
     }
 
+    /// One place alone under the name of an archive, with headers for every request to it; by the same
+    /// proxy, but for this host itself, which nobody else reaches by its loopback name. Headers do not
+    /// follow a redirection to another place if they say who we are (Authorization).
+    ///
+    /// # Errors
+    /// When nothing may be downloaded.
+    pub fn one(
+        &self,
+        archive: &str,
+        base: &str,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Sources> {
+        // Says so when there is none.
+        if self.mirrors.is_empty() {
+            self.mirrors(archive)?;
+        }
+        let mirrors = BTreeMap::from([(archive.to_owned(), vec![base.to_owned()])]);
+        let own = Sources::new(mirrors, Vec::new(), None);
+        let agent = match base.starts_with("http://") {
+            true => own.agent,
+            false => self.agent.clone(),
+        };
+        Ok(Sources {
+            retries: self.retries,
+            backoff: self.backoff,
+            agent,
+            headers,
+            ..own
+        })
+    }
+
+    pub(super) fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+
     pub(super) fn agent(&self) -> &ureq::Agent {
         &self.agent
     }
@@ -146,6 +184,10 @@ fn bases(variable: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{
+        http,
+        testing::{self, Reply, Server},
+    };
 
     #[test]
     fn mirrors_of_the_environment_come_before_the_defaults() {
@@ -196,5 +238,35 @@ mod tests {
         error: unknown archive `ubuntu` (known: debian, debian-security)
           help: this lock may be from a newer diorama: update diorama, or refresh the lock with `diorama lock`
         ");
+    }
+
+    #[test]
+    fn who_we_are_is_not_said_where_a_server_sends_us() {
+        let there = Server::new([("/x".to_owned(), Reply::File(b"x".to_vec()))]);
+        let first = Server::new([
+            ("/x".to_owned(), Reply::Moved(format!("{}/x", there.url))),
+            ("/loop".to_owned(), Reply::Moved("/loop".to_owned())),
+        ]);
+        let who = vec![("Authorization", "Bearer secret".to_owned())];
+        let sources = testing::sources(&[&there], &[]);
+        let one = sources.one("registry", &first.url, who).unwrap();
+        let bytes = http::get_all(&one, &format!("{}/x", first.url), 10).unwrap();
+        assert_eq!(bytes, b"x");
+        assert_eq!(first.seen(), ["GET /x as bearer secret"]);
+        assert_eq!(there.seen(), ["GET /x"]);
+        let error = http::get_all(&one, &format!("{}/loop", first.url), 10).unwrap_err();
+        assert!(matches!(error, http::HttpFailure::Refused(_)), "{error}");
+    }
+
+    #[test]
+    fn one_place_is_asked_and_nothing_when_offline() {
+        let sources = Sources::from_env(|_| None).unwrap();
+        let one = sources.one("registry", "https://r.example/v2/a", Vec::new());
+        let one = one.unwrap();
+        assert_eq!(one.mirrors("registry").unwrap(), ["https://r.example/v2/a"]);
+        assert!(one.mirrors("debian").is_err() && one.snapshots().is_empty());
+        let offline = Sources::only(BTreeMap::new(), Vec::new());
+        let error = offline.one("registry", "https://r.example", Vec::new());
+        assert!(error.unwrap_err().render().contains("--offline"));
     }
 }

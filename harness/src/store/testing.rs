@@ -140,6 +140,10 @@ pub enum Reply {
     NoRanges(Vec<u8>),
     /// The headers of the whole file, but the connection ends after so many bytes of the answer.
     Cut(Vec<u8>, usize),
+    /// Bytes without end, and without a length.
+    Endless,
+    /// A redirection there (307).
+    Moved(String),
     /// This status, without a body.
     Status(u16),
     /// These, one after the other; the last one for ever.
@@ -191,7 +195,7 @@ impl Server {
         self.replies.lock().unwrap().insert(path.to_owned(), reply);
     }
 
-    /// The requests so far, `METHOD /path [range]`.
+    /// The requests so far, `METHOD /path [range]`, and ` as ...` if they say who asks.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
@@ -205,7 +209,7 @@ fn serve(
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-    let mut range = None;
+    let (mut range, mut who) = (None, String::new());
     for line in lines {
         let line = line?.to_ascii_lowercase();
         if line.is_empty() {
@@ -214,6 +218,9 @@ fn serve(
         if let Some(from) = line.strip_prefix("range: bytes=") {
             range = from.trim_end_matches('-').parse::<usize>().ok();
         }
+        if let Some(said) = line.strip_prefix("authorization: ") {
+            who = format!(" as {said}");
+        }
     }
     let mut words = request.split(' ');
     let (method, path) = (
@@ -221,7 +228,9 @@ fn serve(
         words.next().unwrap_or_default(),
     );
     let shown = range.map_or(String::new(), |from| format!(" from {from}"));
-    seen.lock().unwrap().push(format!("{method} {path}{shown}"));
+    seen.lock()
+        .unwrap()
+        .push(format!("{method} {path}{shown}{who}"));
     let reply = match replies.lock().unwrap().get_mut(path) {
         None => Reply::Status(404),
         Some(Reply::Sequence(list)) if list.len() > 1 => list.remove(0),
@@ -233,6 +242,19 @@ fn serve(
         Reply::File(bytes) => (bytes, range, usize::MAX),
         Reply::NoRanges(bytes) => (bytes, None, usize::MAX),
         Reply::Cut(bytes, limit) => (bytes, range, limit),
+        Reply::Endless => {
+            write!(out, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+            // Until the client hangs up.
+            loop {
+                out.write_all(&[b' '; 1 << 16])?;
+            }
+        }
+        Reply::Moved(to) => {
+            return write!(
+                out,
+                "HTTP/1.1 307 X\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
         Reply::Status(status) => {
             return write!(
                 out,

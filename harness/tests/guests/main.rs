@@ -22,6 +22,7 @@ mod patterns;
 mod raw;
 mod replay;
 mod share;
+mod sharing;
 mod shell;
 mod store;
 mod strangers;
