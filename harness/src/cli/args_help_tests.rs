@@ -110,8 +110,8 @@ fn the_help_of_repro() {
 
     Options:
           --explain       Profile the cells that differ, and show in the report where
-          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -v, --verbose       Show all figures with their ranges, all costs and all claims
+          --color <WHEN>  When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help          Print help (see more with '--help')
 
     fio jobs:
