@@ -5,7 +5,7 @@ use super::{
     colors,
     context::Context,
     prepare::{Prepared, needs_digits, prepare, prepare_scenario},
-    print, print_json, runtime, signals,
+    print, print_json, print_text, runtime, signals,
     ui::{Drawing, Ui},
     width,
 };
@@ -152,12 +152,15 @@ fn show(cli: &Cli, args: &ExplainArgs, explained: &Explained) -> Result<()> {
         print(text.as_bytes())?;
     }
     // Loud in every form, and last.
-    for why in &explained.whys {
-        for check in why.checks.iter().filter(|c| !c.perturbed.is_empty()) {
-            print(format!("! {}: PROFILING CHANGED THE CELL\n", check.cell).as_bytes())?;
-        }
+    print_text(&explained.alarms())
+}
+
+/// What is said before cells are profiled.
+pub fn announced(cells: usize) -> String {
+    match cells {
+        1 => "1 cell differs from its baseline; profiling it".to_owned(),
+        _ => format!("{cells} cells differ from their baseline; profiling them"),
     }
-    Ok(())
 }
 
 /// `KERNEL/FILESYSTEM/WORKLOAD`, unless a run of that name is there.
@@ -386,10 +389,18 @@ fn check(profiled: &Profiled) -> ProfileCheck {
 }
 
 impl Explained {
+    /// A line for each cell that profiling changed.
+    pub fn alarms(&self) -> String {
+        let checks = self.whys.iter().flat_map(|why| &why.checks);
+        let perturbed = checks.filter(|check| !check.perturbed.is_empty());
+        perturbed
+            .map(|check| format!("! {}: PROFILING CHANGED THE CELL\n", check.cell))
+            .collect()
+    }
+
     /// 1 when a digit or a byte of memory was changed, 5 when a cell is missing.
     pub fn exit(&self) -> Exit {
-        let perturbed = |why: &Why| why.checks.iter().any(|c| !c.perturbed.is_empty());
-        if self.whys.iter().any(perturbed) {
+        if !self.alarms().is_empty() {
             Exit::NotReproduced
         } else if self.failed.is_empty() {
             Exit::Ok

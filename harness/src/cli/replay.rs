@@ -138,10 +138,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         let finished = session.record(order, &mut |event| ui.event(event)).await?;
         let explained = if args.explain && signals::exit(finished.stopped).is_none() {
             let wanted = explain::wanted(&finished.results, &session.plan);
-            ui.line(&format!(
-                "{} cells differ from their baseline; profiling them",
-                wanted.len()
-            ));
+            ui.line(&explain::announced(wanted.len()));
             Some(explain::explain_cells(&session, &wanted, &mut ui).await)
         } else {
             None
@@ -166,6 +163,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         for why in &explained.whys {
             print(report::explanation_text(why, SHOWN, &style).as_bytes())?;
         }
+        print_text(&explained.alarms())?;
         explained.write(&finished.dir.join(explain::DIR))?;
     }
     print_text(&format!("{}\n", compared.summary()))?;
@@ -185,7 +183,11 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
     if let Some(exit) = signals::exit(finished.stopped) {
         return Ok(exit);
     }
-    Ok(compared.exit())
+    Ok(match (compared.exit(), explained) {
+        // An alarm or a cell that was not profiled is no success.
+        (Exit::Ok, Some(explained)) => explained.exit(),
+        (exit, _) => exit,
+    })
 }
 
 /// Functions that an explanation shows.

@@ -8,7 +8,7 @@ use super::{
     share::Server,
     spec::{Backing, Descriptors, Drive, EmulatedDrive, Spec, Start, Time},
     still_clock,
-    stream::Stream,
+    stream::{CONSOLE_LIMIT, Stream},
 };
 use crate::{
     error::{Error, Result},
@@ -170,6 +170,7 @@ impl Machine {
             inherited,
             // By the wall clock QEMU is as any other program.
             cpu: exact.then_some(cpu),
+            largest_file: Some(longest(drive.as_ref()).map_err(starting)?),
             ..vmm.launch(|bounds| reach(bounds, spec, fds.drive))
         };
         let confined = launch.confine(&mut command)?;
@@ -285,6 +286,16 @@ impl Machine {
             server.end().await;
         }
     }
+}
+
+/// How long a file may become by QEMU's writing, in bytes: a drive's image has its length already, and of
+/// the streams each is told from one that is too long (`CONSOLE_LIMIT`) before this ends it.
+fn longest(drive: Option<&File>) -> io::Result<u64> {
+    let image = match drive {
+        Some(file) => file.metadata()?.len(),
+        None => 0,
+    };
+    Ok(image.max(2 * CONSOLE_LIMIT))
 }
 
 /// The last lines of a text, joined, at most 500 characters of them.

@@ -49,7 +49,14 @@ fn run(what: &str, of: &str, confined: bool) -> Output {
     command.args([what, of]).stdin(Stdio::null());
     if confined {
         let bounds = Bounds::default().executing(program());
-        let launch = Launch::within(bounds, Rung::Landlock);
+        let launch = Launch {
+            // What QEMU is given to write to is a file in memory, and as long as this.
+            inherited: Vec::from_iter(
+                (what == "lengthen").then(|| of.parse().expect("a descriptor")),
+            ),
+            largest_file: Some(1 << 20),
+            ..Launch::within(bounds, Rung::Landlock)
+        };
         launch.confine(&mut command).expect("a confinement");
     }
     command.output().expect("it starts")
@@ -221,6 +228,16 @@ fn a_stranger_has_no_descriptor_that_somebody_forgot() {
 }
 
 #[test]
+fn a_stranger_fills_no_memory_through_what_it_writes_to() {
+    is_held("lengthen", || {
+        let file = rustix::fs::memfd_create("console", rustix::fs::MemfdFlags::empty());
+        let file = file.expect("a file in memory");
+        let number = file.as_raw_fd().to_string();
+        (file, number)
+    });
+}
+
+#[test]
 fn what_qemu_needs_a_stranger_has_too() {
     if !can_be_confined("what_qemu_needs_a_stranger_has_too") {
         return;
@@ -233,6 +250,8 @@ fn what_qemu_needs_a_stranger_has_too() {
 fn more_than_this_host_has_is_refused_before_anything_starts() {
     let confined = possible().expect("an answer");
     if confined.rung() == Rung::Namespaces {
+        // Expected where all tests run: such a host is what they need.
+        println!("SKIPPED: this host has all that there is to be required");
         return;
     }
     let launch = Launch::within(Bounds::default().executing(program()), Rung::Namespaces);

@@ -4,9 +4,13 @@
 use std::{
     env, fs, io,
     net::{TcpListener, TcpStream},
-    os::unix::{
-        net::{UnixDatagram, UnixListener, UnixStream},
-        process::CommandExt as _,
+    os::{
+        fd::FromRawFd as _,
+        unix::{
+            fs::FileExt as _,
+            net::{UnixDatagram, UnixListener, UnixStream},
+            process::CommandExt as _,
+        },
     },
     process::Command,
     thread,
@@ -20,6 +24,7 @@ unsafe extern "C" {
     fn syscall(number: i64, ...) -> i64;
     fn fcntl(fd: i32, command: i32, ...) -> i32;
     fn prctl(option: i32, ...) -> i32;
+    fn signal(number: i32, action: usize) -> usize;
 }
 
 fn done(result: i64) -> io::Result<()> {
@@ -37,6 +42,14 @@ fn attempt(what: &str, of: &str) -> io::Result<()> {
             .next()
             .map_or(Ok(()), |entry| entry.map(drop)),
         "write" => fs::write(of, "x"),
+        "lengthen" => {
+            // What a limit does without this: end the program.
+            // SAFETY: takes numbers alone; 25 is SIGXFSZ, 1 is SIG_IGN.
+            unsafe { signal(25, 1) };
+            // SAFETY: the test lets this descriptor be inherited, for this.
+            let file = unsafe { fs::File::from_raw_fd(pid()) };
+            file.write_at(b"x", 2 << 20).map(drop)
+        }
         "append" => fs::OpenOptions::new().append(true).open(of).map(drop),
         "cut" => fs::OpenOptions::new()
             .write(true)
