@@ -4,6 +4,7 @@ use crate::common::{Lab, digits, text};
 
 /// Two jobs of one file, on both sides of v6.19; measured afresh, and verified.
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn two_jobs_of_a_users_file_run_and_are_exact() {
     let Some(lab) = Lab::open("two_jobs_of_a_users_file_run_and_are_exact") else {
         return;
