@@ -150,7 +150,7 @@ fn section(entry: &GalleryEntry) -> Vec<String> {
     for alarm in report.alarms() {
         out.push(format!("> **WARNING: {}**", escape(&alarm)));
     }
-    out.push(format!("**{}**: {}", entry.word(), held(report)));
+    out.push(format!("**{}**: {} held", entry.word(), held(report)));
     if let Some(surprise) = entry.surprise() {
         out.push(format!("> **UNEXPECTED: {}**", escape(&surprise)));
     }

@@ -79,7 +79,7 @@ fn a_page_says_of_every_entry_what_was_claimed_and_what_came_of_it() {
 
     ## ext4 and XFS direct writes: deferred and inline completion
 
-    **REPRODUCED**: 1 of 1 claim
+    **REPRODUCED**: 1 of 1 claim held
 
     - source: A. Reporter, 2021-05-06: https://lore.example/a@b
     - measured on: fio, a drive
@@ -100,7 +100,7 @@ fn a_page_says_of_every_entry_what_was_claimed_and_what_came_of_it() {
 
     ## ext4 and XFS direct writes: deferred and inline completion
 
-    **NOT REPRODUCED**: 0 of 1 claim
+    **NOT REPRODUCED**: 0 of 1 claim held
 
     - source: A. Reporter, 2021-05-06: https://lore.example/a@b
     - measured on: fio, a drive
