@@ -46,7 +46,7 @@ pub const AGENT_SYSROOT: &str = "agent-sysroot";
 pub const COMPILER: &str = "compiler";
 
 /// Bump when kernels are unpacked or initramfs are built in another way from the same inputs.
-const RECIPE: u32 = 8;
+const RECIPE: u32 = 9;
 
 /// A checkout's data: declarations and locks.
 #[derive(Clone, Debug)]

@@ -19,10 +19,11 @@ cargo xtask VERB [ARGUMENTS]
                         IOMMU and NVMe drives, or these alone
   bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
   dist [-o FILE]        build one static program that carries all it needs, and runs on any x86-64 Linux
-  nightly               run what takes too long for `test`: every pattern and the default scenario, twice
+  nightly               run what takes too long for `test`: every pattern and the default scenario, twice, and
+                        the gallery
 
-All other verbs are diorama's own: run, explain, shell, agree, compare, diff, report, plan, kernels,
-lock, fetch, doctor, devices, pack, inspect, replay, push, pull, cache, completions.
+All other verbs are diorama's own: run, gallery, explain, shell, agree, compare, diff, report, plan,
+kernels, lock, fetch, doctor, devices, pack, inspect, replay, push, pull, cache, completions.
 `cargo xtask VERB --help` explains each.";
 
 fn main() -> ExitCode {

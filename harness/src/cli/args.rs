@@ -138,6 +138,8 @@ pub enum Verb {
     Shell(ShellArgs),
     /// Compare our engines with fio's: do they see the same kernel?
     Agree(AgreeArgs),
+    /// Run the published reports of scenarios/gallery, and print one page of what came of each
+    Gallery(GalleryArgs),
     /// Compare recorded runs in one set of tables
     Compare(CompareArgs),
     /// Say which inputs and which results of two recorded runs differ, and nothing else
@@ -235,6 +237,17 @@ pub struct RunArgs {
     /// The scenario.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// How to measure.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// `diorama gallery`
+#[derive(Debug, Args)]
+pub struct GalleryArgs {
+    /// Only these, as mq-deadline or gallery/mq-deadline [default: all]
+    #[arg(value_name = "ENTRY")]
+    pub entries: Vec<String>,
     /// How to measure.
     #[command(flatten)]
     pub measure: MeasureArgs,

@@ -21,6 +21,8 @@ fn the_help_explains_itself() {
       explain      Show where a cell's instructions went, and what differs from another kernel
       shell        Open a shell in the guest that a cell would have
       agree        Compare our engines with fio's: do they see the same kernel?
+      gallery      Run the published reports of scenarios/gallery, and print one page of what came of
+                   each
       compare      Compare recorded runs in one set of tables
       diff         Say which inputs and which results of two recorded runs differ, and nothing else
       report       Render a recorded run

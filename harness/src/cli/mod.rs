@@ -20,6 +20,7 @@ mod drive;
 mod explain;
 mod fetch;
 mod fio_args;
+mod gallery;
 mod image_args;
 mod input_args;
 mod inspect;
@@ -122,6 +123,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Verb::Fetch(args) => fetch::fetch(places, args),
         Verb::Explain(args) => explain::explain(cli, args),
         Verb::Agree(args) => agree::agree(cli, args),
+        Verb::Gallery(args) => gallery::gallery(cli, args),
         Verb::Compare(args) => records::compare(cli, args),
         Verb::Diff(args) => diff::diff(cli, args),
         Verb::Report(args) => records::report(cli, args),

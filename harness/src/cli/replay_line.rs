@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     devices::HostDevice,
-    scenario::{KernelRef, KernelSource, Lane, is_fio_command, is_path},
+    scenario::{KernelRef, KernelSource, Lane, is_fio_command, is_listed, is_path},
     text,
     vm::share::Access,
 };
@@ -29,7 +29,8 @@ pub fn command(
         false => place(Path::new(job)),
     }));
     if select.fio.jobs.is_empty() {
-        words.push(match is_path(&select.scenario) {
+        let scenario = &select.scenario;
+        words.push(match is_path(scenario) && !is_listed(scenario, root) {
             true => place(Path::new(&select.scenario)),
             false => select.scenario.clone(),
         });

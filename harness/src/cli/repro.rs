@@ -40,6 +40,8 @@ pub enum Judge {
     Yes(Detail),
     /// `diorama run`
     No,
+    /// Whoever asked for the run judges it, and prints what there is to print.
+    Elsewhere,
 }
 
 /// What a run is followed by, with the same guests.
@@ -85,6 +87,18 @@ pub fn repro(
     judge: Judge,
     then: Then,
 ) -> Result<Exit> {
+    let (exit, _) = measured(cli, select, measure, judge, then)?;
+    Ok(exit)
+}
+
+/// The same, with the run.
+pub fn measured(
+    cli: &Cli,
+    select: &SelectArgs,
+    measure: &MeasureArgs,
+    judge: Judge,
+    then: Then,
+) -> Result<(Exit, Finished)> {
     let mut context = Context::new(&cli.places, measure.inputs.offline)?;
     let mut ui = Ui::new(Drawing::of_stderr(measure.plain));
     context.store = context.store.telling(ui.teller());
@@ -242,7 +256,7 @@ pub fn repro(
         exit = if exit == Exit::Ok { found } else { exit };
     }
     given_back?;
-    Ok(exit)
+    Ok((exit, finished))
 }
 
 /// How many guests run at once, if that is not for the host to say. By the wall clock one guest is
@@ -402,7 +416,7 @@ fn conclude(
     };
     // What was measured is shown also where its reports cannot be written.
     let written = write_reports(&report, &style, &finished.dir);
-    if measure.json {
+    if measure.json && judge != Judge::Elsewhere {
         print_json(results)?;
     } else if let Judge::Yes(detail) = judge {
         let style = Style {
@@ -487,7 +501,7 @@ fn exit(judge: Judge, verify: bool, report: &Report, finished: &Finished) -> Exi
         return Exit::NotReproduced;
     }
     match (judge, &report.reproduction) {
-        (Judge::No, _) | (_, None | Some(Reproduction::Reproduced)) => Exit::Ok,
+        (Judge::No | Judge::Elsewhere, _) | (_, None | Some(Reproduction::Reproduced)) => Exit::Ok,
         (_, Some(_)) => Exit::NotReproduced,
     }
 }

@@ -1,6 +1,6 @@
 //! A scenario's `[[expect]]` claims, tested against a run: was the report reproduced?
 
-use super::{Cell, Comparison, Subject, Unmeasured, Verdict, compare};
+use super::{Cell, Comparison, Subject, Verdict, compare};
 use crate::{
     record::Results,
     scenario::{AS_WRITTEN, CellKey, Expect, Metric},
@@ -120,12 +120,12 @@ impl Claim {
             [] => all.to_owned(),
             some => some.join(", "),
         };
-        let relative = if e.relative {
-            format!(" relative to {baseline}")
-        } else {
-            format!(" ({})", e.metric.facts().unit)
+        let relative = match (&e.baseline_filesystem, e.relative) {
+            (Some(filesystem), _) => format!(" relative to {filesystem}"),
+            (None, true) => format!(" relative to {baseline}"),
+            (None, false) => format!(" ({})", e.metric.facts().unit),
         };
-        let everyone = match (e.variants.is_empty(), e.relative) {
+        let everyone = match (e.variants.is_empty(), e.is_to_baseline()) {
             (true, true) => "every other kernel",
             (_, _) => "every kernel",
         };
@@ -242,10 +242,10 @@ fn not_in_run(claim: &Claim) -> String {
 
 fn quantity(e: &Expect, baseline: &str) -> String {
     let title = e.metric.facts().title;
-    if e.relative {
-        format!("{title} relative to {baseline}")
-    } else {
-        title.to_owned()
+    match (&e.baseline_filesystem, e.relative) {
+        (Some(filesystem), _) => format!("{title} relative to {filesystem}"),
+        (None, true) => format!("{title} relative to {baseline}"),
+        (None, false) => title.to_owned(),
     }
 }
 
@@ -257,9 +257,12 @@ fn test(expect: &Expect, baseline: &str, comparison: &Comparison) -> Claim {
             && names(&expect.filesystems, &cell.key.filesystem)
             && names(&expect.workloads, &cell.key.workload)
             // The baseline relative to itself says nothing.
-            && !(expect.relative && comparison.subjects[cell.subject].baseline)
+            && !(expect.is_to_baseline() && comparison.subjects[cell.subject].baseline)
+            && expect.baseline_filesystem.as_ref() != Some(&cell.key.filesystem)
     });
-    let tested: Vec<Tested> = selected.map(|cell| test_cell(expect, cell)).collect();
+    let tested: Vec<Tested> = selected
+        .map(|cell| test_cell(expect, cell, comparison))
+        .collect();
     let mut claim = Claim {
         expect: expect.clone(),
         tested,
@@ -300,8 +303,8 @@ fn absent(expect: &Expect, comparison: &Comparison) -> Vec<String> {
         .collect()
 }
 
-fn test_cell(expect: &Expect, cell: &Cell) -> Tested {
-    let value = value(expect, cell);
+fn test_cell(expect: &Expect, cell: &Cell, comparison: &Comparison) -> Tested {
+    let value = value(expect, cell, comparison);
     let held = match (&value, expect.at_least, expect.at_most) {
         (Ok(_), low, high) if !cell.key.lane.is_exact() => noisy(expect, cell, low, high),
         (Err(why), ..) => Held::Unknown { why: why.clone() },
@@ -328,6 +331,9 @@ fn test_cell(expect: &Expect, cell: &Cell) -> Tested {
 /// boots measured where a value is claimed.
 fn noisy(expect: &Expect, cell: &Cell, low: Option<f64>, high: Option<f64>) -> Held {
     let unknown = |why: &str| Held::Unknown { why: why.into() };
+    if expect.baseline_filesystem.is_some() {
+        return unknown("ratios between file systems have no interval in the metal lane");
+    }
     if let Some(why) = &cell.doubt {
         return unknown(why);
     }
@@ -354,16 +360,33 @@ fn noisy(expect: &Expect, cell: &Cell, low: Option<f64>, high: Option<f64>) -> H
     }
 }
 
-fn value(expect: &Expect, cell: &Cell) -> Result<f64, String> {
-    let not_measured = |f: &Unmeasured| format!("{}: {}", f.word, f.why);
+/// The median of a cell's figure.
+fn median(metric: Metric, cell: &Cell) -> Result<f64, String> {
     if let Some(failure) = &cell.failure {
-        return Err(not_measured(failure));
+        return Err(format!("{}: {}", failure.word, failure.why));
     }
-    let title = expect.metric.facts().title;
-    let figure = cell.figures.get(&expect.metric);
+    let title = metric.facts().title;
+    let figure = cell.figures.get(&metric);
     let figure = figure.ok_or_else(|| format!("the kernel does not provide {title}"))?;
+    Ok(figure.median)
+}
+
+fn value(expect: &Expect, cell: &Cell, comparison: &Comparison) -> Result<f64, String> {
+    let own = median(expect.metric, cell)?;
+    let title = expect.metric.facts().title;
+    if let Some(filesystem) = &expect.baseline_filesystem {
+        let other = comparison.cell(cell.subject, filesystem, &cell.key.workload);
+        let other = other.ok_or_else(|| format!("not in this run: {filesystem}"))?;
+        return match median(expect.metric, other) {
+            Ok(0.0) => Err(format!(
+                "{filesystem}'s {title} is 0: there is no ratio to it"
+            )),
+            Ok(other) => Ok(own / other),
+            Err(why) => Err(format!("{filesystem}: {why}")),
+        };
+    }
     if !expect.relative {
-        return Ok(figure.median);
+        return Ok(own);
     }
     let against = cell.against.get(&expect.metric);
     let ratio = against.and_then(|a| a.ratio.map(|r| r.value));

@@ -284,6 +284,7 @@ fn scenario() -> Scenario {
     let expect = |metric, relative, kernels: &[&str], workloads: &[&str], low, high| Expect {
         metric,
         relative,
+        baseline_filesystem: None,
         kernels: names(kernels),
         variants: vec![],
         filesystems: vec![],
@@ -301,6 +302,7 @@ fn scenario() -> Scenario {
         description: "Small direct overwrites lost a fifth of their rate when their completion \
             moved to a workqueue; reads and larger blocks did not."
             .into(),
+        source: None,
         baseline: "7.2".into(),
         kernels: KERNELS
             .iter()

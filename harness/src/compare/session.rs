@@ -249,7 +249,9 @@ impl Blocks<'_> {
             .scenario
             .expect
             .iter()
-            .filter(|e| e.point && e.relative && matches!(e.metric, Metric::Iops | Metric::TotalIo))
+            .filter(|e| {
+                e.point && e.is_to_baseline() && matches!(e.metric, Metric::Iops | Metric::TotalIo)
+            })
             .peekable();
         let names =
             |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);

@@ -267,14 +267,16 @@ fn walk(dir: &Path, files: &mut BTreeMap<String, PathBuf>, depth: u32) -> Result
 }
 
 /// The module that satisfies a soft dependency, which may be an alias: the module of that name, or
-/// one whose name begins with it and that carries the alias. Portable code (outside of arch/) is
-/// preferred: it loads on every CPU.
+/// one whose name begins with it and that carries the alias. `crypto-crc32c` is crc32c of the crypto API
+/// (MODULE_ALIAS_CRYPTO), and no module's name begins so. Portable code (outside of arch/) is preferred:
+/// it loads on every CPU.
 fn provider(soft: &str, files: &BTreeMap<String, PathBuf>) -> Result<Option<String>> {
     if files.contains_key(soft) {
         return Ok(Some(soft.to_owned()));
     }
     let mut found = Vec::new();
-    for (name, path) in files.iter().filter(|(name, _)| name.starts_with(soft)) {
+    let begin = soft.strip_prefix("crypto_").unwrap_or(soft);
+    for (name, path) in files.iter().filter(|(name, _)| name.starts_with(begin)) {
         let info = modinfo::read(&read_module(path)?)?;
         if info.aliases.iter().any(|alias| normalise(alias) == soft) {
             let special = path.components().any(|part| part.as_os_str() == "arch");

@@ -278,3 +278,23 @@ fn a_local_build_is_identified_by_the_contents_of_all_it_is_made_from() {
     fs::write(&image, bz("6.1.5-y", true)).unwrap();
     assert_ne!(key(), first);
 }
+
+#[test]
+fn a_soft_dependency_on_the_crypto_api_is_found_by_its_alias() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| fs::write(dir.path().join(name), module(text)).unwrap();
+    // 6.18: nothing that btrfs depends on brings it, and no guest has modprobe.
+    put(
+        "btrfs.ko",
+        "softdep=pre: xxhash64\0softdep=pre: crypto-crc32c\0depends=\0license=GPL\0",
+    );
+    put(
+        "crc32c-cryptoapi.ko",
+        "alias=crypto-crc32c\0alias=crc32c\0depends=\0license=GPL\0",
+    );
+    put("crc32c-other.ko", "alias=other\0depends=\0license=GPL\0");
+    let found = modules::collect(dir.path(), &["btrfs"]).unwrap();
+    assert_eq!(found.set.modules["btrfs"].soft, ["crc32c_cryptoapi"]);
+    let names: Vec<_> = found.files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["btrfs", "crc32c_cryptoapi"]);
+}

@@ -1,6 +1,6 @@
 //! report.md: a document that stands alone.
 
-use super::{Report, Style, table::Table, tables, why};
+use super::{Report, Style, source, table::Table, tables, why};
 use crate::compare::{Claim, Held};
 use crate::text::{self, markdown as escape};
 
@@ -20,6 +20,9 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
         // Its paragraphs stay; whatever else it is, it is shown as text.
         let paragraphs = report.description.trim().split("\n\n").map(escape);
         out.push(paragraphs.collect::<Vec<_>>().join("\n\n"));
+    }
+    if let Some(source) = &report.source {
+        out.push(list(&source::words(source)));
     }
     out.extend(verdict(report));
     if let Some(chart) = &style.chart {
@@ -81,7 +84,7 @@ pub(super) fn list(items: &[String]) -> String {
     items.collect::<Vec<_>>().join("\n")
 }
 
-fn rows(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn rows(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
     let mut lines = vec![
         line(&head.iter().map(|h| escape(h)).collect::<Vec<_>>()),

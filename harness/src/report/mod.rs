@@ -9,6 +9,9 @@ mod diff;
 mod explain;
 #[cfg(test)]
 mod foreign_tests;
+mod gallery;
+#[cfg(test)]
+mod gallery_tests;
 mod json;
 mod junit;
 mod lanes;
@@ -19,6 +22,7 @@ mod org;
 mod png;
 mod session;
 mod setup;
+mod source;
 mod svg;
 mod table;
 mod tables;
@@ -34,6 +38,7 @@ pub use agreement::{agreement_markdown, agreement_text};
 pub use axis::{Axis, AxisKey};
 pub use diff::diff_text;
 pub use explain::{explanation_mail, explanation_markdown, explanation_text};
+pub use gallery::{GalleryEntry, GalleryRun, gallery_markdown, gallery_summary};
 pub use model::{FailedCell, KernelRow, Report};
 pub use why::{ProfileCheck, Why};
 

@@ -4,7 +4,7 @@ use super::{Why, axis::Axis, method, session, setup};
 use crate::{
     compare::{self, Alarm, Claim, Comparison, Locked, Reproduction, SessionFacts, Unmeasured},
     record::{KernelRecord, Origin, Results},
-    scenario::{CellKey, Lane},
+    scenario::{CellKey, Lane, Source},
     text::counted,
 };
 use serde::Serialize;
@@ -16,6 +16,9 @@ pub struct Report {
     pub title: String,
     /// What was reported, and what to look for; may be empty.
     pub description: String,
+    /// The published report that it is about; for a single run of a scenario that names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Name of the first run's scenario.
     pub scenario: String,
     /// Lane of the first run, which all ratios are about.
@@ -120,6 +123,7 @@ impl Report {
                 format!("{}: {}", first.scenario.title, ids.join(" and "))
             },
             description: first.scenario.description.trim().to_owned(),
+            source: single.then(|| first.scenario.source.clone()).flatten(),
             scenario: first.scenario.name.clone(),
             lane: first.scenario.lane(),
             varies: first

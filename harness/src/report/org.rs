@@ -1,6 +1,6 @@
 //! Org: tables as Emacs writes them and as the original report's mail showed them.
 
-use super::{Report, Style, markdown::held, table::Table, tables};
+use super::{Report, Style, markdown::held, source, table::Table, tables};
 use crate::compare::Locked;
 use crate::text::{self, org as shown};
 
@@ -15,6 +15,9 @@ pub(super) fn render(report: &Report, style: &Style) -> String {
     );
     for alarm in report.alarms() {
         out.push(format!("*WARNING: {}*\n", shown(&alarm)));
+    }
+    if let Some(source) = &report.source {
+        out.push(list(&source::words(source)));
     }
     if let Some(reproduction) = &report.reproduction {
         out.push(format!("* Verdict: {}", reproduction.word()));

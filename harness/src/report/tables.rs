@@ -210,8 +210,35 @@ fn any(groups: &[Group], is: impl Fn(&Entry) -> bool) -> bool {
     rows.any(|row| row.entries.iter().any(&is))
 }
 
+/// A table of ratios to another file system's figure of the same row: to what the device itself does, say.
+pub(super) fn beside(report: &Report, metric: Metric, filesystem: &str) -> Table {
+    let comparison = &report.comparison;
+    let median = |cell: &Cell| Some(cell.figures.get(&metric)?.median);
+    let columns = &comparison.workloads;
+    let mut groups = groups(report, columns, |_, cell, _| {
+        measured(cell, |cell| {
+            let other = comparison.cell(cell.subject, filesystem, &cell.key.workload)?;
+            let other = median(other).filter(|other| *other > 0.0)?;
+            Some(Entry::plain(format!("{:.3}", median(cell)? / other)))
+        })
+    });
+    groups.retain(|group| group.name != filesystem);
+    Table {
+        title: format!(
+            "{} relative to {filesystem} of the same {}",
+            metric.facts().title,
+            report.rows_are()
+        ),
+        caption: report.lane.to_string(),
+        corner: report.rows_are(),
+        columns: columns.clone(),
+        groups,
+        footnotes: kernel_footnotes(report),
+    }
+}
+
 /// A table of medians with their ranges, of the runs in one lane.
-fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
+pub(super) fn absolute(report: &Report, lane: Lane, metric: Metric) -> Table {
     let unit = match metric {
         Metric::TotalIo => "MiB/s",
         other => other.facts().unit,

@@ -4,7 +4,7 @@
 mod brief;
 
 use super::{
-    Detail, Report, Style,
+    Detail, Report, Style, source,
     table::{Entry, Row, Table, Tone},
     tables, why,
 };
@@ -34,6 +34,9 @@ fn whole(out: &mut Out, report: &Report, width: usize) {
     out.line(&report.title, "1");
     for line in report.head() {
         out.line(&line, "");
+    }
+    if let Some(source) = &report.source {
+        out.line(&source::whole(source), "");
     }
     for alarm in report.alarms() {
         out.line(&format!("! {alarm}"), LOUD);

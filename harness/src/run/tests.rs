@@ -1,5 +1,6 @@
 //! The run loop with a scripted executor: no machine, no clock.
 
+mod gallery;
 mod measured_again;
 mod session;
 mod subjects;

@@ -89,7 +89,9 @@ pub(super) fn expect(
             }
         };
         let bounds = bounds(raw, problems);
+        let beside = beside(raw, bounds, &names.filesystems, problems);
         if matches!(bounds, Some((true, ..)))
+            && beside.is_none()
             && let Some(own) = raw.kernels.iter().find(|kernel| {
                 let named = subjects.iter().filter(|subject| {
                     let variant = subject.variant.as_deref().unwrap_or(AS_WRITTEN);
@@ -112,6 +114,7 @@ pub(super) fn expect(
             claims.push(Expect {
                 metric,
                 relative,
+                baseline_filesystem: beside,
                 kernels,
                 variants,
                 filesystems,
@@ -146,6 +149,30 @@ fn selector(
         problems.add(&name.at, what, next_step(&name.value, kind, &words));
     }
     raw.iter().map(|name| name.value.clone()).collect()
+}
+
+/// The file system that a ratio is to, instead of the baseline's row.
+fn beside(
+    raw: &RawExpect,
+    bounds: Option<Bounds>,
+    known: &[String],
+    problems: &mut Problems,
+) -> Option<String> {
+    let name = raw.baseline_filesystem.as_ref()?;
+    selector(std::slice::from_ref(name), "file systems", known, problems);
+    if matches!(bounds, Some((false, ..))) {
+        let next = "bound a ratio: ratio_at_least, ratio_at_most";
+        problems.add(
+            &name.at,
+            "is what a ratio is to, and a value is bounded",
+            next,
+        );
+    }
+    if let Some(own) = raw.filesystems.iter().find(|own| own.value == name.value) {
+        let what = format!("bounds the ratio of `{}` to itself", name.value);
+        problems.add(&own.at, what, "name other file systems");
+    }
+    Some(name.value.clone())
 }
 
 type Bounds = (bool, Option<f64>, Option<f64>);

@@ -11,13 +11,13 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// The file that an argument of the command line means: a path, or the bare name of a file in
-/// scenarios/ below `root`.
+/// The file that an argument of the command line means: a path, or the name of a file in scenarios/
+/// below `root`, `smoke` or `gallery/mq-deadline`.
 ///
 /// # Errors
 /// When there is no such file; names the scenarios that there are.
 pub fn locate(argument: &str, root: &Path) -> Result<PathBuf> {
-    let file = if is_path(argument) {
+    let file = if is_path(argument) && !is_listed(argument, root) {
         PathBuf::from(argument)
     } else {
         root.join("scenarios").join(format!("{argument}.toml"))
@@ -41,10 +41,36 @@ pub fn is_path(argument: &str) -> bool {
     argument.contains('/') || extension.is_some_and(|e| e == "toml")
 }
 
-/// Names of the scenarios below `root`, sorted; empty when the directory cannot be read.
+/// Whether it is the name of a scenario below `root`, with its directory before it.
+#[must_use]
+pub fn is_listed(argument: &str, root: &Path) -> bool {
+    let in_gallery = || gallery(root).iter().any(|name| name == argument);
+    argument.starts_with(GALLERY) && in_gallery()
+}
+
+/// The directory below scenarios/ of published reports.
+pub const GALLERY: &str = "gallery";
+
+/// Names of the scenarios below `root`, sorted, those of the gallery last; empty when the directory
+/// cannot be read.
 #[must_use]
 pub fn available(root: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(root.join("scenarios")) else {
+    let mut names = listed(&root.join("scenarios"));
+    names.extend(gallery(root));
+    names
+}
+
+/// Names of the gallery's scenarios below `root`, sorted, as `gallery/mq-deadline`.
+#[must_use]
+pub fn gallery(root: &Path) -> Vec<String> {
+    let names = listed(&root.join("scenarios").join(GALLERY));
+    let named = names.iter().map(|name| format!("{GALLERY}/{name}"));
+    named.collect()
+}
+
+/// Names of the scenarios in a directory, sorted.
+fn listed(directory: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();
     };
     let mut names: Vec<String> = entries

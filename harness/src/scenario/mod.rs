@@ -22,6 +22,7 @@ mod rules;
 mod section;
 mod selection;
 mod session;
+mod source;
 mod values;
 mod variant;
 mod vary;
@@ -33,13 +34,17 @@ pub use expect::METRICS;
 pub use fio::source::is_command as is_fio_command;
 pub use fio::words::jobs as in_fios_words;
 pub use fio::{jobs_at_once as fio_jobs_at_once, on_device as fio_on_device};
-pub use load::{FioRun, available, is_path, load, load_checked, load_fio, locate, look_for};
+pub use load::{
+    FioRun, GALLERY, available, gallery, is_listed, is_path, load, load_checked, load_fio, locate,
+    look_for,
+};
 pub use nvme::safe_serial;
 pub use overrides::{
     ChosenDevice, ControllerFacts, DiskFacts, FioChoices, Overrides, parse_kernel,
 };
 pub use resolve::resolve;
 pub use session::{MOST_BLOCKS, SessionSpec};
+pub use source::{Known, Source};
 pub use values::{Difference, differences};
 pub use variant::{AS_WRITTEN, Override, Parts, Variant};
 pub use vary::{Vary, parse_vary};
@@ -59,6 +64,9 @@ pub struct Scenario {
     pub title: String,
     /// A paragraph: what was reported, where, and what to look for. May be empty.
     pub description: String,
+    /// The published report that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Name of the subject that every other one is compared with: `7.2`, `6.12+mq-deadline`.
     pub baseline: String,
     /// In the order in which they are shown.
@@ -112,6 +120,12 @@ pub struct LeftOut {
 }
 
 impl Expect {
+    /// Whether it is about a ratio to the baseline row, of which that row itself says nothing.
+    #[must_use]
+    pub fn is_to_baseline(&self) -> bool {
+        self.relative && self.baseline_filesystem.is_none()
+    }
+
     /// Whether it names this subject, by its kernel and its variant.
     #[must_use]
     pub fn names(&self, subject: &SubjectKey) -> bool {
@@ -139,7 +153,7 @@ impl Scenario {
             return;
         }
         let why = format!("the baseline is {baseline}, not {}", self.baseline);
-        for claim in self.expect.extract_if(.., |claim| claim.relative) {
+        for claim in self.expect.extract_if(.., |claim| claim.is_to_baseline()) {
             self.left_out.push(LeftOut {
                 claim,
                 baseline: self.baseline.clone(),
@@ -239,6 +253,10 @@ pub struct Expect {
     pub metric: Metric,
     /// Whether the bounds are on the ratio to the baseline or on the value itself.
     pub relative: bool,
+    /// The file system whose figure, of the same row and workload, the ratio is to; none where that is
+    /// the baseline row's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_filesystem: Option<String>,
     /// Kernel names.
     pub kernels: Vec<String>,
     /// Variant names, [`AS_WRITTEN`] among them.

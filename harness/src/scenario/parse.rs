@@ -31,6 +31,7 @@ pub(super) struct RawScenario {
     pub(super) conditioning: RawConditioning,
     pub(super) measure: RawMeasure,
     pub(super) session: RawSession,
+    pub(super) source: Option<RawSource>,
     pub(super) filesystems: Vec<RawFilesystem>,
     pub(super) workloads: Vec<RawWorkload>,
     pub(super) expect: Vec<RawExpect>,
@@ -95,6 +96,19 @@ pub(super) struct RawSession {
     pub(super) seed: Option<At<u64>>,
 }
 
+/// `[source]`
+#[derive(Debug, Default)]
+pub(super) struct RawSource {
+    pub(super) url: Option<At<String>>,
+    pub(super) by: Option<At<String>>,
+    pub(super) date: Option<At<String>>,
+    pub(super) setup: Option<At<String>>,
+    pub(super) claim: Option<At<String>>,
+    pub(super) limits: Option<At<String>>,
+    pub(super) known: Option<At<String>>,
+    pub(super) because: Option<At<String>>,
+}
+
 /// `[filesystems.NAME]`
 #[derive(Debug)]
 pub(super) struct RawFilesystem {
@@ -118,6 +132,7 @@ pub(super) struct RawExpect {
     pub(super) filesystems: Vec<At<String>>,
     pub(super) workloads: Vec<At<String>>,
     pub(super) because: Option<At<String>>,
+    pub(super) baseline_filesystem: Option<At<String>>,
     pub(super) point: Option<At<bool>>,
 }
 
@@ -174,6 +189,7 @@ const TOP_KEYS: &[&str] = &[
     "guest",
     "measure",
     "session",
+    "source",
     "filesystems",
     "workloads",
     "expect",
@@ -199,6 +215,7 @@ fn read(top: &Section<'_, '_>) -> RawScenario {
         conditioning: conditioning(top),
         measure: measure(top),
         session: session(top),
+        source: source(top),
         filesystems: filesystems(top),
         workloads: workload::workloads(top),
         expect: expect(top),
@@ -321,6 +338,23 @@ fn session(top: &Section<'_, '_>) -> RawSession {
     }
 }
 
+fn source(top: &Section<'_, '_>) -> Option<RawSource> {
+    let keys = &[
+        "url", "by", "date", "setup", "claim", "limits", "known", "because",
+    ];
+    let source = top.section("source", keys)?;
+    Some(RawSource {
+        url: source.text("url"),
+        by: source.text("by"),
+        date: source.text("date"),
+        setup: source.text("setup"),
+        claim: source.text("claim"),
+        limits: source.text("limits"),
+        known: source.text("known"),
+        because: source.text("because"),
+    })
+}
+
 fn filesystems(top: &Section<'_, '_>) -> Vec<RawFilesystem> {
     let read = |(name, section): (At<String>, Section<'_, '_>)| RawFilesystem {
         name,
@@ -344,6 +378,7 @@ fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {
         "filesystems",
         "workloads",
         "because",
+        "baseline_filesystem",
         "point",
     ];
     let read = |(at, value): (Place, &Spanned<DeValue<'_>>)| {
@@ -361,6 +396,7 @@ fn expect(top: &Section<'_, '_>) -> Vec<RawExpect> {
             filesystems: section.texts("filesystems"),
             workloads: section.texts("workloads"),
             because: section.text("because"),
+            baseline_filesystem: section.text("baseline_filesystem"),
             point: section.flag("point"),
         })
     };

@@ -43,7 +43,11 @@ fn what_the_readme_calls_a_default_is_one() {
         let keep = match required {
             // Lists and texts over several lines among them.
             _ if section.is_empty() && !["device", "clock"].contains(&key) => true,
-            _ if line.starts_with('[') || ["[[expect]]", "[[variants]]"].contains(&section) => true,
+            _ if line.starts_with('[')
+                || ["[[expect]]", "[[variants]]", "[source]"].contains(&section) =>
+            {
+                true
+            }
             Some((_, keys)) => keys.contains(&key),
             None => false,
         };
@@ -82,6 +86,7 @@ fn the_readme_has_every_key_of_the_parser() {
         "[guest]",
         "[measure]",
         "[session]",
+        "[source]",
         "[filesystems.ext4]",
         "[workloads.w]",
         "[[expect]]",

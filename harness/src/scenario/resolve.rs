@@ -10,7 +10,7 @@ use super::{
     kernels::kernels,
     machine, model, nvme,
     parse::{self, RawScenario},
-    selection, session,
+    selection, session, source,
     vary::{self, RawOverride, Texts},
     workload,
 };
@@ -329,12 +329,14 @@ impl Reader<'_> {
         written.workloads = read.workload_names;
         let own_baseline = raw.baseline.as_ref().map(|b| b.value.as_str());
         let claims = expect::expect(&raw.expect, own_baseline, &written, problems);
+        let source = source::source(raw.source.as_ref(), problems);
         selection::check(overrides, &written, problems);
         let own = own?;
         let mut scenario = Scenario {
             name: name?.value.clone(),
             title: title?.value.clone(),
             description: text_or_empty(raw.description.as_ref()),
+            source,
             baseline: baseline?,
             kernels,
             variants: Vec::new(),

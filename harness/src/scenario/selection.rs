@@ -89,7 +89,11 @@ pub(super) fn select(scenario: &mut Scenario, overrides: &Overrides) {
             empty |= !all && selector.is_empty();
         }
         // A ratio to the baseline needs a row besides it.
-        let alone = claim.relative && scenario.subjects.len() < 2;
+        let alone = claim.is_to_baseline() && scenario.subjects.len() < 2;
+        let other = claim.baseline_filesystem.as_ref();
+        if let Some(name) = other.filter(|name| gone.iter().flatten().any(|gone| gone == *name)) {
+            (empty, without) = (true, vec![name.clone()]);
+        }
         if empty || alone {
             let why = match without.as_slice() {
                 [] => "no kernel besides the baseline is measured".to_owned(),
@@ -118,7 +122,7 @@ fn subjects_gone(
     let named = before.iter().filter(|subject| claim.names(subject));
     let (left, gone): (Vec<_>, Vec<_>) = named.partition(is_left);
     let gone: Vec<String> = gone.into_iter().map(SubjectKey::to_string).collect();
-    let of = |left: &&SubjectKey| !(claim.relative && scenario.is_baseline(left));
+    let of = |left: &&SubjectKey| !(claim.is_to_baseline() && scenario.is_baseline(left));
     let empty = !gone.is_empty() && !left.iter().any(of);
     let left = &scenario.subjects;
     claim

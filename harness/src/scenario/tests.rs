@@ -5,6 +5,7 @@ use crate::error::Exit;
 use diorama_wire::{Bound, Rw};
 use std::path::Path;
 
+mod gallery;
 mod metal;
 mod refusals;
 mod selection;

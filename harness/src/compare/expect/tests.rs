@@ -171,3 +171,53 @@ fn the_baseline_relative_to_itself_is_no_answer() {
     results.scenario.expect[0].kernels = vec!["7.2".into()];
     assert!(judged(&results).starts_with("UNDECIDED"));
 }
+
+#[test]
+fn a_ratio_to_another_file_system_is_of_the_same_row_and_workload() {
+    let mut results = fixture::results();
+    results.scenario.expect.truncate(1);
+    let claim = &mut results.scenario.expect[0];
+    claim.baseline_filesystem = Some("xfs".into());
+    claim.kernels.clear();
+    (claim.at_least, claim.at_most) = (Some(0.5), Some(2.0));
+    let found = claims(&results);
+    assert_eq!(
+        found[0].words(),
+        "write-4k of every kernel on every file system: IOPS relative to xfs between 0.5 and 2"
+    );
+    // The baseline's row, too, and not xfs to itself.
+    assert_eq!(found[0].tested.len(), 5);
+    let comparison = compare(&[&results]);
+    for tested in &found[0].tested {
+        assert_eq!(tested.key.filesystem, "ext4");
+        let subject = comparison.subjects.iter();
+        let at = subject.clone().position(|s| s.key == tested.key.subject);
+        let median = |filesystem: &str| {
+            let cell = comparison.cell(at.unwrap(), filesystem, "write-4k");
+            cell.unwrap().figures[&Metric::Iops].median
+        };
+        assert_eq!(tested.value, Some(median("ext4") / median("xfs")));
+    }
+    results.scenario.expect[0].at_most = Some(0.6);
+    assert!(
+        judged(&results)
+            .starts_with("NOT REPRODUCED\n- 5.10/ext4/write-4k: IOPS relative to xfs is ")
+    );
+
+    // Without that file system, and where it was not measured, there is no answer.
+    let mut alone = results.clone();
+    alone.cells.retain(|cell| cell.key.filesystem != "xfs");
+    assert!(
+        judged(&alone).starts_with("UNDECIDED\n"),
+        "{}",
+        judged(&alone)
+    );
+    let mut failing = fixture::with_failures();
+    failing.scenario.expect = results.scenario.expect.clone();
+    failing.scenario.expect[0].at_most = Some(2.0);
+    assert!(
+        judged(&failing).contains("6.18/ext4/write-4k: xfs: not run"),
+        "{}",
+        judged(&failing)
+    );
+}

@@ -4,7 +4,7 @@
 use super::{LOUD, Out, explained, failures, section, table};
 use crate::{
     compare::{Held, Reproduction},
-    report::{Report, table::Table, tables},
+    report::{Report, source, table::Table, tables},
     text::counted,
 };
 
@@ -16,6 +16,9 @@ pub(super) fn render(out: &mut Out, report: &Report, width: usize) {
     out.paragraph(&report.title, "1");
     for line in report.head() {
         out.paragraph(&line, "");
+    }
+    if let Some(source) = &report.source {
+        out.paragraph(&source::whole(source), "");
     }
     for alarm in report.alarms() {
         out.paragraph(&format!("! {alarm}"), LOUD);

@@ -25,7 +25,7 @@ metric = "iop"
     insta::assert_snapshot!(bad(text), @r#"
     error: the scenario s.toml has 16 problems:
       s.toml:2:8: name: `a b` is not a valid name; use up to 64 letters, digits, `.`, `_`, `+` and `-`, a letter or digit first
-      s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, variants, model, nvme, conditioning, guest, measure, session, filesystems, workloads, expect)
+      s.toml:3:1: titel: unknown key; did you mean `title`? (known keys: name, title, description, baseline, device, clock, kernels, variants, model, nvme, conditioning, guest, measure, session, source, filesystems, workloads, expect)
       s.toml:4:12: baseline: baseline `7.3` is not one of the kernels; did you mean `7.2`? (known kernels: 6.21, 7.2)
       s.toml:5:12: kernels[1]: kernel `6.21` is not in the lock; did you mean `6.1`? (known kernels: 5.10, 6.1, 6.12, 6.18, 7.2); for your own build use { name = "6.21", path = "bzImage" }
       s.toml:5:27: kernels[3]: there is already a kernel `7.2`; remove it or give it another name
@@ -48,7 +48,7 @@ metric = "iop"
 fn unknown_keys_anywhere_are_refused() {
     insta::assert_snapshot!(bad(&changed("[measure]", "[mesure]")), @"
     error: the scenario s.toml has 1 problem:
-      s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, variants, model, nvme, conditioning, guest, measure, session, filesystems, workloads, expect)
+      s.toml:12:2: mesure: unknown key; did you mean `measure`? (known keys: name, title, description, baseline, device, clock, kernels, variants, model, nvme, conditioning, guest, measure, session, source, filesystems, workloads, expect)
       help: fix the above; scenarios/README.md describes every key
     ");
     insta::assert_snapshot!(bad(&changed("repetitions =", "repetition =")), @r"

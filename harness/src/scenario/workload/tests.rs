@@ -342,7 +342,9 @@ fn jobs_of(text: &str) -> Vec<Workload> {
 
 #[test]
 fn the_scenario_over_queue_depths_differs_in_nothing_else() {
-    let jobs = jobs_of(include_str!("../../../../scenarios/iomap-dio-uring.toml"));
+    let jobs = jobs_of(include_str!(
+        "../../../../scenarios/gallery/iomap-dio-uring.toml"
+    ));
     let depths: Vec<u32> = jobs.iter().map(|job| job.iodepth).collect();
     assert_eq!(depths, [1, 2, 4, 8, 16]);
     let first = &jobs[0];
@@ -358,7 +360,9 @@ fn the_scenario_over_queue_depths_differs_in_nothing_else() {
 
 #[test]
 fn the_scenario_over_block_sizes_is_its_mails_job_and_differs_in_nothing_else() {
-    let jobs = jobs_of(include_str!("../../../../scenarios/iomap-dio-sizes.toml"));
+    let jobs = jobs_of(include_str!(
+        "../../../../scenarios/gallery/iomap-dio-sizes.toml"
+    ));
     let sizes: Vec<u32> = jobs.iter().map(|job| job.block_size / 1024).collect();
     assert_eq!(sizes, [4, 8, 12, 16]);
     let first = &jobs[0];
