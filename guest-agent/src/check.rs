@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn sensible_jobs_pass() {
-        let changes: [fn(&mut Workload); 10] = [
+        let changes: [fn(&mut Workload); 12] = [
             |_| {},
             |w| (w.block_size, w.file_size) = (12 << 10, 100 * (12 << 10)),
             |w| (w.block_size, w.file_size) = (1536, 1001 * 1536),
@@ -126,6 +126,12 @@ mod tests {
             |w| (w.layout, w.file_size) = (Layout::Extending, 0),
             |w| w.layout = Layout::Append,
             |w| (w.engine, w.io_uring.hipri) = (Engine::IoUring, true),
+            // Parts of one file, which overlap: as many files would not fit.
+            |w| {
+                (w.filename, w.numjobs) = ("shared".into(), 64);
+                (w.offset_increment, w.file_size) = (1 << 20, 300 << 20);
+            },
+            |w| (w.filename, w.layout) = ("mine".into(), Layout::Append),
         ];
         for change in changes {
             let job = job(|job| change(&mut job.workload));
@@ -158,6 +164,24 @@ mod tests {
         insta::assert_snapshot!(refused(|w| w.rwmixread = 101), @"rwmixread 101 is no percentage");
         insta::assert_snapshot!(refused(|w| (w.rw, w.sync) = (Rw::Randread, Sync::RwfDsync)), @"sync rwf_dsync and fdatasync 0 without writes");
         insta::assert_snapshot!(refused(|w| (w.rw, w.fdatasync) = (Rw::Read, 1)), @"sync none and fdatasync 1 without writes");
+    }
+
+    #[test]
+    fn what_threads_cannot_share_is_refused() {
+        let of = |name: &str, step: u64| {
+            refused(|w| {
+                (w.filename, w.offset_increment, w.numjobs) = (name.into(), step, 2);
+            })
+        };
+        insta::assert_snapshot!(of("", 4096), @"offset_increment 4096 without a filename");
+        insta::assert_snapshot!(of("shared", 512), @"offset_increment 512 is no multiple of block_size 4096");
+        insta::assert_snapshot!(of("../x", 0), @r#"filename "../x" is not up to 64 letters, digits, '.', '_', '+' and '-', a letter or digit first"#);
+        insta::assert_snapshot!(of("lost+found", 0), @r#"filename "lost+found" is what a file system calls a directory of its own"#);
+        insta::assert_snapshot!(of("shared", 400 << 20), @"the files become larger than 3/4 of the device, 402653184 bytes");
+        let growing = refused(|w| {
+            (w.filename, w.numjobs, w.layout) = ("shared".into(), 2, Layout::Append);
+        });
+        insta::assert_snapshot!(growing, @"layout append of a file that threads share");
     }
 
     #[test]

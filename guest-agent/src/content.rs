@@ -2,8 +2,8 @@
 //!
 //! A block (the workload's `bs`) begins with a header of 16 bytes: its offset in the file and its
 //! generation, both little-endian u64. The generation is the number of the pass over the file that
-//! wrote it: 0 for the preparation, then 1, 2, ... for each round of the workload's writes. The
-//! rest is the same in every block of the cell: 64-bit words of SplitMix64 of their index. So a
+//! wrote it: 0 for the preparation, then 1, 2, ... for each round of the workload's writes; in a file
+//! that threads share its upper bits are the thread. The rest is the same in every block of the cell: 64-bit words of SplitMix64 of their index. So a
 //! buffer is made once and then stamped with two stores, and a block that is misplaced, torn,
 //! stale or never written is told apart.
 
@@ -15,6 +15,22 @@ pub const HEADER: usize = 16;
 
 /// Alignment of every buffer in bytes: a page, which satisfies any device's `O_DIRECT`.
 pub const ALIGNMENT: usize = 4096;
+
+/// Above this bit a generation has the number of the thread that wrote it, where threads share a file:
+/// none makes as many passes.
+const THREAD_BIT: u32 = 48;
+
+/// The generation of a thread's first pass over a file that it shares with others.
+pub fn first_generation(thread: u32) -> u64 {
+    (u64::from(thread) << THREAD_BIT) + 1
+}
+
+/// Which thread's write a generation is of, in a file that threads share; none of the preparation's.
+pub fn writer(generation: u64) -> Option<u32> {
+    let pass = generation & ((1 << THREAD_BIT) - 1);
+    let thread = u32::try_from(generation >> THREAD_BIT).ok()?;
+    (pass > 0).then_some(thread)
+}
 
 /// The body's word at `index` (SplitMix64's output function; Steele, Lea, Flood 2014).
 fn body_word(index: u64) -> u64 {
@@ -73,7 +89,8 @@ pub fn mismatch(
     ))
 }
 
-fn header(block: &[u8]) -> (u64, u64) {
+/// The offset and the generation that a block carries.
+pub fn header(block: &[u8]) -> (u64, u64) {
     let word = |at: usize| {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&block[at..at + 8]);

@@ -107,6 +107,8 @@ pub struct Counters {
     disk: Probe,
     /// Of the disk that flushes go to, where that is another one.
     flushed: Option<Probe>,
+    /// Of the disk that holds the data a second time.
+    mirror: Option<Probe>,
     timer_list: Option<Probe>,
     schedstat: Option<Probe>,
     kworkers: Kworkers,
@@ -132,10 +134,8 @@ impl Counters {
         Ok(Counters {
             stat: Probe::open(Path::new("/proc/stat"))?,
             disk: Probe::open(&device.data.join("stat"))?,
-            flushed: match &device.flushed {
-                Some(sysfs) => Some(Probe::open(&sysfs.join("stat"))?),
-                None => None,
-            },
+            flushed: stat_of(device.flushed.as_deref())?,
+            mirror: stat_of(device.mirror.as_deref())?,
             timer_list,
             schedstat: Probe::open(Path::new("/proc/schedstat")).ok(),
             kworkers: Kworkers::default(),
@@ -147,7 +147,10 @@ impl Counters {
     /// # Errors
     /// When a file does not read as the kernel documents it.
     pub fn fast(&mut self) -> Result<Fast> {
-        let disk = requests(&mut self.disk)?;
+        let mut disk = requests(&mut self.disk)?;
+        if let Some(mirror) = &mut self.mirror {
+            disk = disk.and(requests(mirror)?);
+        }
         let flushed = self.flushed.as_mut().map(requests).transpose()?;
         Ok(Fast {
             flushes: flushed.unwrap_or(disk).flushes,
@@ -214,6 +217,13 @@ impl Counters {
 fn requests(probe: &mut Probe) -> Result<DiskStat> {
     parse::disk_stat(probe.read()?)
         .ok_or_else(|| Fail::step("the block device's stat file has too few figures"))
+}
+
+/// The counters of a disk, if there is one.
+fn stat_of(sysfs: Option<&Path>) -> Result<Option<Probe>> {
+    sysfs
+        .map(|sysfs| Probe::open(&sysfs.join("stat")))
+        .transpose()
 }
 
 /// On which side of a window a reading lies.

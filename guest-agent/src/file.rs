@@ -2,6 +2,8 @@
 //! cached, every extent accounted for. Where there is no file system, a file is a part of the block
 //! device.
 
+mod shared;
+
 use crate::{
     content::{self, Buffer},
     extents::{self, State},
@@ -45,6 +47,10 @@ pub struct PreparedFile {
     path: String,
     /// Where it begins on the device that it is a part of, in bytes; none of a file.
     part: Option<u64>,
+    /// Which of its threads has this descriptor, if it is shared.
+    thread: u32,
+    /// Where in it this thread's blocks begin, in bytes.
+    behind: u64,
     layout: Layout,
     dsync: bool,
     /// Length before a repetition, in bytes.
@@ -52,11 +58,15 @@ pub struct PreparedFile {
     block: usize,
 }
 
-/// Makes the files: those of a device one behind the other.
+/// Makes the files, one for each thread: those of a device one behind the other. Of a file that threads
+/// share each has a descriptor.
 ///
 /// # Errors
 /// When a step fails, or a file is not as it must be for the measurement to mean anything.
 pub fn prepare(workload: &Workload, place: &Place) -> Result<Vec<PreparedFile>> {
+    if workload.shares_a_file() {
+        return shared::prepare(workload, place);
+    }
     let mut files = (0..workload.numjobs)
         .map(|thread| match (place, thread) {
             (Place::Device(node), n) => {
@@ -110,9 +120,11 @@ fn create(workload: &Workload, path: &str, part: Option<u64>) -> Result<Prepared
         extents: 0,
         path: path.to_owned(),
         part,
+        thread: 0,
+        behind: 0,
         layout: workload.layout,
         dsync: workload.sync == Sync::Dsync,
-        size: workload.file_size,
+        size: workload.file_length(),
         block: workload.block_size as usize,
     };
     // One piece of the device, as far as the file system can. Its blocks are unwritten until they
@@ -126,10 +138,7 @@ fn create(workload: &Workload, path: &str, part: Option<u64>) -> Result<Prepared
     prepared.fsync()?;
     if prepared.dsync {
         // Only now, or the preparation itself would wait for every write.
-        prepared.file = options
-            .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
-            .open(path)
-            .map_err(|e| Fail::os(format_args!("open {path} with O_DIRECT and O_DSYNC"), &e))?;
+        prepared.file = prepared.opened_again()?;
     }
     Ok(prepared)
 }
@@ -141,6 +150,19 @@ fn sync() {
 }
 
 impl PreparedFile {
+    /// A descriptor as the engine uses it, for a file that is there.
+    fn opened_again(&self) -> Result<File> {
+        let (flags, words) = match self.dsync {
+            true => (libc::O_DIRECT | libc::O_DSYNC, "O_DIRECT and O_DSYNC"),
+            false => (libc::O_DIRECT, "O_DIRECT"),
+        };
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).custom_flags(flags);
+        let path = &self.path;
+        let opened = options.open(path);
+        opened.map_err(|e| Fail::os(format_args!("open {path} with {words}"), &e))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &str {
         &self.path
@@ -148,13 +170,23 @@ impl PreparedFile {
 
     /// Its bytes, by their offsets.
     fn span(&self) -> Range<u64> {
-        let start = self.start();
+        let start = self.begin();
         start..start + self.size
     }
 
     /// The offset of its first byte.
-    pub fn start(&self) -> u64 {
+    pub fn begin(&self) -> u64 {
         self.part.unwrap_or(0)
+    }
+
+    /// The offset of its thread's first byte.
+    pub fn start(&self) -> u64 {
+        self.begin() + self.behind
+    }
+
+    /// Which of the threads that share it has this descriptor; 0 if it is one thread's.
+    pub fn thread(&self) -> u32 {
+        self.thread
     }
 
     fn allocate(&self) -> Result<()> {
@@ -287,6 +319,8 @@ impl PreparedFile {
             extents: 0,
             path: "a file of a test".into(),
             part: None,
+            thread: 0,
+            behind: 0,
             layout: workload.layout,
             dsync: false,
             size: workload.file_size,
@@ -482,6 +516,8 @@ mod tests {
             extents: 0,
             path: path.to_str().unwrap().into(),
             part: None,
+            thread: 0,
+            behind: 0,
             layout,
             dsync: false,
             size: 8192,

@@ -134,7 +134,8 @@ pub fn prepare(job: &Job, facts: BootFacts) -> Result<Prepared> {
         Some(jobs) => fio::lay_out(jobs, &place)?,
         None => {
             let files = file::prepare(&job.workload, &place)?;
-            files.iter().map(|file| file.path().to_owned()).collect()
+            let files = files.iter().take(job.workload.files() as usize);
+            files.map(|file| file.path().to_owned()).collect()
         }
     };
     Ok(Prepared {

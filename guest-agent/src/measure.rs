@@ -171,7 +171,9 @@ impl<E: Engine> Bench<'_, E> {
             .disk
             .of(workload.rw)
             .since(before.fast.disk.of(workload.rw));
-        if !device.covers(span.ios, span.ios * block) {
+        // To a mirror each write is two.
+        let requests = span.reads + (span.ios - span.reads) * self.job.device.copies();
+        if !device.covers(requests, requests * block) {
             return Err(Fail::wrong(format!(
                 "{} I/Os of {block} bytes were reaped, but the device completed {} requests \
                  ({} merged) of {} sectors",

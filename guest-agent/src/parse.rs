@@ -55,6 +55,15 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// These and others.
+    fn and(self, other: Requests) -> Requests {
+        Requests {
+            ios: self.ios.wrapping_add(other.ios),
+            merges: self.merges.wrapping_add(other.merges),
+            sectors: self.sectors.wrapping_add(other.sectors),
+        }
+    }
+
     /// What was added since `earlier`.
     pub fn since(self, earlier: Requests) -> Requests {
         Requests {
@@ -82,16 +91,22 @@ pub struct DiskStat {
 }
 
 impl DiskStat {
+    /// Of two disks together.
+    pub fn and(self, other: DiskStat) -> DiskStat {
+        let flushes = self.flushes.zip(other.flushes);
+        DiskStat {
+            read: self.read.and(other.read),
+            write: self.write.and(other.write),
+            flushes: flushes.map(|(one, other)| one.wrapping_add(other)),
+        }
+    }
+
     /// The requests of a workload's direction; both for a mix.
     pub fn of(&self, rw: Rw) -> Requests {
         match (rw.reads(), rw.writes()) {
             (true, false) => self.read,
             (false, _) => self.write,
-            (true, true) => Requests {
-                ios: self.read.ios.wrapping_add(self.write.ios),
-                merges: self.read.merges.wrapping_add(self.write.merges),
-                sectors: self.read.sectors.wrapping_add(self.write.sectors),
-            },
+            (true, true) => self.read.and(self.write),
         }
     }
 }

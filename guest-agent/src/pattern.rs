@@ -1,7 +1,7 @@
 //! Which I/O comes next, and what every block then holds. Pure: for equal workloads the order is
 //! the same with every kernel, engine, queue depth and batch.
 
-use crate::schedule::Sequence;
+use crate::{content, schedule::Sequence};
 use diorama_wire::Workload;
 
 /// One I/O to come.
@@ -44,7 +44,8 @@ pub struct Sequential<const WRITE: bool> {
 impl<const WRITE: bool> Sequential<WRITE> {
     /// Over the whole sequence.
     pub fn new(sequence: Sequence) -> Sequential<WRITE> {
-        Sequential { sequence, epoch: 1 }
+        let epoch = sequence.generation();
+        Sequential { sequence, epoch }
     }
 }
 
@@ -139,8 +140,13 @@ impl Drawn {
         // The seeds of threads are draws themselves: consecutive ones would be shifts of each other.
         let mut seeds = SplitMix64(workload.randseed);
         let seed = (0..=thread).fold(0, |_, _| seeds.next());
+        let generation = match workload.shares_a_file() {
+            true => content::first_generation(thread),
+            false => 1,
+        };
         let mut drawn = Drawn {
-            sequence: Sequence::between(block, start, start + workload.file_size),
+            sequence: Sequence::between(block, start, start + workload.file_size)
+                .with_generation(generation),
             start,
             block,
             random: SplitMix64(seed),
@@ -148,7 +154,7 @@ impl Drawn {
             place: 0,
             reads: (percent << 32) / 100,
             generations: vec![0; blocks],
-            epoch: 1,
+            epoch: generation,
         };
         if workload.rw.is_random() {
             drawn.order = (0..blocks).map(|b| b as u32).collect();

@@ -25,6 +25,11 @@ impl Sequence {
         }
     }
 
+    /// The same with generations that begin at this one.
+    pub fn with_generation(self, generation: u64) -> Sequence {
+        Sequence { generation, ..self }
+    }
+
     /// Goes back to the first block, with a generation of its own.
     pub fn restart(&mut self) {
         if self.offset != self.start {

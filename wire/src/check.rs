@@ -1,7 +1,7 @@
 //! Which workloads are refused: those that would not measure what they say. The agent refuses them,
 //! and the harness writes none.
 
-use crate::{Batch, Bound, Device, Engine, IoUring, Layout, Rw, Sync, Workload};
+use crate::{Batch, Bound, Device, Engine, FsKind, IoUring, Layout, Rw, Sync, Workload};
 
 impl Workload {
     /// No queue is deeper.
@@ -9,6 +9,21 @@ impl Workload {
 
     /// No workload has more threads.
     pub const MAX_JOBS: u32 = 64;
+
+    /// Why a file under test cannot have this name, if it cannot.
+    #[must_use]
+    pub fn refused_name(name: &str) -> Option<&'static str> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || name.len() > 64 || !name.chars().all(known) {
+            return Some(
+                "is not up to 64 letters, digits, '.', '_', '+' and '-', a letter or digit first",
+            );
+        }
+        let mut own = FsKind::ALL.iter().flat_map(|kind| kind.facts().own);
+        own.any(|own| *own == name)
+            .then_some("is what a file system calls a directory of its own")
+    }
 
     /// Refuses a workload that would not measure what it says on this device, as far as that is known
     /// of it.
@@ -40,6 +55,7 @@ impl Workload {
         queue(self)?;
         durability(self)?;
         layout(self)?;
+        shared(self)?;
         let Some(room) = device.size().map(|size| size / 4 * 3) else {
             return Ok(());
         };
@@ -51,16 +67,16 @@ impl Workload {
         }
     }
 
-    /// What all threads' files grow to in a repetition, in bytes: what the device must hold.
+    /// What all files grow to in a repetition, in bytes: what the device must hold.
     #[must_use]
     pub fn footprint(&self) -> Option<u64> {
         let each = match (self.layout.grows(), self.bound) {
             (true, Bound::Ios(ios)) => ios
                 .checked_mul(self.block_size.into())
-                .and_then(|more| more.checked_add(self.file_size)),
-            _ => Some(self.file_size),
+                .and_then(|more| more.checked_add(self.file_length())),
+            _ => Some(self.file_length()),
         };
-        each?.checked_mul(self.numjobs.into())
+        each?.checked_mul(self.files().into())
     }
 }
 
@@ -116,6 +132,31 @@ fn durability(w: &Workload) -> Result<(), String> {
         w.sync.name(),
         w.fdatasync
     ))
+}
+
+/// A shared file lasts: who laid it out anew would do so below the others.
+fn shared(w: &Workload) -> Result<(), String> {
+    let (name, step) = (&w.filename, w.offset_increment);
+    if !w.shares_a_file() {
+        return match step {
+            0 => Ok(()),
+            _ => Err(format!("offset_increment {step} without a filename")),
+        };
+    }
+    if let Some(why) = Workload::refused_name(name) {
+        return Err(format!("filename {name:?} {why}"));
+    }
+    if !step.is_multiple_of(w.block_size.into()) {
+        return Err(format!(
+            "offset_increment {step} is no multiple of block_size {}",
+            w.block_size
+        ));
+    }
+    if w.layout != Layout::Written && w.numjobs > 1 {
+        let layout = w.layout.name();
+        return Err(format!("layout {layout} of a file that threads share"));
+    }
+    Ok(())
 }
 
 fn layout(w: &Workload) -> Result<(), String> {

@@ -9,6 +9,8 @@ pub const AIO: &str = "CONFIG_AIO";
 pub const BTRFS_FS: &str = "CONFIG_BTRFS_FS";
 /// device-mapper.
 pub const BLK_DEV_DM: &str = "CONFIG_BLK_DEV_DM";
+/// md, the kernel's software RAID.
+pub const BLK_DEV_MD: &str = "CONFIG_BLK_DEV_MD";
 /// Loop devices.
 pub const BLK_DEV_LOOP: &str = "CONFIG_BLK_DEV_LOOP";
 /// The model device.
@@ -35,6 +37,8 @@ pub const HIGH_RES_TIMERS: &str = "CONFIG_HIGH_RES_TIMERS";
 pub const HOTPLUG_PCI_ACPI: &str = "CONFIG_HOTPLUG_PCI_ACPI";
 /// io_uring
 pub const IO_URING: &str = "CONFIG_IO_URING";
+/// md's mirrors.
+pub const MD_RAID1: &str = "CONFIG_MD_RAID1";
 /// Module loading.
 pub const MODULES: &str = "CONFIG_MODULES";
 /// /proc

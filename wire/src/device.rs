@@ -73,6 +73,15 @@ impl Device {
         }
     }
 
+    /// Drives that each write goes to.
+    #[must_use]
+    pub fn copies(&self) -> u64 {
+        match self.model().is_some_and(ModelDevice::is_mirrored) {
+            true => 2,
+            false => 1,
+        }
+    }
+
     /// Block-layer scheduler (`queue/scheduler`).
     #[must_use]
     pub fn scheduler(&self) -> &str {
@@ -138,6 +147,12 @@ pub struct ModelDevice {
 }
 
 impl ModelDevice {
+    /// Whether there are two drives, each holding all the data.
+    #[must_use]
+    pub fn is_mirrored(&self) -> bool {
+        self.stack.contains(&StackLayer::Raid1)
+    }
+
     /// Whether it is made of two null_blk disks behind device-mapper: null_blk has one latency, so a
     /// flush that takes another time is another disk's.
     #[must_use]
@@ -157,11 +172,18 @@ pub enum StackLayer {
     Crypt,
     /// A loop device over it, with direct I/O below.
     Loop,
+    /// md's RAID1 over two drives that are alike: the lowest layer only.
+    Raid1,
 }
 
 impl StackLayer {
     /// Every layer.
-    pub const ALL: [StackLayer; 3] = [StackLayer::Linear, StackLayer::Crypt, StackLayer::Loop];
+    pub const ALL: [StackLayer; 4] = [
+        StackLayer::Linear,
+        StackLayer::Crypt,
+        StackLayer::Loop,
+        StackLayer::Raid1,
+    ];
 
     /// The word used on the wire and in scenarios.
     #[must_use]
@@ -170,6 +192,7 @@ impl StackLayer {
             StackLayer::Linear => "linear",
             StackLayer::Crypt => "crypt",
             StackLayer::Loop => "loop",
+            StackLayer::Raid1 => "raid1",
         }
     }
 
@@ -180,6 +203,7 @@ impl StackLayer {
             StackLayer::Linear => &[config::BLK_DEV_DM],
             StackLayer::Crypt => &[config::BLK_DEV_DM, config::DM_CRYPT, config::CRYPTO_XTS],
             StackLayer::Loop => &[config::BLK_DEV_LOOP],
+            StackLayer::Raid1 => &[config::BLK_DEV_MD, config::MD_RAID1],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The I/O of one cell, in fio's terms (fio's HOWTO).
 
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// The I/O engine (`ioengine`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -202,7 +203,7 @@ pub struct IoUring {
     pub hipri: bool,
 }
 
-/// One fio-like job with direct I/O. Every thread has a file of its own.
+/// One fio-like job with direct I/O. Every thread has a file of its own, or all have one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
@@ -220,10 +221,18 @@ pub struct Workload {
     pub iodepth: u32,
     /// `iodepth_batch` and its relatives.
     pub batch: Batch,
-    /// `numjobs`: threads, each with its own file of `file_size` bytes.
+    /// `numjobs`: threads, each with its own file of `file_size` bytes unless they share one.
     pub numjobs: u32,
-    /// `size` of each thread's file before a repetition, in bytes; a multiple of the block size, 0
-    /// for [`Layout::Extending`].
+    /// `filename`: all threads have the file of this name, each through a descriptor of its own. Empty:
+    /// each has a file of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filename: String,
+    /// `offset_increment`, in bytes: where in a shared file each thread's part begins behind the
+    /// beginning of the one before; a multiple of the block size. 0: all have the same part.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub offset_increment: u64,
+    /// `size` of each thread's file before a repetition, or of its part of a shared one, in bytes; a
+    /// multiple of the block size, 0 for [`Layout::Extending`].
     pub file_size: u64,
     /// The file's state before a repetition.
     pub layout: Layout,
@@ -254,6 +263,46 @@ impl Workload {
         u64::from(self.block_size) * u64::from(self.iodepth) * u64::from(self.numjobs)
     }
 
+    /// Whether all threads have one file.
+    #[must_use]
+    pub fn shares_a_file(&self) -> bool {
+        !self.filename.is_empty()
+    }
+
+    /// Files that are laid out.
+    #[must_use]
+    pub fn files(&self) -> u32 {
+        if self.shares_a_file() {
+            1
+        } else {
+            self.numjobs
+        }
+    }
+
+    /// Bytes of each file before a repetition: of a shared one, to where the last thread's part ends.
+    #[must_use]
+    pub fn file_length(&self) -> u64 {
+        if !self.shares_a_file() {
+            return self.file_size;
+        }
+        let before =
+            u64::from(self.numjobs.saturating_sub(1)).saturating_mul(self.offset_increment);
+        before.saturating_add(self.file_size)
+    }
+
+    /// Where in its file a thread's blocks are, in bytes.
+    #[must_use]
+    pub fn part(&self, thread: u32) -> Range<u64> {
+        let start = u64::from(thread).saturating_mul(self.offset_increment);
+        start..start.saturating_add(self.file_size)
+    }
+
+    /// Whether a block of the file may be another thread's as well.
+    #[must_use]
+    pub fn overlaps(&self) -> bool {
+        self.shares_a_file() && self.numjobs > 1 && self.offset_increment < self.file_size
+    }
+
     /// A workload with every other field at its default: one thread over one file of written
     /// blocks, fio's batches, nothing made durable.
     #[must_use]
@@ -274,6 +323,8 @@ impl Workload {
             iodepth,
             batch: Batch::default(),
             numjobs: 1,
+            filename: String::new(),
+            offset_increment: 0,
             file_size,
             layout: Layout::default(),
             sync: Sync::default(),
@@ -282,6 +333,12 @@ impl Workload {
             bound,
         }
     }
+}
+
+/// serde asks by reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// When a repetition ends.

@@ -2,6 +2,7 @@
 
 mod condition;
 mod dm;
+mod md;
 mod model;
 mod null_blk;
 mod nvme;
@@ -26,6 +27,8 @@ pub struct Device {
     pub data: PathBuf,
     /// That of the disk that flushes go to, where it is another one.
     pub flushed: Option<PathBuf>,
+    /// That of the disk that holds all the data a second time, if there is one.
+    pub mirror: Option<PathBuf>,
     /// As the kernel describes it.
     pub facts: DeviceFacts,
 }

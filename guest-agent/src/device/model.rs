@@ -31,14 +31,29 @@ pub fn make(model: &ModelDevice, poll: bool) -> Result<Device> {
                 model: model.clone(),
                 poll,
             })?;
+            let mirror = model
+                .is_mirrored()
+                .then(|| second(model, poll))
+                .transpose()?;
             Device {
                 path: node(&disk.name)?,
                 facts: facts(&disk.name, &disk.sysfs, &disk.sysfs)?,
                 data: disk.sysfs,
                 flushed: None,
+                mirror,
             }
         }
     })
+}
+
+/// Another drive like the first, for the stack to mirror it; returns its directory in /sys/block.
+fn second(model: &ModelDevice, poll: bool) -> Result<PathBuf> {
+    let disk = null_blk::make(&DiskSpec {
+        item: "diorama-mirror",
+        model: model.clone(),
+        poll,
+    })?;
+    Ok(disk.sysfs)
 }
 
 /// Name of the disk that data is on.
@@ -96,6 +111,7 @@ fn stacked(model: &ModelDevice, cache: WriteCache, poll: bool) -> Result<Device>
         facts: facts(&mapped.name, &sysfs, &first.sysfs)?,
         data: first.sysfs,
         flushed: Some(second.sysfs),
+        mirror: None,
     })
 }
 

@@ -83,6 +83,7 @@ pub fn find(wanted: &NvmeDevice) -> Result<Device> {
         facts,
         data: found,
         flushed: None,
+        mirror: None,
     })
 }
 

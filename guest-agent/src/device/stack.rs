@@ -4,7 +4,7 @@
 use super::{
     Device, SECTOR,
     dm::{Mapped, Target},
-    facts, node, schedule,
+    facts, md, node, schedule,
 };
 use crate::{
     fail::{Fail, Result},
@@ -30,6 +30,7 @@ pub fn put(layers: &[StackLayer], device: Device) -> Result<Device> {
             StackLayer::Linear => mapped(&label, Target::linear(sectors(&top), &id(&top)?))?,
             StackLayer::Crypt => mapped(&label, crypt(&top)?)?,
             StackLayer::Loop => loop_over(&top)?,
+            StackLayer::Raid1 => mirrored(&top, number)?,
         };
         let sysfs = sysfs(&name);
         top = Device {
@@ -52,6 +53,17 @@ fn sectors(device: &Device) -> u64 {
 /// A device's number, `major:minor`.
 fn id(device: &Device) -> Result<String> {
     sys::read(sysfs(&device.facts.name).join("dev"))
+}
+
+/// The drive and the one beside it as one device; returns its name.
+fn mirrored(drive: &Device, number: usize) -> Result<String> {
+    let Some(mirror) = drive.mirror.as_ref().filter(|_| number == 0) else {
+        return Err(Fail::protocol(
+            "a mirror is of drives, and no layer above one",
+        ));
+    };
+    let disks = [id(drive)?, sys::read(mirror.join("dev"))?];
+    md::mirror(drive.facts.size, &disks)
 }
 
 /// One target over a whole device; returns its name.

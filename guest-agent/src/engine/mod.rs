@@ -12,6 +12,7 @@ mod runner;
 mod team;
 
 use crate::{
+    content,
     fail::Result,
     file::PreparedFile,
     latency::Latency,
@@ -21,7 +22,7 @@ use crate::{
 use diorama_wire::{Bound, Clock, Engine as Kind, Layout, Rw, Workload};
 use paced::Paced;
 use runner::Runner;
-use std::{num::NonZeroU64, sync::Arc};
+use std::{num::NonZeroU64, ops::Range, sync::Arc};
 
 /// Two reapings further apart than this, in nanoseconds, have a stall of the device between them.
 pub const STALL_NS: u64 = 1_000_000;
@@ -97,6 +98,13 @@ pub trait Engine {
     /// # Errors
     /// A failed read, or the first wrong block.
     fn verify(&mut self) -> Result<u64>;
+
+    /// The generations of the last writes of the blocks in a span of a file that threads share, 0 where
+    /// there was none: one list for each thread.
+    ///
+    /// # Errors
+    /// When a thread has ended.
+    fn written(&mut self, span: Range<u64>) -> Result<Vec<Vec<u64>>>;
 }
 
 impl Engine for Box<dyn Engine> {
@@ -114,6 +122,9 @@ impl Engine for Box<dyn Engine> {
     }
     fn verify(&mut self) -> Result<u64> {
         (**self).verify()
+    }
+    fn written(&mut self, span: Range<u64>) -> Result<Vec<Vec<u64>>> {
+        (**self).written(span)
     }
 }
 
@@ -184,7 +195,7 @@ pub struct How {
     pub throttle_iops: Option<NonZeroU64>,
 }
 
-/// Sets the workload's engine up over its files, one for each thread.
+/// Sets the workload's engine up over its files, one for each thread, or one descriptor for each.
 ///
 /// # Errors
 /// When the kernel lacks something or refuses it.
@@ -247,15 +258,19 @@ fn over<Q: Queue + 'static, const PER_SECOND: bool>(
     iops: Option<NonZeroU64>,
 ) -> Result<Box<dyn Engine>> {
     let start = file.start();
+    let sequence = || match workload.shares_a_file() {
+        true => sequence(workload, start).with_generation(content::first_generation(thread)),
+        false => sequence(workload, start),
+    };
     Ok(match workload.rw {
         Rw::Read => {
-            let pattern = Sequential::<false>::new(sequence(workload, start));
+            let pattern = Sequential::<false>::new(sequence());
             Box::new(Runner::<Q, _, PER_SECOND>::new(
                 workload, file, pattern, iops,
             )?)
         }
         Rw::Write => {
-            let pattern = Sequential::<true>::new(sequence(workload, start));
+            let pattern = Sequential::<true>::new(sequence());
             Box::new(Runner::<Q, _, PER_SECOND>::new(
                 workload, file, pattern, iops,
             )?)

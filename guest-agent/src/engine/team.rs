@@ -1,5 +1,5 @@
-//! Several threads (fio's `numjobs` with `thread=1`): each has its own engine, file and pattern and
-//! is pinned to a CPU, round-robin. A stretch begins for all of them at one moment, and ends for all
+//! Several threads (fio's `numjobs` with `thread=1`): each has its own engine, pattern and file, or
+//! descriptor of the one that they share, and is pinned to a CPU, round-robin. A stretch begins for all of them at one moment, and ends for all
 //! at one; rates are sums.
 
 use super::{Engine, How, Span};
@@ -12,6 +12,7 @@ use crate::{
 };
 use diorama_wire::{Bound, Workload};
 use std::{
+    ops::Range,
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
@@ -31,6 +32,7 @@ enum Order {
     Run { at: u64, bound: Bound },
     PerSecond,
     Verify,
+    Written(Range<u64>),
 }
 
 /// What it answers.
@@ -40,6 +42,7 @@ enum Answer {
     Ran(Span, Box<Latency>),
     PerSecond(Vec<u64>),
     Verified(u64),
+    Written(Vec<Vec<u64>>),
 }
 
 /// One thread; it ends when its orders do.
@@ -78,6 +81,8 @@ fn ended() -> Box<Fail> {
 pub struct Team {
     members: Vec<Member>,
     features: Vec<String>,
+    /// The file that they share, if they do.
+    shared: Option<Arc<PreparedFile>>,
 }
 
 impl Team {
@@ -90,6 +95,7 @@ impl Team {
         let mut team = Team {
             members: Vec::new(),
             features: Vec::new(),
+            shared: (files.first().filter(|_| workload.shares_a_file())).map(Arc::clone),
         };
         for (index, file) in (0u32..).zip(files) {
             let (orders, to_do) = channel();
@@ -116,6 +122,20 @@ impl Team {
             }
         }
         Ok(team)
+    }
+}
+
+impl Team {
+    /// What each wrote last in a span of their file.
+    fn ask(&self, span: &Range<u64>) -> Result<Vec<Vec<u64>>> {
+        let mut all = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            member.tell(Order::Written(span.clone()))?;
+            if let Answer::Written(own) = member.answer()? {
+                all.extend(own);
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -152,6 +172,7 @@ fn work(
             Order::Rewind => engine.rewind().map(|()| Answer::Rewound),
             Order::PerSecond => engine.per_second().map(Answer::PerSecond),
             Order::Verify => engine.verify().map(Answer::Verified),
+            Order::Written(span) => engine.written(span).map(Answer::Written),
             Order::Run { at, bound } => {
                 latency.reset();
                 clock::sleep_until_exactly(at);
@@ -249,6 +270,9 @@ impl Engine for Team {
     }
 
     fn verify(&mut self) -> Result<u64> {
+        if let Some(file) = &self.shared {
+            return file.verify_shared(|span| self.ask(&span));
+        }
         let mut blocks = 0;
         for member in &self.members {
             member.tell(Order::Verify)?;
@@ -257,6 +281,10 @@ impl Engine for Team {
             }
         }
         Ok(blocks)
+    }
+
+    fn written(&mut self, span: Range<u64>) -> Result<Vec<Vec<u64>>> {
+        self.ask(&span)
     }
 }
 

@@ -245,7 +245,14 @@ impl Bench<'_> {
             .of(rw)
             .since(around.before.fast.disk.of(rw));
         let total = output.total();
-        if !disk.covers(total.ios(), total.bytes) {
+        // To a mirror each write is two; of a mix fio does not say here how many bytes were written.
+        let copies = self.job.device.copies();
+        let bytes = if rw.reads() {
+            total.bytes
+        } else {
+            total.bytes * copies
+        };
+        if !disk.covers(total.reads + total.writes * copies, bytes) {
             return Err(Fail::wrong(format!(
                 "fio says it moved {} bytes with {} I/Os, but the device completed {} requests \
                  ({} merged) of {} sectors",

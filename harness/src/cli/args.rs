@@ -2,6 +2,7 @@
 
 use super::{
     choices::{QemuChoice, parse_slowdown},
+    fio_args::FioArgs,
     share::{ServeDirectoryArgs, ShareArgs},
 };
 use crate::{
@@ -291,6 +292,9 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "NAME", default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Selection")]
     pub scenario: String,
+    /// fio's jobs in place of a scenario.
+    #[command(flatten)]
+    pub fio: FioArgs,
     /// Kernels of one's own.
     #[command(flatten)]
     pub own: OwnKernels,
@@ -468,6 +472,9 @@ pub struct FetchArgs {
     /// A scenario file, or the name of one in scenarios/
     #[arg(default_value = "iomap-dio", value_hint = ValueHint::FilePath)]
     pub scenario: String,
+    /// fio's jobs in place of a scenario.
+    #[command(flatten)]
+    pub fio: FioArgs,
     /// Also this tool set of images/lock.toml (repeatable)
     #[arg(long = "tool-set", value_name = "NAME")]
     pub tool_sets: Vec<String>,

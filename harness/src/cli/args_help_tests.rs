@@ -258,6 +258,16 @@ fn the_help_of_the_other_verbs() {
           --cmdline <WORD>
               Add a word to the guests' kernel command line (repeatable)
 
+    fio jobs:
+          --fio <FILE|COMMAND>   Run a fio job instead of a scenario: a job file, or a command line in
+                                 quotes, 'fio --name=..' (repeatable)
+          --kernels <NAME,NAME>  The locked kernels to run it on; the first is the baseline
+          --section <NAME>       Only this section of the job file (repeatable)
+      -D <VAR=VALUE>             Give ${VAR} in a job file a value (repeatable) [default: the
+                                 environment's]
+          --scale <auto|none>    Whether sizes and runtimes are scaled to the drive and the guest
+          --overwrite            Write every file before the job writes to it
+
     Measuring:
       -j, --jobs <N>  How many virtual machines to run at once [default: one per core, as far as memory
                       allows]
@@ -507,6 +517,16 @@ fn the_help_of_the_other_verbs() {
           --plain            Plain lines instead of progress bars
           --color <WHEN>     When to use colours [default: auto] [possible values: auto, always, never]
       -h, --help             Print help (see more with '--help')
+
+    fio jobs:
+          --fio <FILE|COMMAND>   Run a fio job instead of a scenario: a job file, or a command line in
+                                 quotes, 'fio --name=..' (repeatable)
+          --kernels <NAME,NAME>  The locked kernels to run it on; the first is the baseline
+          --section <NAME>       Only this section of the job file (repeatable)
+      -D <VAR=VALUE>             Give ${VAR} in a job file a value (repeatable) [default: the
+                                 environment's]
+          --scale <auto|none>    Whether sizes and runtimes are scaled to the drive and the guest
+          --overwrite            Write every file before the job writes to it
 
     ====
 

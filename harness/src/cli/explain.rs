@@ -183,6 +183,12 @@ fn one_cell(
 ) -> Result<(Prepared, Vec<Wanted>, PathBuf)> {
     let select = SelectArgs {
         scenario: args.scenario.clone(),
+        // Of job files the cell's file system is the only one.
+        only_filesystems: match args.fio.jobs.is_empty() {
+            true => Vec::new(),
+            false => vec![filesystem.to_owned()],
+        },
+        fio: args.fio.clone(),
         own: args.own.clone(),
         varied: args.varied.clone(),
         repetitions: args.repetitions,
@@ -264,7 +270,7 @@ fn cells_of_a_run(
             let kernels = &prepared.plan.kernels;
             let k = kernels.iter().position(|k| k.subject.is(name));
             let k = k.ok_or_else(|| {
-                Error::input(format!("run {} has no kernel `{name}`", results.run_id))
+                Error::input(format!("run {} has no row `{name}`", results.run_id))
             })?;
             *against = Some((k, c));
         }

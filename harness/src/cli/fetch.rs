@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Exit, Result},
     lock::WhenGone,
-    scenario,
+    scenario::{self, Overrides},
 };
 
 /// Downloads what a scenario needs.
@@ -18,12 +18,18 @@ pub fn fetch(places: &Places, args: &FetchArgs) -> Result<Exit> {
     let ui = Ui::new(Drawing::of_stderr(args.plain));
     context.store = context.store.telling(ui.teller());
     let project = context.project()?;
-    let path = scenario::locate(&args.scenario, &context.root)?;
-    let scenario = scenario::load(
-        &path,
-        &project.kernel_names(),
-        &scenario::Overrides::default(),
-    )?;
+    let overrides = Overrides {
+        fio: args.fio.choices(),
+        ..Overrides::default()
+    };
+    let known = project.kernel_names();
+    let scenario = match args.fio.run(&[]) {
+        Some(run) => scenario::load_fio(&run, &known, &overrides, &|_| None)?,
+        None => {
+            let path = scenario::locate(&args.scenario, &context.root)?;
+            scenario::load(&path, &known, &overrides)?
+        }
+    };
     let downloads = ui.downloads();
     let tell = |text: &str| ui.line(text);
     let provision = context.provision(&project, WhenGone::locked(args.locked), &downloads, &tell);

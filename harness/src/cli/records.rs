@@ -23,8 +23,8 @@ pub fn compare(cli: &Cli, args: &CompareArgs) -> Result<Exit> {
             if !run.scenario.subjects.iter().any(|s| s.is(baseline)) {
                 let names = run.scenario.subject_names();
                 return Err(
-                    Error::input(format!("run {} has no kernel `{baseline}`", run.run_id))
-                        .hint(format!("its kernels are {}", names.join(", "))),
+                    Error::input(format!("run {} has no row `{baseline}`", run.run_id))
+                        .hint(format!("its rows are {}", names.join(", "))),
                 );
             }
             run.scenario.rebase(baseline);

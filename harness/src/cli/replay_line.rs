@@ -14,9 +14,10 @@ use std::path::{self, Path};
 
 /// The command line that measures the same cells with the same inputs again, and compares where there are
 /// digits, for a shell in the repository's top directory, `root`; there it begins with `program`. Choices that change no digit (jobs,
-/// checkpoints, places) are left out.
+/// checkpoints, places) are left out. `taken` are variables that job files took from the environment, which
+/// is another one elsewhere.
 pub fn command(
-    select: &SelectArgs,
+    (select, taken): (&SelectArgs, &[(String, String)]),
     inputs: &InputArgs,
     lane: Lane,
     (program, root): (&[&str], &Path),
@@ -36,6 +37,9 @@ pub fn command(
         });
     }
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
+    for (name, value) in taken {
+        add("-D", format!("{name}={value}"));
+    }
     for kernel in &select.own.kernels {
         add("--kernel", definition(kernel, place));
     }
@@ -161,6 +165,10 @@ mod tests {
     }
 
     fn replay_in(line: &[&str], root: &Path) -> String {
+        replay_with(line, root, &[])
+    }
+
+    fn replay_with(line: &[&str], root: &Path, taken: &[(String, String)]) -> String {
         let cli = Cli::try_parse_from(["diorama"].iter().chain(line)).unwrap();
         let on_a_drive = line.contains(&"--device");
         let lane = match on_a_drive {
@@ -171,8 +179,18 @@ mod tests {
             false => Lane::EXACT,
         };
         match cli.verb {
-            Verb::Repro(args) => command(&args.select, &args.measure.inputs, lane, (XTASK, root)),
-            Verb::Run(args) => command(&args.select, &args.measure.inputs, lane, (XTASK, root)),
+            Verb::Repro(args) => command(
+                (&args.select, taken),
+                &args.measure.inputs,
+                lane,
+                (XTASK, root),
+            ),
+            Verb::Run(args) => command(
+                (&args.select, taken),
+                &args.measure.inputs,
+                lane,
+                (XTASK, root),
+            ),
             other => panic!("{other:?}"),
         }
     }
@@ -198,6 +216,10 @@ mod tests {
             "xfs",
         ];
         insta::assert_snapshot!(replay(&fio), @"cargo xtask repro --fio /x/a.fio --fio 'fio --name=a --rw=read' --kernels 6.12,7.2 --section 'b c' -D 'A=1 2' --scale none --overwrite --filesystem xfs --verify");
+        let taken = [("SIZE".to_owned(), "1 m".to_owned())];
+        let line = ["repro", "--fio", "/x/a.fio", "--kernels", "7.2"];
+        let said = replay_with(&line, Path::new("/the/clone"), &taken);
+        insta::assert_snapshot!(said, @"cargo xtask repro --fio /x/a.fio --kernels 7.2 -D 'SIZE=1 m' --verify");
         insta::assert_snapshot!(replay(&["repro"]), @"cargo xtask repro iomap-dio --verify");
         let line = [
             "run",

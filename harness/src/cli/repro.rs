@@ -147,7 +147,9 @@ pub fn measured(
     let runtime = runtime()?;
     let results_root = context.results();
     let here = (context.program(), context.root.as_path());
-    let replay = replay_line::command(select, &measure.inputs, plan.scenario.lane(), here);
+    // Whoever repeats it has another environment.
+    let asked_of = (select, plan.scenario.environment.as_slice());
+    let replay = replay_line::command(asked_of, &measure.inputs, plan.scenario.lane(), here);
     let dir = |name: &str| {
         let dir = RunDir::create(&results_root, name, clock::now()?)?;
         Ok::<_, Error>(dir.describe(replay.clone(), formatting.clone()))

@@ -345,6 +345,7 @@ fn scenario() -> Scenario {
         },
         session: None,
         left_out: Vec::new(),
+        environment: Vec::new(),
         expect: vec![
             expect(
                 Metric::Iops,

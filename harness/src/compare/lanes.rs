@@ -222,6 +222,7 @@ fn does(workload: &WorkloadSpec) -> impl PartialEq + use<> {
         job.block_size,
         job.iodepth,
         job.numjobs,
+        (job.shares_a_file(), job.overlaps()),
         job.sync,
         job.fdatasync,
     )

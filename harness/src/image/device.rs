@@ -28,18 +28,26 @@ const XTS: Driver = (
 );
 const LOOP: Driver = ("loop", config::BLK_DEV_LOOP, "the stack's layer loop");
 
+const MD: Driver = (
+    "md_mod",
+    config::BLK_DEV_MD,
+    "md: for the stack's layer raid1",
+);
+const RAID1: Driver = ("raid1", config::MD_RAID1, "the stack's layer raid1");
+
 /// What a layer between the drive and the file system needs.
 fn layer(layer: StackLayer) -> &'static [Driver] {
     match layer {
         StackLayer::Linear => &[DM],
         StackLayer::Crypt => &[DM, XTS, CRYPT],
         StackLayer::Loop => &[LOOP],
+        StackLayer::Raid1 => &[MD, RAID1],
     }
 }
 
 /// Every driver that some device needs.
 #[cfg(test)]
-pub(super) const ALL: [Driver; 10] = [
+pub(super) const ALL: [Driver; 12] = [
     MODEL[0],
     MODEL[1],
     NVME[0],
@@ -50,6 +58,8 @@ pub(super) const ALL: [Driver; 10] = [
     CRYPT,
     XTS,
     LOOP,
+    MD,
+    RAID1,
 ];
 
 /// configfs first: null_blk is set up through it.
@@ -191,6 +201,7 @@ mod tests {
         assert_eq!(with(&[]), [""; 0]);
         let all = [StackLayer::Linear, StackLayer::Crypt, StackLayer::Loop];
         assert_eq!(with(&all), ["dm_mod", "xts", "dm_crypt", "loop"]);
+        assert_eq!(with(&[StackLayer::Raid1]), ["md_mod", "raid1"]);
         for layer in StackLayer::ALL {
             let options: Vec<&str> = super::layer(layer).iter().map(|driver| driver.1).collect();
             for option in layer.options() {

@@ -57,7 +57,7 @@ fn threads(workload: &WorkloadSpec) -> u64 {
 fn files(workload: &WorkloadSpec) -> usize {
     match &workload.fio {
         Some(fio) => fio.files.len(),
-        None => workload.job.numjobs as usize,
+        None => workload.job.files() as usize,
     }
 }
 
@@ -65,9 +65,13 @@ fn files(workload: &WorkloadSpec) -> usize {
 fn layers(scenario: &Scenario) -> Option<String> {
     let model = scenario.device.model().filter(|m| !m.stack.is_empty())?;
     let names: Vec<&str> = model.stack.iter().map(|layer| layer.name()).collect();
+    let counted = match model.is_mirrored() {
+        true => "both drives, so that a write is two",
+        false => "the drive",
+    };
     Some(format!(
         "over the drive lies {}, from it up: its code, and what it hands to workers, is on the path of \
-         every I/O; requests are counted at the drive",
+         every I/O; requests are counted at {counted}",
         names.join(", ")
     ))
 }

@@ -62,7 +62,7 @@ impl Plan {
             (0, 0) => window,
             (ramp, _) => ramp as f64 / 1e9,
         };
-        let file = job.file_size as f64 * f64::from(job.numjobs);
+        let file = job.file_length() as f64 * f64::from(job.files());
         let windows = warm_up + window * f64::from(measure.repetitions);
         (
             windows,

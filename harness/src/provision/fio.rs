@@ -5,8 +5,9 @@ use crate::{
     error::{Error, Result},
     image::fio,
     store::{hermetic::Hermetic, tree_key},
+    vm::{Given, try_tool},
 };
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// fio with its loader, its libraries and their stand-ins, as guests have it.
 pub struct HostFio {
@@ -45,29 +46,24 @@ impl Provision<'_> {
 }
 
 impl HostFio {
-    /// What fio says of a job file that it refuses. It only parses: nothing is opened or started.
+    /// What fio says of a job file that it refuses. It only parses: nothing is opened or started. The job
+    /// may be a stranger's, so fio is confined, and has a deadline.
     ///
     /// # Errors
-    /// When it cannot be run.
+    /// When it cannot be run, or does not end.
     pub fn refuses(&self, jobs: &str) -> Result<Option<String>> {
-        let failed = |e| Error::host("asking fio about a job file").because(e);
-        let mut child = self
-            .program
-            .command()
+        let mut command = self.program.command();
+        command
             .env_clear()
             .args(["--parse-only", "-"])
-            .current_dir(&self.program.tree)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that ended already says why.
-            let _ = stdin.write_all(jobs.as_bytes());
-        }
-        let output = child.wait_with_output().map_err(failed)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok((!output.status.success()).then(|| text(&output.stderr) + &text(&output.stdout)))
+            .current_dir(&self.program.tree);
+        let given = Given {
+            shared_memory: true,
+            input: jobs.as_bytes(),
+            ..Given::default()
+        };
+        let output = try_tool(&self.program, command, "fio", given)
+            .map_err(|e| e.while_("asking fio about a job file"))?;
+        Ok((!output.status.success()).then(|| output.stderr + &output.stdout))
     }
 }

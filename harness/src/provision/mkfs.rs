@@ -7,10 +7,11 @@ use crate::{
     plan,
     scenario::{FilesystemSpec, Scenario},
     store::hermetic::Hermetic,
+    vm::{Given, try_tool},
     vocabulary::KernelVersion,
 };
 use diorama_wire::complaint;
-use std::{fs::File, process::Stdio};
+use std::fs::File;
 
 /// The largest drive that is stood for, in bytes: some programs write a little everywhere.
 const LARGEST: u64 = 1 << 40;
@@ -86,21 +87,26 @@ fn try_on_file(
     made.map_err(failed)?;
     let dry = filesystem::dry(facts, &spec.mkfs, drive.block);
     let argv = filesystem::mkfs_argv(spec.kind, &spec.mkfs, format);
-    let output = program
-        .command()
+    let mut command = program.command();
+    command
         .env("MKE2FS_CONFIG", program.tree.join("etc/mke2fs.conf"))
         .envs(dry.variables)
         .args(dry.words)
         .args(argv.iter().skip(1))
-        .arg(&file)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(failed)?;
+        .arg(&file);
+    // Its options may be a stranger's. It asks what is mounted, which is in the directory of a process that
+    // does not exist yet.
+    let given = Given {
+        read: &["/proc"],
+        file: Some((&file, drive.size.min(LARGEST))),
+        ..Given::default()
+    };
+    let output = try_tool(program, command, facts.mkfs, given)
+        .map_err(|e| e.while_(format!("trying {} on a file", facts.mkfs)))?;
     if output.status.success() {
         return Ok(None);
     }
-    let [stderr, stdout] = [&output.stderr, &output.stdout].map(|t| String::from_utf8_lossy(t));
-    let said = complaint(&stderr, &stdout);
+    let said = complaint(&output.stderr, &output.stdout);
     // Its name on this side says nothing.
     let named = file.display().to_string();
     Ok(Some(said.replace(&named, "the drive")))

@@ -270,9 +270,9 @@ fn job(workload: &WorkloadSpec) -> String {
         words.push(format!("fdatasync every {} writes", job.fdatasync));
     }
     if job.numjobs > 1 {
-        words.push(format!("{} threads with a file each", job.numjobs));
+        words.push(format!("{} threads {}", job.numjobs, files(job)));
     }
-    let size = show_bytes(job.file_size);
+    let size = show_bytes(job.file_length());
     words.push(match job.layout {
         Layout::Written => format!("file of {size}"),
         Layout::Unwritten => format!("file of {size}, allocated and never written"),
@@ -284,6 +284,22 @@ fn job(workload: &WorkloadSpec) -> String {
         Bound::Ios(ios) => format!("{ios} I/Os per repetition"),
     });
     words.join(", ")
+}
+
+/// `on one file, in parts of 16 MiB that overlap`
+fn files(job: &Workload) -> String {
+    if !job.shares_a_file() {
+        return "with a file each".to_owned();
+    }
+    let part = show_bytes(job.file_size);
+    match (job.offset_increment, job.overlaps()) {
+        (0, _) => "on all of one file".to_owned(),
+        (step, true) => format!(
+            "on one file, in parts of {part} that overlap, {} apart",
+            show_bytes(step)
+        ),
+        (_, false) => format!("on one file, in a part of {part} each"),
+    }
 }
 
 /// `sequential direct overwrites`

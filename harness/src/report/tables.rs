@@ -40,7 +40,7 @@ pub(super) fn brief(report: &Report) -> Vec<Table> {
         .filter(|workload| differ.iter().any(|(shown, _)| shown == workload))
         .collect();
     for lane in report.comparison.lanes() {
-        tables.extend(shown.iter().map(|workload| costs(report, lane, workload)));
+        tables.extend((shown.iter()).map(|workload| once(costs(report, lane, workload))));
     }
     if let Some(last) = tables.last_mut().filter(|_| !shown.is_empty()) {
         last.footnotes.insert(0, LEGEND.to_owned());
@@ -54,6 +54,20 @@ pub(super) fn brief(report: &Report) -> Vec<Table> {
         }
     }
     tables
+}
+
+/// The same table where a row that has one word in every column, that of a failing cell, says it once.
+fn once(mut table: Table) -> Table {
+    for row in table.groups.iter_mut().flat_map(|group| &mut group.rows) {
+        let Some((first, others)) = row.entries.split_first_mut() else {
+            continue;
+        };
+        let failing = first.tone == Tone::Loud;
+        if failing && others.iter().all(|other| other.text == first.text) {
+            others.fill(Entry::plain("-").toned(Tone::Quiet));
+        }
+    }
+    table
 }
 
 /// Workloads whose costs are shown in brief.

@@ -9,7 +9,11 @@ use crate::{
     files,
     suggest::next_step,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The file that an argument of the command line means: a path, or the name of a file in scenarios/
 /// below `root`, `smoke` or `gallery/mq-deadline`.
@@ -151,12 +155,21 @@ fn resolve(
     overrides: &Overrides,
     fio: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Scenario> {
+    let taken = RefCell::new(BTreeMap::new());
     let world = World {
         read: &|path| files::read_text(path, files::TEXT).map_err(|e| e.to_string()),
-        variable: &|name| std::env::var(name).ok(),
+        variable: &|name| {
+            let value = std::env::var(name).ok()?;
+            taken.borrow_mut().insert(name.to_owned(), value.clone());
+            Some(value)
+        },
         fio,
     };
-    resolve_with(text, origin, base, known_kernels, overrides, &world)
+    let scenario = resolve_with(text, origin, base, known_kernels, overrides, &world)?;
+    Ok(Scenario {
+        environment: taken.take().into_iter().collect(),
+        ..scenario
+    })
 }
 
 /// The scenario's text.
@@ -264,6 +277,27 @@ mod tests {
             kernels: texts(kernels),
             filesystems: vec![],
         }
+    }
+
+    #[test]
+    fn what_a_job_takes_from_the_environment_is_kept() {
+        let job = "fio --name=a --direct=1 --rw=read --size=16m --filename=${CARGO_PKG_NAME}";
+        let run = run(&[job], &["7.2"]);
+        let taken = |overrides: &Overrides| {
+            let scenario = load_fio(&run, &["7.2".to_owned()], overrides, &|_| None);
+            scenario
+                .unwrap_or_else(|e| panic!("{}", e.render()))
+                .environment
+        };
+        // cargo sets it for every test.
+        let variable = ("CARGO_PKG_NAME".to_owned(), "diorama".to_owned());
+        assert_eq!(
+            taken(&Overrides::default()),
+            std::slice::from_ref(&variable)
+        );
+        let mut given = Overrides::default();
+        given.fio.variables.push(variable);
+        assert_eq!(taken(&given), []);
     }
 
     #[test]

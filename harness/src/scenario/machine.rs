@@ -6,7 +6,7 @@ use super::rules::{bounded, place, quantity};
 use super::workload::{footprint, written_ios};
 use super::{Clock, Device, DeviceKind, Overrides, WorkloadSpec, defaults};
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
-use diorama_wire::{Layout, Measure};
+use diorama_wire::{Layout, Measure, Workload};
 
 const MIB: u64 = 1 << 20;
 /// The guest's timer tick at Debian's CONFIG_HZ=250, in nanoseconds.
@@ -45,11 +45,14 @@ pub(super) fn memory(
         return None;
     };
     // A drive's data is elsewhere.
+    let copies = device?
+        .model()
+        .map_or(1, |m| 1 + u64::from(m.is_mirrored()));
     let device = device?.model().map_or(0, |m| u64::from(m.size_mib) * MIB);
     let needs = |workload: &WorkloadSpec| {
         let file = footprint(&workload.job);
-        let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB);
-        let flight = workload.job.in_flight() / MIB;
+        let data = device.min(file.saturating_add(METADATA)).div_ceil(MIB) * copies;
+        let flight = (workload.job.in_flight() + orders(&workload.job)) / MIB;
         let guest = MEMORY_BESIDES_DATA_MIB + flight.saturating_sub(IN_FLIGHT_MIB);
         (data.saturating_add(guest), data, guest)
     };
@@ -62,6 +65,19 @@ pub(super) fn memory(
         return None;
     }
     Some(mib)
+}
+
+/// Bytes of a block in a thread's memory of what it wrote, and of its place in a random order.
+const ORDER: u64 = 8 + 4;
+
+/// What threads that share a file remember of its blocks, in bytes: of files of their own they remember no
+/// more than one does of all of them.
+fn orders(job: &Workload) -> u64 {
+    if !job.overlaps() || !(job.rw.is_random() || job.rw.is_mixed()) {
+        return 0;
+    }
+    let blocks = job.file_size / u64::from(job.block_size.max(1));
+    blocks.saturating_mul(u64::from(job.numjobs) * ORDER)
 }
 
 /// The words added to the guest's command line, the scenario's first.

@@ -106,6 +106,10 @@ pub struct Scenario {
     /// not test them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Variables that job files took from the environment, names and values. In a record they are in
+    /// the workloads' notes and in the command that repeats the run.
+    #[serde(skip)]
+    pub environment: Vec<(String, String)>,
 }
 
 /// A claim that a run does not test.

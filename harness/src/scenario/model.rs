@@ -40,6 +40,21 @@ pub(super) fn model(
     let scheduler = scheduler(raw.scheduler.as_ref(), defaults::MODEL_SCHEDULER, problems);
     let stack = stack(&raw.stack, problems);
     let write_cache = write_cache::write_cache(raw, latency, problems);
+    if let (Some(flush), Some(latency), true) = (
+        &raw.flush_latency,
+        latency,
+        stack.contains(&StackLayer::Raid1),
+    ) && write_cache
+        .flatten()
+        .is_some_and(|cache| cache.flush_latency_ns != latency)
+    {
+        let what = "makes one drive of two disks, which raid1 cannot mirror";
+        problems.add(
+            &flush.at,
+            what,
+            "use the latency, or leave raid1 out of the stack",
+        );
+    }
     // BLK_MQ_MAX_DEPTH is 10240 (include/linux/blk-mq.h).
     let (depth, queues) = (raw.queue_depth.as_ref(), raw.submit_queues.as_ref());
     let depth = bounded(depth, defaults::MODEL_QUEUE_DEPTH, (1, 10240), problems);
@@ -67,8 +82,16 @@ fn stack(raw: &[At<String>], problems: &mut Problems) -> Vec<StackLayer> {
         let what = format!("is layer {} of the stack", MAX_STACK + 1);
         problems.add(&more.at, what, format!("use at most {MAX_STACK} layers"));
     }
-    let layer = |word| choice(word, "layers of a stack", &known, problems);
-    raw.iter().filter_map(layer).collect()
+    let mut layers = Vec::new();
+    for word in raw {
+        let layer = choice(word, "layers of a stack", &known, problems);
+        if layer == Some(StackLayer::Raid1) && !layers.is_empty() {
+            let what = "mirrors two drives, so nothing is below it";
+            problems.add(&word.at, what, "write it first: stack = [\"raid1\", ..]");
+        }
+        layers.extend(layer);
+    }
+    layers
 }
 
 /// null_blk takes no more queues than the guest has CPUs.
@@ -119,6 +142,30 @@ mod tests {
         let largest = 255 * 512;
         assert!(grant(MIN_BANDWIDTH_MIB_S) >= largest);
         assert!(grant(MIN_BANDWIDTH_MIB_S - 1) < largest);
+    }
+
+    #[test]
+    fn a_mirror_is_of_drives_and_of_nothing_else() {
+        let said = |words: &[&str], flush: Option<&str>| {
+            let at = |value: &str| At {
+                value: value.to_owned(),
+                at: super::super::problems::Place::option("model.stack"),
+            };
+            let raw = RawModel {
+                stack: words.iter().copied().map(at).collect(),
+                write_cache: flush.map(|_| at("volatile")),
+                flush_latency: flush.map(at),
+                ..RawModel::default()
+            };
+            let mut problems = Problems::default();
+            let made = model(&raw, Some(1), &mut problems);
+            (problems.is_empty(), made.is_some_and(|m| m.is_mirrored()))
+        };
+        assert_eq!(said(&["raid1", "linear"], None), (true, true));
+        assert_eq!(said(&["raid1"], Some("10us")), (true, true));
+        assert!(!said(&["linear", "raid1"], None).0);
+        assert!(!said(&["raid1", "raid1"], None).0);
+        assert!(!said(&["raid1"], Some("20us")).0);
     }
 
     #[test]

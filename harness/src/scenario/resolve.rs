@@ -352,6 +352,7 @@ impl Reader<'_> {
             measure: own.measure,
             session: session?,
             expect: claims,
+            environment: Vec::new(),
             left_out: Vec::new(),
         };
         scenario.variants = variants

@@ -230,6 +230,8 @@ impl Values {
             iodepth,
             batch,
             numjobs,
+            filename,
+            offset_increment,
             file_size,
             layout,
             sync,
@@ -253,6 +255,8 @@ impl Values {
         let most = unless(*complete_max, *complete_min, "as the least");
         self.add(&at("iodepth_batch_complete_max"), most);
         self.add(&at("numjobs"), numjobs);
+        self.add(&at("filename"), filename);
+        self.add(&at("offset_increment"), show_bytes(*offset_increment));
         self.add(&at("size"), show_bytes(*file_size));
         self.add(&at("file"), layout.name());
         self.add(&at("sync"), sync.name());

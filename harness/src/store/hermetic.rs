@@ -78,6 +78,12 @@ impl Hermetic {
         })
     }
 
+    /// What is executed: the loader, or a static executable itself.
+    #[must_use]
+    pub fn started(&self) -> &Path {
+        self.loader.as_ref().unwrap_or(&self.executable)
+    }
+
     /// The command, to which arguments are added: the loader starts the executable with the tree's
     /// libraries, whatever LD_* variables say; firmware and modules are the tree's.
     #[must_use]

@@ -28,5 +28,6 @@ pub use machine::{Contents, Machine, cpu_seconds};
 pub use plugin::{Plugin, Profiling};
 pub use spec::{Backing, CMDLINE, CPU, Drive, EmulatedDrive, HOTPLUG_BUS, Spec, Start, Time};
 pub use stream::Stream;
+pub use trial::{Given, try_tool};
 pub use vmm::Vmm;
 pub use watch::{Deadlines, Handover, Watcher, console_tail, fault};

@@ -222,10 +222,7 @@ impl How {
     /// What it needs to start.
     fn bounds(&self) -> Bounds {
         match self {
-            How::Hermetic(hermetic) => {
-                let started = hermetic.loader.as_ref().unwrap_or(&hermetic.executable);
-                Bounds::default().executing(started).reading(&hermetic.tree)
-            }
+            How::Hermetic(hermetic) => Bounds::of(hermetic),
             How::Host(program) => {
                 let beside = program.canonicalize().unwrap_or_else(|_| program.clone());
                 let beside = beside.parent().unwrap_or(Path::new("/"));

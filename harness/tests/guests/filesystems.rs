@@ -57,6 +57,31 @@ fn a_stack_is_put_over_the_drive_and_is_exact() {
     );
 }
 
+/// md hands writes to its thread or not, and both drives get them.
+#[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
+fn a_mirror_of_two_drives_is_quiet_and_exact() {
+    let Some(lab) = Lab::open("a_mirror_of_two_drives_is_quiet_and_exact") else {
+        return;
+    };
+    let model = "stack = [\"raid1\"]";
+    let path = lab.write("mirror.toml", &scenario(model, "[filesystems.ext4]\n"));
+    lab.measure(&[&path], 0);
+    let results = lab.measure(&[&path, "--verify"], 0);
+    let digits = digits(&results);
+    let (name, cell) = digits.iter().next().expect("a cell");
+    assert_eq!(cell["guest"]["device"]["name"], "md_diorama", "{name}");
+    for repetition in cell["guest"]["repetitions"]
+        .as_array()
+        .expect("repetitions")
+    {
+        let of = |key: &str| repetition[key].as_u64().expect("a number");
+        assert!(of("device_ios") >= 2 * of("ios"), "{name}: {repetition}");
+    }
+    let notes = results["notes"].to_string();
+    assert!(notes.contains("counted at both drives"), "{notes}");
+}
+
 /// Small logs, wrong sizes, options of another program: each with mkfs's own complaint, all at once,
 /// and no guest.
 #[test]

@@ -11,9 +11,9 @@ fn report(cell: &Value) -> CellReport {
     serde_json::from_value(cell["outcome"]["guest"].clone()).expect("a report")
 }
 
-/// Blocks that a thread's file has after the last repetition.
+/// Blocks that a file has after the last repetition.
 fn blocks(job: &Workload, ios: u64) -> u64 {
-    let first = job.file_size / u64::from(job.block_size);
+    let first = job.file_length() / u64::from(job.block_size);
     match job.layout.grows() {
         true => first + ios,
         false => first,
@@ -33,7 +33,7 @@ fn check(name: &str, job: &Workload, report: &CellReport) {
     assert!(evidence.o_direct, "{name}: {evidence:?}");
     let cached = evidence.cached_pages_before + evidence.cached_pages_after;
     assert_eq!(cached, 0, "{name}: {evidence:?}");
-    let expected = threads * blocks(job, ios);
+    let expected = u64::from(job.files()) * blocks(job, ios);
     assert_eq!(evidence.verified_blocks, expected, "{name}");
     assert_eq!(
         report.filesystem.extents == 0,
@@ -122,6 +122,28 @@ fn every_kind_of_pattern_is_measured_and_its_answer_is_right() {
     for (cell, exact) in second {
         assert_eq!(first[&cell], exact, "{cell}");
     }
+}
+
+/// Several threads on one file, whose parts of it overlap or do not: each cell is audited block by block,
+/// and its digits repeat.
+#[test]
+fn threads_on_one_file_are_measured_audited_and_exact() {
+    let test = "threads_on_one_file_are_measured_audited_and_exact";
+    let Some(lab) = Lab::open(test) else { return };
+    let text = "name = \"shared\"\ntitle = \"shared\"\nbaseline = \"7.2\"\nkernels = [\"7.2\"]\n\
+                [model]\nbandwidth = \"none\"\n[measure]\nrepetitions = 2\n[filesystems.ext4]\n\
+                [workloads.overlapping]\nrw = \"randrw\"\nbs = \"4k\"\niodepth = 8\nnumjobs = 3\n\
+                filename = \"shared\"\noffset_increment = \"1MiB\"\nsize = \"2MiB\"\n\
+                number_ios = 600\n\
+                [workloads.disjoint]\nioengine = \"io_uring\"\nrw = \"write\"\nbs = \"4k\"\n\
+                iodepth = 8\nnumjobs = 2\nfilename = \"shared\"\noffset_increment = \"2MiB\"\n\
+                size = \"2MiB\"\nnumber_ios = 600\n";
+    let path = lab.write("shared.toml", text);
+    lab.measure(&[&path], 0);
+    let results = lab.measure(&[&path, "--verify"], 0);
+    assert_eq!(check_all(&results, 1), 2);
+    let notes = results["notes"].to_string();
+    assert!(notes.contains("contention is not modelled"), "{notes}");
 }
 
 /// Whose turn it is among the CPUs is not part of a checkpoint: from one, windows moved by up to

@@ -175,6 +175,44 @@ fn every_read_of_a_random_mix_is_checked_and_counted() {
     assert!(stale.contains("must carry offset"), "{stale}");
 }
 
+/// A block that another thread has as well may carry that thread's writes, and nothing else.
+#[test]
+fn a_read_of_a_shared_block_finds_its_own_write_or_anothers() {
+    let own = workload(Rw::Randrw, 8, 1000);
+    let shared = Workload {
+        filename: "shared".into(),
+        numjobs: 2,
+        ..own.clone()
+    };
+    let anothers = content::first_generation(1) + 5;
+    let found = |workload: &Workload, generation: u64| {
+        let mut runner = runner(workload, Drawn::new(workload, 0, 0));
+        for block in 0..16 {
+            runner
+                .queue
+                .device
+                .insert(block * 512, [block * 512, generation]);
+        }
+        run(&mut runner).map(drop).map_err(|e| e.to_string())
+    };
+    assert_eq!(found(&shared, anothers), Ok(()));
+    assert!(
+        found(&own, anothers)
+            .unwrap_err()
+            .contains("must carry offset")
+    );
+    // Neither a thread that there is not, nor a write of its own that it did not make.
+    for wrong in [content::first_generation(2), 77] {
+        let said = found(&shared, wrong).unwrap_err();
+        assert!(said.contains("must carry offset"), "{wrong}: {said}");
+    }
+    let disjoint = Workload {
+        offset_increment: shared.file_size,
+        ..shared
+    };
+    assert!(found(&disjoint, anothers).is_err());
+}
+
 #[test]
 fn every_block_begins_on_a_page_of_its_own_whatever_its_length() {
     for block in [512, 1536, 4096, 12 << 10, (1 << 20) + 512] {

@@ -139,6 +139,7 @@ impl<'a> Checker<'a> {
         let rw = self.direction();
         self.direct();
         self.cpus();
+        self.memory();
         let number = |text: &str| u32::try_from(ini::bytes(text)?).ok();
         let region = self.region();
         let block_size = self.block_size();
@@ -327,6 +328,16 @@ impl<'a> Checker<'a> {
                 let next = "leave it out, or give the guest more CPUs: [guest] smp";
                 self.refuse(setting.line, &setting.shown(), &why, next);
             }
+        }
+    }
+
+    /// Where buffers are, as far as the guest has such memory.
+    fn memory(&mut self) {
+        let huge = self.job.get(&["iomem", "mem"]);
+        if let Some(setting) = huge.filter(|setting| setting.value().contains("huge")) {
+            let why = "the guest has no huge pages set aside";
+            let next = "leave it out, if that is still the test you mean";
+            self.refuse(setting.line, &setting.shown(), why, next);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use diorama_wire::{Bound, Fio, FioFile, Layout, Sync, Workload};
 
-/// The job file, one job per thread, each with its own file.
+/// The job file, one job per thread, each with its own file; or one with as many clones on one file.
 ///
 /// # Errors
 /// When fio has no word for something.
@@ -10,10 +10,14 @@ pub fn jobs(workload: &Workload) -> Result<Fio, &'static str> {
     if workload.sync == Sync::RwfDsync {
         return Err("fio has no option for RWF_DSYNC");
     }
-    let files: Vec<FioFile> = (0..workload.numjobs)
+    let name = |i: u32| match workload.shares_a_file() {
+        true => workload.filename.clone(),
+        false => format!("file{i}"),
+    };
+    let files: Vec<FioFile> = (0..workload.files())
         .map(|i| FioFile {
-            name: format!("file{i}"),
-            size: workload.file_size,
+            name: name(i),
+            size: workload.file_length(),
             layout: workload.layout,
             read_only: !workload.rw.writes(),
             at: 0,
@@ -22,6 +26,12 @@ pub fn jobs(workload: &Workload) -> Result<Fio, &'static str> {
     let mut text = String::from("[global]\n");
     for (key, value) in options(workload) {
         text.push_str(&format!("{key}={value}\n"));
+    }
+    if workload.shares_a_file() && workload.numjobs > 1 {
+        text.push_str(&format!("numjobs={}\n", workload.numjobs));
+        if workload.offset_increment != 0 {
+            text.push_str(&format!("offset_increment={}\n", workload.offset_increment));
+        }
     }
     for file in &files {
         text.push_str(&format!("[{}]\nfilename={}\n", file.name, file.name));
@@ -197,6 +207,35 @@ mod tests {
         [file1]
         filename=file1
         ");
+    }
+
+    #[test]
+    fn threads_on_one_file_are_clones_of_a_job() {
+        let w = Workload {
+            numjobs: 3,
+            filename: "shared".into(),
+            offset_increment: 1 << 19,
+            ..workload(Engine::Libaio, Rw::Write)
+        };
+        let fio = jobs(&w).unwrap();
+        let end: Vec<_> = fio
+            .jobs
+            .lines()
+            .skip_while(|l| !l.starts_with("numjobs"))
+            .collect();
+        let wanted = [
+            "numjobs=3",
+            "offset_increment=524288",
+            "[shared]",
+            "filename=shared",
+        ];
+        assert_eq!(end, wanted);
+        let files: Vec<_> = fio
+            .files
+            .iter()
+            .map(|f| (f.name.as_str(), f.size))
+            .collect();
+        assert_eq!(files, [("shared", 2 << 20)]);
     }
 
     #[test]

@@ -58,8 +58,8 @@ fn unknown_keys_anywhere_are_refused() {
     ");
     insta::assert_snapshot!(bad(&changed("runtime = \"100ms\"", "runtime = \"100ms\"\nrefill_buffers = 1")), @r"
     error: the scenario s.toml has 2 problems:
-      s.toml:21:1: workloads.write-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios, via, fio, section, scale
-      s.toml:27:1: workloads.read-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios, via, fio, section, scale
+      s.toml:21:1: workloads.write-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, filename, offset_increment, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios, via, fio, section, scale
+      s.toml:27:1: workloads.read-4k.refill_buffers: unknown key; known keys: ioengine, rw, rwmixread, randseed, bs, iodepth, iodepth_batch, iodepth_batch_complete_min, iodepth_batch_complete_max, numjobs, filename, offset_increment, size, overwrite, fallocate, file_append, sync, rwf_dsync, fdatasync, fixedbufs, registerfiles, hipri, runtime, number_ios, via, fio, section, scale
       help: fix the above; scenarios/README.md describes every key
     ");
     insta::assert_snapshot!(bad(&changed("kernels = [\"6.12\", \"7.2\"]", "kernels = [\"6.12\", { name = \"7.2\", pth = \"x\" }]")), @r"

@@ -211,6 +211,14 @@ pub(super) fn check(
     if all > device / 4 * 3 {
         let device = show_bytes(device);
         let (at, what, next) = match (job.layout.grows(), job.numjobs) {
+            (false, jobs) if job.shares_a_file() && jobs > 1 => (
+                raw.place_of(raw.offset_increment.as_ref(), "offset_increment"),
+                format!(
+                    "the file of {jobs} jobs, {}, is more than 3/4 of the device, {device}",
+                    show_bytes(all)
+                ),
+                format!("use a smaller size or offset_increment, fewer numjobs or {larger}"),
+            ),
             (false, 1) => (
                 at,
                 format!("{shown} is more than 3/4 of the device, {device}"),

@@ -2,6 +2,7 @@
 
 mod engine;
 mod file;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -122,6 +123,7 @@ fn workload(
     };
     let numjobs = bounded(raw.numjobs.as_ref(), 1, (1, Workload::MAX_JOBS), problems);
     let layout = file::layout(raw, rw, problems);
+    let (filename, offset_increment) = shared::file(raw, layout, numjobs, bs, problems).unzip();
     let bound = file::bound(raw, layout, problems);
     let size = file::size(raw, layout, bs, problems);
     let job = Workload {
@@ -133,6 +135,8 @@ fn workload(
         iodepth: iodepth?,
         batch: batch?,
         numjobs: numjobs?,
+        filename: filename?,
+        offset_increment: offset_increment?,
         file_size: size?,
         layout: layout?,
         sync: sync?,

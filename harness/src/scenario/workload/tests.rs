@@ -81,6 +81,8 @@ fn every_key_reaches_the_job() {
                 complete_max: 16,
             },
             numjobs: 2,
+            filename: String::new(),
+            offset_increment: 0,
             file_size: 1 << 20,
             layout: Layout::Written,
             sync: Sync::Dsync,
@@ -208,6 +210,51 @@ fn what_does_not_go_together_is_refused_with_its_reason() {
     9:14: workloads.w.number_ios: the files grow to 616 MiB, more than 3/4 of the device, 512 MiB; use a smaller number_ios or a larger model.size
     6:12: workloads.w.size: 64 MiB for each of 7 jobs is more than 3/4 of the device, 512 MiB; use a smaller size, fewer numjobs or a larger model.size
     10:8: workloads.w.size: 508 KiB is less than twice what is in flight, 256 KiB; use at least 2 * bs * iodepth, or random I/Os would overlap
+    "#);
+}
+
+#[test]
+fn threads_share_a_file_by_fios_words() {
+    let of = |keys: &str| {
+        job(&format!(
+            "rw = \"randwrite\"; bs = \"4k\"; number_ios = 10; {keys}"
+        ))
+    };
+    let own = of("numjobs = 4; filename = \"\"");
+    assert_eq!(
+        (own.shares_a_file(), own.files(), own.overlaps()),
+        (false, 4, false)
+    );
+    let all = of("numjobs = 4; filename = \"shared\"; size = \"300MiB\"");
+    assert_eq!(
+        (all.files(), all.file_length(), all.overlaps()),
+        (1, 300 << 20, true)
+    );
+    let parts = of("numjobs = 4; filename = \"s\"; offset_increment = \"16MiB\"; size = \"16MiB\"");
+    assert_eq!((parts.file_length(), parts.overlaps()), (64 << 20, false));
+    assert_eq!(parts.part(3), (48 << 20)..(64 << 20));
+    let of = |keys: &str| {
+        wrong(&format!(
+            "rw = \"write\"; bs = \"4k\"; number_ios = 10; {keys}"
+        ))
+    };
+    let cases = [
+        of("filename = \"/dev/nvme0n1\""),
+        of("filename = \"a:b\""),
+        of("numjobs = 2; offset_increment = \"1MiB\""),
+        of("numjobs = 2; filename = \"s\"; offset_increment = \"2k\""),
+        of("numjobs = 2; filename = \"s\"; fallocate = \"native\""),
+        of("numjobs = 2; filename = \"s\"; fallocate = \"none\""),
+        of("numjobs = 2; filename = \"s\"; offset_increment = \"400MiB\""),
+    ];
+    insta::assert_snapshot!(cases.join("\n"), @r#"
+    10:12: workloads.w.filename: `/dev/nvme0n1` is not up to 64 letters, digits, '.', '_', '+' and '-', a letter or digit first; use a name without a directory, like "shared": the file is in the file system under test
+    10:12: workloads.w.filename: `a:b` is not up to 64 letters, digits, '.', '_', '+' and '-', a letter or digit first; use a name without a directory, like "shared": the file is in the file system under test
+    11:20: workloads.w.offset_increment: is about a file that threads share, and each has its own; add filename = "shared", or leave it out
+    12:20: workloads.w.offset_increment: 2 KiB is not a multiple of bs, 4 KiB; use a multiple of bs, so that all threads have the same blocks
+    11:12: workloads.w.filename: makes 2 threads share a file that every write changes (layout unwritten); leave fallocate and file_append out (every block is then written before), or use numjobs = 1, or leave filename out: then each thread has a file of its own
+    11:12: workloads.w.filename: makes 2 threads share a file that every write changes (layout extending); leave fallocate and file_append out (every block is then written before), or use numjobs = 1, or leave filename out: then each thread has a file of its own
+    12:20: workloads.w.offset_increment: the file of 2 jobs, 464 MiB, is more than 3/4 of the device, 512 MiB; use a smaller size or offset_increment, fewer numjobs or a larger model.size
     "#);
 }
 

@@ -1,5 +1,6 @@
 //! What a program may reach by a path (pure data).
 
+use crate::store::hermetic::Hermetic;
 use std::{
     os::fd::RawFd,
     path::{Path, PathBuf},
@@ -20,6 +21,12 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// What a program of the store's needs to start.
+    #[must_use]
+    pub fn of(program: &Hermetic) -> Bounds {
+        (Bounds::default().executing(program.started())).reading(&program.tree)
+    }
+
     /// And this may be started.
     #[must_use]
     pub fn executing(mut self, path: &Path) -> Bounds {

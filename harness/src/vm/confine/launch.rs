@@ -39,6 +39,8 @@ pub struct Launch {
     pub cpu: Option<usize>,
     /// How long a regular file may become by its writing, memfds included, in bytes (RLIMIT_FSIZE).
     pub largest_file: Option<u64>,
+    /// Whether it may have System V shared memory.
+    pub shared_memory: bool,
     /// It is not started if less than this confines it.
     pub required: Rung,
 }
@@ -52,6 +54,7 @@ impl Launch {
             inherited: Vec::new(),
             cpu: None,
             largest_file: None,
+            shared_memory: false,
             required,
         }
     }
@@ -65,7 +68,7 @@ impl Launch {
     pub fn confine(self, command: &mut Command) -> Result<Confined> {
         let paths = paths::prepare(&self.bounds)?;
         let filter = match calls::available() {
-            true => Some(filter()?),
+            true => Some(filter(self.shared_memory)?),
             false => None,
         };
         let spaces = Spaces::of_programs();
@@ -102,7 +105,7 @@ impl Launch {
 }
 
 /// A filter, and what lets one execve through it.
-fn filter() -> Result<(Filter, Pass)> {
+fn filter(shared_memory: bool) -> Result<(Filter, Pass)> {
     loop {
         let mut bytes = [0; size_of::<Pass>()];
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
@@ -110,7 +113,7 @@ fn filter() -> Result<(Filter, Pass)> {
         )?;
         let words = bytes.as_chunks::<8>().0;
         let pass = std::array::from_fn(|at| u64::from_ne_bytes(words[at]));
-        let filter = Filter::with(pass)
+        let filter = Filter::with(pass, shared_memory)
             .map_err(|e| Error::internal("writing QEMU's list of system calls").because(e))?;
         if let Some(filter) = filter {
             return Ok((filter, pass));
@@ -252,7 +255,7 @@ fn restrict_self(ruleset: &OwnedFd) -> io::Result<()> {
 
 /// Says on standard error where it failed; the harness quotes that.
 fn said(step: &CStr) {
-    for text in [c"starting QEMU failed: ", step, c"\n"] {
+    for text in [c"starting it failed: ", step, c"\n"] {
         // Nobody is left to tell if that fails.
         let _ = rustix::io::write(rustix::stdio::stderr(), text.to_bytes());
     }

@@ -1,4 +1,4 @@
-//! The system calls of QEMU: what QEMU 7.2 to 11 makes on the way from its loader to a guest with our
+//! The system calls of QEMU, and of the tools that are tried here: what QEMU 7.2 to 11 makes on the way from its loader to a guest with our
 //! devices under TCG, KVM and vfio (strace(1)), and their equals on other C libraries and kernels.
 //!
 //! Not among them: whatever starts a program or a process, makes or names a socket, changes who or where
@@ -168,6 +168,14 @@ const OWN_PID: u32 = 0x7eed_5e1f;
 /// Rules that name the process itself.
 const OF_OWN_PID: usize = 2;
 
+/// System V shared memory, in which fio keeps its jobs.
+const SHARED_MEMORY: &[libc::c_long] = &[
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_shmdt,
+    libc::SYS_shmget,
+];
+
 /// What lets one execve(2) through, and no other: three words in the registers of arguments that the call does
 /// not have. Whoever is executed does not learn them: the kernel clears its registers, its memory is new, and a
 /// filter cannot be read without CAP_SYS_ADMIN.
@@ -181,12 +189,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// One that lets this pass through; none if the pass happens to hold a word that has a meaning.
+    /// One that lets this pass through, and System V shared memory if that is wanted; none if the pass
+    /// happens to hold a word that has a meaning.
     ///
     /// # Errors
     /// When the filter would be longer than the kernel takes.
-    pub fn with(pass: Pass) -> Result<Option<Filter>, BackendError> {
-        let program = program(pass)?;
+    pub fn with(pass: Pass, shared_memory: bool) -> Result<Option<Filter>, BackendError> {
+        let program = program(pass, shared_memory)?;
         let compares = |at: &sock_filter| u32::from(at.code) == JUMP_IF_EQUAL && at.k == OWN_PID;
         let own_pid: Vec<usize> = (0..program.len())
             .filter(|at| compares(&program[*at]))
@@ -205,7 +214,7 @@ impl Filter {
 
 const JUMP_IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 
-fn program(pass: Pass) -> Result<BpfProgram, BackendError> {
+fn program(pass: Pass, shared_memory: bool) -> Result<BpfProgram, BackendError> {
     let own = |index| int(index, Eq, OWN_PID);
     let [a, b, c] = pass;
     let stream = libc::SOCK_STREAM.unsigned_abs();
@@ -214,7 +223,8 @@ fn program(pass: Pass) -> Result<BpfProgram, BackendError> {
         int(1, Ne, libc::TIOCSTI as u32),
         int(1, Ne, libc::TIOCLINUX as u32),
     ])?;
-    Calls::of(&[PROCESS, FILES, AIO, SOCKETS, OWN])?
+    let shared = if shared_memory { SHARED_MEMORY } else { &[] };
+    Calls::of(&[PROCESS, FILES, AIO, SOCKETS, OWN, shared])?
         .and(
             libc::SYS_execve,
             vec![when(&[word(3, Eq, a), word(4, Eq, b), word(5, Eq, c)])?],
@@ -289,7 +299,7 @@ mod tests {
             libc::SYS_setuid,
             libc::SYS_sched_setaffinity,
         ] {
-            for list in [PROCESS, FILES, AIO, SOCKETS, OWN] {
+            for list in [PROCESS, FILES, AIO, SOCKETS, OWN, SHARED_MEMORY] {
                 assert!(!list.contains(&call), "{call}");
             }
         }
@@ -297,12 +307,13 @@ mod tests {
 
     #[test]
     fn a_filter_names_its_own_process_and_no_other() {
-        let mut filter = Filter::with([1, 2, 3]).unwrap().unwrap();
+        let mut filter = Filter::with([1, 2, 3], false).unwrap().unwrap();
         let named = |program: &BpfProgram, pid| program.iter().filter(|at| at.k == pid).count();
         assert_eq!(named(filter.of(4_000_001), 4_000_001), OF_OWN_PID);
         assert_eq!(named(filter.of(4_000_002), 4_000_001), 0);
         assert_eq!(named(filter.of(4_000_002), OWN_PID), 0);
         // A pass that looks like the stand-in would be altered with it.
-        assert!(Filter::with([OWN_PID.into(), 2, 3]).unwrap().is_none());
+        let alike = Filter::with([OWN_PID.into(), 2, 3], false);
+        assert!(alike.unwrap().is_none());
     }
 }
