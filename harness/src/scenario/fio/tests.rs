@@ -107,6 +107,7 @@ fn what_cannot_work_is_refused_by_job_option_and_reason() {
         refused("numjobs=2", "size=${SIZE}"),
         refused("iodepth=4", "iodepth=40000"),
         refused("iodepth=4", "cpus_allowed=0,4"),
+        refused("iodepth=4", "iomem=mmaphuge"),
         refused("iodepth=4", "latency_target=500000\nlatency_window=5000000"),
         refused("[global]", "[Global]"),
     ];
@@ -124,6 +125,7 @@ fn what_cannot_work_is_refused_by_job_option_and_reason() {
     18: `size=${SIZE}`: ${SIZE} has no value; add -D SIZE=VALUE, or set it in the environment
     9: its buffers take 1250 MiB, and the guest has 256 MiB for them; use a smaller bs, iodepth or numjobs, if that is still the test you mean
     17: job `writer`, `cpus_allowed=0,4`: the guest has one CPU, number 0; leave it out, or give the guest more CPUs: [guest] smp
+    17: job `writer`, `iomem=mmaphuge`: the guest has no huge pages set aside; leave it out, if that is still the test you mean
     17: job `writer`, `latency_target=500000`: fio changes the queue depth until the latency fits, so no two kernels would do the same I/O; leave it out, if that is still the test you mean: without it this would be another test
     9: job `reader`, `direct`: without it fio's I/O is buffered, and only direct I/O is measured; write [global]: fio takes [Global] (line 2) for a job
     ");
