@@ -76,7 +76,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         (args, &store),
     )?;
     let other = other_inputs(&plan, &unpacked.results, args)?;
-    let known = known(&store, &plan, &unpacked.results)?;
+    let known = known(&store, &plan, &unpacked.results, other.is_none())?;
     let plan = selected.only(plan);
     let slots = run::slots(args.jobs.map(Into::into), plan.scenario.most_memory_mib())?;
 
@@ -340,10 +340,16 @@ fn other_inputs(plan: &Plan, results: &Results, args: &ReplayArgs) -> Result<Opt
     }
 }
 
-/// What the record says of the cells; put where a measurement's is compared with.
-fn known(store: &Store, plan: &Plan, results: &Results) -> Result<BTreeMap<String, Measured>> {
+/// What the record says of the cells; of the very same inputs put where a measurement's is compared with,
+/// for there a difference is an alarm.
+fn known(
+    store: &Store,
+    plan: &Plan,
+    results: &Results,
+    same_inputs: bool,
+) -> Result<BTreeMap<String, Measured>> {
     let mut known = BTreeMap::new();
-    let cache = CellCache::of(plan.scenario.lane(), store.clone());
+    let cache = CellCache::of(plan.scenario.lane(), store.clone()).filter(|_| same_inputs);
     for ((_, cell), recorded) in plan.cells().zip(&results.cells) {
         let (Outcome::Measured(measured), Some(inputs)) = (&recorded.outcome, cell.inputs) else {
             continue;

@@ -116,8 +116,14 @@ impl Compared {
                         .to_owned()
                 }
                 Now::Different { distance, .. } if other => match distance {
-                    Some(Distance { at, relative }) => {
-                        format!("up to {:.3}% apart ({at})", relative * 100.0)
+                    Some(Distance { at, relative, iops }) => {
+                        let rate = iops.map_or_else(String::new, |grown| {
+                            format!("IOPS {:+.3}%; ", grown * 100.0)
+                        });
+                        format!(
+                            "{rate}no number more than {:.3}% apart ({at})",
+                            relative * 100.0
+                        )
                     }
                     None => "the same figures; other details or memory differ".to_owned(),
                 },
@@ -218,7 +224,8 @@ mod tests {
         insta::assert_snapshot!(all(vec![different()]).lines(false), @"6.12/ext4/read-4k  DIFFERENT: guest.repetitions[0].interrupts: 10071, was 10070");
         let line = all(vec![different()]).lines(true);
         assert!(
-            line.contains("% apart (repetitions[0].interrupts)"),
+            line.contains("IOPS +0.000%; no number more than")
+                && line.contains("% apart (repetitions[0].interrupts)"),
             "{line}"
         );
         let Now::Identical { memory } = compared(&before, &before) else {
