@@ -117,7 +117,6 @@ unsafe extern "C" {
         data: *mut c_void,
     );
     fn qemu_plugin_scoreboard_new(size: usize) -> *mut Scoreboard;
-    fn qemu_plugin_u64_get(entry: Entry, vcpu: u32) -> u64;
     fn qemu_plugin_u64_sum(entry: Entry) -> u64;
     fn qemu_plugin_u64_set(entry: Entry, vcpu: u32, value: u64);
 
