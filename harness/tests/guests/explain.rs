@@ -166,6 +166,7 @@ fn the_memory_of_a_profiled_guest_is_that_of_a_guest_that_nobody_watches() {
 }
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn a_run_is_explained_where_it_differs_and_says_so_in_its_report() {
     let test = "a_run_is_explained_where_it_differs_and_says_so_in_its_report";
     let Some(lab) = Lab::open(test) else { return };

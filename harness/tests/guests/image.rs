@@ -51,6 +51,7 @@ fn real_kernels_keep_every_relocation() {
 
 /// Two workspaces, two target directories and two copies of the sysroot give one agent and one plugin.
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn the_agent_is_the_same_wherever_it_is_built() {
     let Some(lab) = Lab::open("the_agent_is_the_same_wherever_it_is_built") else {
         return;
