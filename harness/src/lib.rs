@@ -27,6 +27,7 @@ pub mod provision;
 pub mod record;
 pub mod report; // pure
 pub mod run;
+pub mod runtime;
 pub mod scenario; // pure, but for reading the file
 pub mod shared_object; // pure
 pub mod sharing;

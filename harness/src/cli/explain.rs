@@ -19,6 +19,7 @@ use crate::{
     report::{self, ProfileCheck, Style, Why},
     run::{self, CellCache, Options, Profiled, Qemu, Session, SymbolTables},
     scenario::{CellKey, Metric},
+    text::counted,
     vm::{Deadlines, vsock::Vsock},
 };
 use std::{
@@ -157,10 +158,7 @@ fn show(cli: &Cli, args: &ExplainArgs, explained: &Explained) -> Result<()> {
 
 /// What is said before cells are profiled.
 pub fn announced(cells: usize) -> String {
-    match cells {
-        1 => "1 cell differs from its baseline; profiling it".to_owned(),
-        _ => format!("{cells} cells differ from their baseline; profiling them"),
-    }
+    format!("profiling what differs: {}", counted(cells, "cell"))
 }
 
 /// `KERNEL/FILESYSTEM/WORKLOAD`, unless a run of that name is there.

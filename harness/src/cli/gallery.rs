@@ -122,9 +122,8 @@ fn worse(so_far: Exit, next: Exit) -> Exit {
 
 /// What went wrong, in one line.
 fn first_line(error: &Error) -> String {
-    let whole = error.render();
-    let line = whole.lines().next().unwrap_or_default();
-    line.trim_start_matches("error: ").to_owned()
+    let whole = error.to_string();
+    whole.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

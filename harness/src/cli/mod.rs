@@ -50,6 +50,7 @@ mod ui;
 use crate::{
     error::{Error, Exit, Result},
     report::Detail,
+    runtime::runtime,
     text,
     vm::{self, share::Access},
 };
@@ -86,14 +87,6 @@ pub fn main() -> ExitCode {
             }
         }
     })
-}
-
-/// What a verb's guests run in: one thread, which hears signals as well.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::host("starting the async runtime").because(e))
 }
 
 fn serve_directory(args: &ServeDirectoryArgs) -> Result<Exit> {

@@ -27,7 +27,6 @@ use crate::{
         Session, Stop, StopReason, SymbolTables, Verification,
     },
     scenario::{Clock, Scenario, SessionSpec},
-    text::counted,
     vm::{Deadlines, confine, vsock::Vsock},
 };
 use std::{cell::Cell, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
@@ -360,8 +359,7 @@ async fn execute(
             }
             Then::Explain => {
                 let wanted = explain::wanted(&finished.results, &session.plan);
-                let cells = counted(wanted.len(), "cell");
-                ui.line(&format!("profiling what differs: {cells}"));
+                ui.line(&explain::announced(wanted.len()));
                 let explained = explain::explain_cells(&session, &wanted, ui).await;
                 after.explained = Some(explained);
             }

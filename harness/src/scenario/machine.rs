@@ -45,9 +45,7 @@ pub(super) fn memory(
         return None;
     };
     // A drive's data is elsewhere.
-    let copies = device?
-        .model()
-        .map_or(1, |m| 1 + u64::from(m.is_mirrored()));
+    let copies = device?.in_guest().copies();
     let device = device?.model().map_or(0, |m| u64::from(m.size_mib) * MIB);
     let needs = |workload: &WorkloadSpec| {
         let file = footprint(&workload.job);

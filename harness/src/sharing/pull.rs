@@ -13,6 +13,7 @@ use crate::{
     },
     digest::Sha256,
     error::{Error, Result},
+    runtime::runtime,
     store::{Derived, FetchProgress, Lease, Sources, Store, http},
     text,
     vocabulary::LockedFile,
@@ -187,11 +188,7 @@ struct Found {
 impl Found {
     fn at(reference: &InRegistry, sources: &Sources) -> Result<Found> {
         let registry = Registry::of(reference)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Error::host("starting the async runtime").because(e))?;
-        let authorisation = runtime.block_on(registry.authorisation())?;
+        let authorisation = runtime()?.block_on(registry.authorisation())?;
         let InRegistry {
             host, repository, ..
         } = reference;

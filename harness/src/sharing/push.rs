@@ -8,6 +8,7 @@ use crate::{
     bundle::{Container, oci, ustar},
     digest::Sha256,
     error::{Error, Result},
+    runtime::runtime,
     store::FetchProgress,
     vocabulary::LockedFile,
 };
@@ -52,11 +53,7 @@ pub fn push(path: &Path, to: &InRegistry, progress: &dyn FetchProgress) -> Resul
     let container = Container::open(path)?;
     let (blobs, manifest) = contents(path, &container)?;
     let registry = Registry::of(to)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::host("starting the async runtime").because(e))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let image = &registry.image;
         let client = &registry.client;
         registry.log_in(RegistryOperation::Push).await?;

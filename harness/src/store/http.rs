@@ -2,6 +2,7 @@
 
 use super::sources::Sources;
 use std::{fmt, io::Read};
+use ureq::{RequestBuilder, typestate::WithoutBody};
 
 /// Why a request gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +43,20 @@ pub struct Answer {
     pub body: ureq::BodyReader<'static>,
 }
 
+/// A request that says what every request to these sources does.
+fn with_headers(
+    request: RequestBuilder<WithoutBody>,
+    sources: &Sources,
+) -> RequestBuilder<WithoutBody> {
+    let headers = sources.headers().iter();
+    headers.fold(request, |request, (name, value)| {
+        request.header(*name, value)
+    })
+}
+
 /// GET from an offset.
 pub fn get(sources: &Sources, url: &str, offset: u64) -> Result<Answer, HttpFailure> {
-    let mut request = sources.agent().get(url);
-    for (name, value) in sources.headers() {
-        request = request.header(*name, value);
-    }
+    let mut request = with_headers(sources.agent().get(url), sources);
     if offset > 0 {
         request = request.header("Range", format!("bytes={offset}-"));
     }
@@ -95,10 +104,7 @@ pub fn get_all(sources: &Sources, url: &str, limit: u64) -> Result<Vec<u8>, Http
 
 /// HEAD: the Content-Length, if the server says.
 pub fn head(sources: &Sources, url: &str) -> Result<Option<u64>, HttpFailure> {
-    let mut request = sources.agent().head(url);
-    for (name, value) in sources.headers() {
-        request = request.header(*name, value);
-    }
+    let request = with_headers(sources.agent().head(url), sources);
     let response = request.call().map_err(|e| failed(url, &e))?;
     check(url, response.status().as_u16())?;
     let length = response.headers().get("content-length");

@@ -26,7 +26,7 @@ const FLOORS: [&[&str]; 17] = [
     &["vm"],
     &["kernel"],
     &["filesystem", "metal", "store"],
-    &["clock", "files", "vocabulary"],
+    &["clock", "files", "runtime", "vocabulary"],
     &["digest", "pages", "profile", "shared_object", "units"],
     &["error"],
     &["suggest", "text"],
