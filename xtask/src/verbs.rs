@@ -88,6 +88,9 @@ pub fn check() -> Done {
         "clippy",
         "--workspace",
         "--all-targets",
+        // Not among them: a plain `cargo test` does not run it.
+        "--test",
+        "nested",
         "--locked",
         "--",
         "-D",

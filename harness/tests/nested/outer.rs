@@ -2,7 +2,6 @@
 
 use crate::common::{Lab, Tree};
 use diorama::{
-    digest::Sha256,
     image::{cpio::Archive, loading},
     kernel::modules,
     store::{
@@ -224,8 +223,7 @@ impl<'a> Outer<'a> {
 
     fn mkfs(&self, words: &[&str], image: &Path) {
         let tools = self.lab.tree(Tree::Tools("guest-tools"));
-        let mkfs =
-            Hermetic::in_tree(&tools, "usr/sbin/mkfs.ext4", Sha256::of(b"")).expect("mkfs.ext4");
+        let mkfs = Hermetic::in_tree(&tools, "usr/sbin/mkfs.ext4").expect("mkfs.ext4");
         let output = (mkfs.command().args(words).arg(image).output()).expect("mkfs.ext4 starts");
         assert!(
             output.status.success(),
@@ -430,9 +428,7 @@ impl<'a> Outer<'a> {
 
     fn boot(&self, kernel: &Path, initramfs: &Path, disk: &Path) -> Said {
         let tree = self.lab.tree(Tree::Tools("vmm"));
-        let mut qemu = Hermetic::in_tree(&tree, QEMU, Sha256::of(b""))
-            .expect("QEMU")
-            .command();
+        let mut qemu = Hermetic::in_tree(&tree, QEMU).expect("QEMU").command();
         let iommu = match self.iommu {
             true => {
                 qemu.args(["-device", "intel-iommu,intremap=on"]);
