@@ -7,7 +7,7 @@ mod machine;
 mod mkfs;
 
 pub use fio::HostFio;
-pub use machine::Boots;
+pub use machine::{Boots, stop_by};
 
 use crate::{
     digest::Sha256,
@@ -28,7 +28,7 @@ use crate::{
     vocabulary::KernelVersion,
 };
 use diorama_wire::FsKind;
-use machine::{in_guest, stop_by};
+use machine::in_guest;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -219,8 +219,17 @@ impl Provision<'_> {
     /// # Errors
     /// As [`Provision::scenario`].
     pub fn locked_kernels(&self, scenario: &Scenario, agent: &Path) -> Result<Vec<PreparedKernel>> {
-        let mut notes = Vec::new();
-        let (_, kernels) = self.kernels(scenario, Locals::new(), agent, &[], &mut notes)?;
+        let (_, kernels) = self.kernels(scenario, Locals::new(), agent, &[], &mut Vec::new())?;
+        Ok(kernels)
+    }
+
+    /// The kernels of a scenario.
+    ///
+    /// # Errors
+    /// As [`Provision::scenario`].
+    pub fn all_kernels(&self, scenario: &Scenario, agent: &Path) -> Result<Vec<PreparedKernel>> {
+        let locals = self.local_kernels(scenario)?;
+        let (_, kernels) = self.kernels(scenario, locals, agent, &[], &mut Vec::new())?;
         Ok(kernels)
     }
 

@@ -125,7 +125,7 @@ pub enum Boots {
 }
 
 /// Kernel and initramfs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// How the kernel is entered.
@@ -138,6 +138,20 @@ pub struct Machine {
     pub stop_by: StopBy,
     /// Its initramfs.
     pub initramfs: Recipe,
+    /// What its guests boot where they have a drive of the host's; absent where the jobs cannot run on
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_drive: Option<OnDrive>,
+}
+
+/// What the same kernel's guests boot for a drive of the host's (`replay --device`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnDrive {
+    /// Its initramfs.
+    pub initramfs: Recipe,
+    /// Cells that cannot run there on this kernel, known before any boot.
+    pub unsupported: Vec<Unsupported>,
 }
 
 /// How an initramfs is put together out of files of the parts.
@@ -221,6 +235,16 @@ pub struct Licence {
     pub copyright: Option<FileRef>,
 }
 
+impl Machine {
+    /// Every initramfs that its guests may have.
+    pub fn recipes(&self) -> impl Iterator<Item = &Recipe> {
+        let on_drive = self.on_drive.as_ref();
+        [&self.initramfs]
+            .into_iter()
+            .chain(on_drive.map(|of| &of.initramfs))
+    }
+}
+
 impl PackedKernel {
     /// Which row it is.
     #[must_use]
@@ -300,16 +324,11 @@ impl Manifest {
         for kernel in &self.kernels {
             if let Boots::Packed(machine) = &kernel.boots {
                 all.push(&machine.kernel);
-                all.extend(
-                    machine
-                        .initramfs
-                        .entries
-                        .iter()
-                        .filter_map(|entry| match entry {
-                            CpioEntry::File { file, .. } => Some(file),
-                            _ => None,
-                        }),
-                );
+                let entries = machine.recipes().flat_map(|recipe| &recipe.entries);
+                all.extend(entries.filter_map(|entry| match entry {
+                    CpioEntry::File { file, .. } => Some(file),
+                    _ => None,
+                }));
             }
         }
         all
@@ -394,36 +413,42 @@ impl Manifest {
         if let Some(modules) = &machine.modules {
             check_path(modules).map_err(of)?;
         }
-        let recipe = &machine.initramfs;
+        if let Some(on_drive) = &machine.on_drive {
+            let unsupported = on_drive.unsupported.len();
+            at_most("unsupported parts", unsupported, limits::CELLS).map_err(of)?;
+        }
+        machine
+            .recipes()
+            .try_for_each(|recipe| self.recipe(recipe))
+            .map_err(of)
+    }
+
+    fn recipe(&self, recipe: &Recipe) -> Result<(), String> {
         at_most(
             "entries of an initramfs",
             recipe.entries.len(),
             limits::CPIO_ENTRIES,
         )?;
         if recipe.size > limits::INITRAMFS {
-            return Err(of(format!(
+            return Err(format!(
                 "its initramfs has {} bytes; at most {} are allowed",
                 recipe.size,
                 limits::INITRAMFS
-            )));
+            ));
         }
         unique(
             "path of an initramfs",
             recipe.entries.iter().map(CpioEntry::path),
-        )
-        .map_err(of)?;
+        )?;
         for entry in &recipe.entries {
-            check_path(entry.path()).map_err(of)?;
+            check_path(entry.path())?;
             if let CpioEntry::File { file, .. } = entry {
-                self.file(file).map_err(of)?;
+                self.file(file)?;
             }
             if let CpioEntry::File { mode, .. } | CpioEntry::CharDevice { mode, .. } = entry
                 && *mode > 0o7777
             {
-                return Err(of(format!(
-                    "`{}` has no permissions {mode:o}",
-                    entry.path()
-                )));
+                return Err(format!("`{}` has no permissions {mode:o}", entry.path()));
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ pub use pack::{Packing, pack, same_inputs};
 pub use portable::portable;
 pub use progress::{Progress, Unseen};
 pub use read::{Blob, Container};
-pub use thin::fetch;
+pub use thin::{From, fetch_kernels, fetch_vmm};
 
 #[cfg(test)]
 mod hostile_tests;

@@ -2,7 +2,7 @@
 
 use super::{
     limits,
-    manifest::{Boots, FileRef, Machine, Manifest, PackedKernel, RESULTS, VMM},
+    manifest::{Boots, FileRef, Machine, Manifest, PackedKernel, RESULTS, Recipe, VMM},
     progress::Progress,
     read::Container,
     recipe,
@@ -14,12 +14,15 @@ use crate::{
     error::{Error, Result},
     files,
     image::INITRAMFS,
-    plan::PreparedKernel,
+    plan::{PreparedKernel, Unsupported},
     provision,
-    record::{self, KernelRecord, Results},
+    record::{self, KernelRecord, Outcome, Results},
+    scenario::Scenario,
     store::Store,
+    vm::Spec,
     vocabulary::KernelVersion,
 };
+use diorama_wire::StopBy;
 use std::{
     collections::BTreeMap,
     fs,
@@ -51,6 +54,8 @@ pub struct Unpacked {
     pub agent: PathBuf,
     /// The plugin that counts instructions, if the run had one.
     pub plugin: Option<PathBuf>,
+    container: Container,
+    parts: Parts,
 }
 
 impl Opened {
@@ -153,8 +158,18 @@ impl Unpacked {
         check_references(&container, &parts.files)?;
         let mut kernels = Vec::new();
         for (packed, known) in manifest.kernels.iter().zip(&results.kernels) {
-            let prepared = kernel(&container, store, &parts, packed, known, &results)?;
-            kernels.push(prepared);
+            let Boots::Packed(machine) = &packed.boots else {
+                kernels.push(unbootable(packed, known));
+                continue;
+            };
+            let with = With {
+                initramfs: &machine.initramfs,
+                stop_by: machine.stop_by,
+                unsupported: &packed.unsupported,
+                scenario: &results.scenario,
+            };
+            let whole = (&container, store, &parts);
+            kernels.push(Some(kernel(whole, (packed, machine), known, &with)?));
         }
         Ok(Unpacked {
             manifest: manifest.clone(),
@@ -163,8 +178,68 @@ impl Unpacked {
             plugin: manifest.plugin.as_ref().map(|file| parts.path(file)),
             kernels,
             results,
+            container,
+            parts,
         })
     }
+
+    /// The rows of `scenario`, which is that of the record on a drive, with what the image has for drives;
+    /// those that a thin image leaves to the lock are missing.
+    ///
+    /// # Errors
+    /// When the image has a kernel, but nothing that it boots for a drive.
+    pub fn on_drive(
+        &self,
+        scenario: &Scenario,
+        store: &Store,
+    ) -> Result<Vec<Option<PreparedKernel>>> {
+        let mut kernels = Vec::new();
+        for (packed, known) in self.manifest.kernels.iter().zip(&self.results.kernels) {
+            let Boots::Packed(machine) = &packed.boots else {
+                kernels.push(unbootable(packed, known));
+                continue;
+            };
+            let on_drive = machine.on_drive.as_ref().ok_or_else(|| {
+                Error::input(format!(
+                    "the image has nothing that kernel `{}` boots for a drive",
+                    packed.subject()
+                ))
+                .hint(
+                    "ask for an image that was packed by this version, or measure without --device",
+                )
+            })?;
+            let with = With {
+                initramfs: &on_drive.initramfs,
+                stop_by: provision::stop_by(scenario.clock),
+                unsupported: &on_drive.unsupported,
+                scenario,
+            };
+            let whole = (&self.container, store, &self.parts);
+            kernels.push(Some(kernel(whole, (packed, machine), known, &with)?));
+        }
+        Ok(kernels)
+    }
+}
+
+/// What a kernel's guests boot, and for what.
+struct With<'a> {
+    initramfs: &'a Recipe,
+    stop_by: StopBy,
+    unsupported: &'a [Unsupported],
+    scenario: &'a Scenario,
+}
+
+/// A row whose kernel is not inside: none, if the lock has it.
+fn unbootable(packed: &PackedKernel, known: &KernelRecord) -> Option<PreparedKernel> {
+    let Boots::Unusable(outcome) = &packed.boots else {
+        return None;
+    };
+    Some(row(
+        packed,
+        known,
+        &packed.unsupported,
+        (Err(outcome.clone()), None),
+    ))
 }
 
 /// Unpacked parts.
@@ -183,31 +258,34 @@ impl Parts {
 }
 
 fn kernel(
-    container: &Container,
-    store: &Store,
-    parts: &Parts,
+    (container, store, parts): (&Container, &Store, &Parts),
+    (packed, machine): (&PackedKernel, &Machine),
+    known: &KernelRecord,
+    with: &With<'_>,
+) -> Result<PreparedKernel> {
+    let initramfs = initramfs(container, store, parts, packed, with.initramfs)?;
+    let boots = provision::Boots {
+        kernel: (parts.path(&machine.kernel), machine.kernel.sha256),
+        boot: machine.boot,
+        initramfs: (initramfs, with.initramfs.sha256),
+    };
+    let dir = parts.dirs.get(&machine.kernel.part);
+    let modules = dir.zip(machine.modules.as_ref());
+    let modules = modules.map(|(dir, modules)| dir.join(modules));
+    let spec = boots.machine(&with.scenario.of(&known.subject()));
+    let prepared = (Ok((spec, with.stop_by)), modules);
+    let mut kernel = row(packed, known, with.unsupported, prepared);
+    kernel.record.initramfs = Some(with.initramfs.sha256);
+    Ok(kernel)
+}
+
+fn row(
     packed: &PackedKernel,
     known: &KernelRecord,
-    results: &Results,
-) -> Result<Option<PreparedKernel>> {
-    let (machine, modules) = match &packed.boots {
-        Boots::Locked => return Ok(None),
-        Boots::Unusable(outcome) => (Err(outcome.clone()), None),
-        Boots::Packed(machine) => {
-            let initramfs = initramfs(container, store, parts, packed, machine)?;
-            let boots = provision::Boots {
-                kernel: (parts.path(&machine.kernel), machine.kernel.sha256),
-                boot: machine.boot,
-                initramfs: (initramfs, machine.initramfs.sha256),
-            };
-            let dir = parts.dirs.get(&machine.kernel.part);
-            let modules = dir.zip(machine.modules.as_ref());
-            let modules = modules.map(|(dir, modules)| dir.join(modules));
-            let scenario = results.scenario.of(&known.subject());
-            (Ok((boots.machine(&scenario), machine.stop_by)), modules)
-        }
-    };
-    Ok(Some(PreparedKernel {
+    unsupported: &[Unsupported],
+    (machine, modules): (Result<(Spec, StopBy), Outcome>, Option<PathBuf>),
+) -> PreparedKernel {
+    PreparedKernel {
         subject: known.subject(),
         version: packed.release.as_deref().and_then(KernelVersion::of),
         // A record has it from the guest, where the image does not tell.
@@ -218,8 +296,8 @@ fn kernel(
         blind: packed.blind,
         machine,
         modules,
-        unsupported: packed.unsupported.clone(),
-    }))
+        unsupported: unsupported.to_vec(),
+    }
 }
 
 fn initramfs(
@@ -227,9 +305,8 @@ fn initramfs(
     store: &Store,
     parts: &Parts,
     packed: &PackedKernel,
-    machine: &Machine,
+    recipe: &Recipe,
 ) -> Result<PathBuf> {
-    let recipe = &machine.initramfs;
     let dir = store.derive("initramfs", &recipe.sha256, |out| {
         let read = |file: &FileRef, most| {
             let bytes = files::read(&parts.path(file), most);

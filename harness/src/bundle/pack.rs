@@ -2,8 +2,8 @@
 
 use super::{
     manifest::{
-        Agent, Boots, FORMAT, FileRef, GUEST, LICENCES, Licence, Machine, Manifest, PLUGIN,
-        PackedKernel, RESULTS, Source, VMM, WhichLock,
+        Agent, Boots, FORMAT, FileRef, GUEST, LICENCES, Licence, Machine, Manifest, OnDrive,
+        PLUGIN, PackedKernel, RESULTS, Source, VMM, WhichLock,
     },
     manifest::{CpioEntry, Recipe},
     portable::portable,
@@ -18,9 +18,10 @@ use crate::{
     files,
     image::INIT,
     lock::LockEntry,
-    plan::{KernelPlan, MachinePlan, Plan},
+    plan::{KernelPlan, MachinePlan, Plan, PreparedKernel},
     record::Results,
     scenario::{KernelSource, SubjectKey},
+    vm::Spec,
 };
 use diorama_wire::BOOT_PATH;
 use std::{
@@ -45,6 +46,9 @@ pub struct Packing<'a> {
     pub vmm: Option<&'a Path>,
     /// The lock entries that were used; and their unpacked trees, where licences are looked for.
     pub locked: Vec<(WhichLock, LockEntry, Option<PathBuf>)>,
+    /// What the kernels' guests boot for a drive, row by row, as they are planned; empty where the jobs
+    /// cannot run on one.
+    pub on_drive: Vec<PreparedKernel>,
     /// Libraries that guests have stand-ins for.
     pub stand_ins: Vec<String>,
     /// Leaves out what the lock can fetch again.
@@ -160,6 +164,8 @@ struct Guest {
     items: PartItems,
     digests: BTreeMap<String, Sha256>,
     agent: Option<String>,
+    /// Of each kernel's part, by the paths in its initramfs: where what the kernel has alone is inside.
+    owned: BTreeMap<(String, String), (String, Sha256)>,
 }
 
 impl Guest {
@@ -181,7 +187,11 @@ impl Guest {
             Some(machine) => {
                 let part = format!("kernel-{}", kernel.subject);
                 let whole = !(packing.thin && locked);
-                let packed = self.machine(&part, machine, whole, &mut items)?;
+                let mut packed = self.machine(&part, machine, whole, &mut items)?;
+                let mut drives = packing.on_drive.iter();
+                if let Some(drive) = drives.find(|of| of.subject == kernel.subject) {
+                    packed.on_drive = self.on_drive(&part, drive, whole, &mut items)?;
+                }
                 match whole {
                     true => Boots::Packed(Box::new(packed)),
                     false => Boots::Locked,
@@ -207,45 +217,16 @@ impl Guest {
         items: &mut PartItems,
     ) -> Result<Machine> {
         let spec = &machine.spec;
-        let path = &spec.initramfs;
-        let initramfs =
-            files::read(path, files::PROGRAM).map_err(|e| Error::io("reading", path, e))?;
-        let mut modules = Vec::new();
-        let place = |path: &str, mode: u32, data: Vec<u8>| {
-            let agent = path == INIT.trim_start_matches('/');
-            if agent {
-                self.agent = Some(path.to_owned());
-            }
-            if let Some(module) = path.strip_prefix("lib/modules/") {
-                modules.push(module.to_owned());
-            }
-            let sha256 = Sha256::of(&data);
-            let file = |part: &str, path: String| FileRef {
-                part: part.to_owned(),
-                path,
-                sha256,
-            };
-            let other = self.digests.get(path).is_some_and(|known| *known != sha256);
-            let own = path.starts_with("lib/modules/") || path == BOOT_PATH.trim_start_matches('/');
-            if own || other {
-                let inside = format!("initramfs/{path}");
-                if whole {
-                    items.file(&inside, false, Contents::Bytes(data));
-                }
-                return file(part, inside);
-            }
-            if whole || agent {
-                self.digests.insert(path.to_owned(), sha256);
-                let executable = mode & 0o111 != 0;
-                self.items.file(path, executable, Contents::Bytes(data));
-            }
-            file(GUEST, path.to_owned())
+        let own = Own {
+            part,
+            below: "initramfs",
+            whole,
         };
-        let recipe = recipe::take_apart(&initramfs, place)
-            .map_err(|why| Error::internal(format!("taking {} apart: {why}", path.display())))?;
-        if recipe.sha256 != spec.initramfs_sha256 {
-            return Err(altered(path));
-        }
+        let recipe = self.initramfs(&own, spec, items)?;
+        let modules: Vec<String> = { recipe.entries.iter() }
+            .filter_map(|entry| entry.path().strip_prefix(MODULES))
+            .map(str::to_owned)
+            .collect();
         let image = (spec.kernel.file_name().and_then(|name| name.to_str())).unwrap_or("vmlinux");
         if whole {
             items.file(image, false, Contents::Path(spec.kernel.clone()));
@@ -270,8 +251,91 @@ impl Guest {
             modules: with_symbols,
             stop_by: machine.stop_by,
             initramfs: recipe,
+            on_drive: None,
         })
     }
+
+    /// What the same kernel boots for a drive; nothing where it cannot.
+    fn on_drive(
+        &mut self,
+        part: &str,
+        kernel: &PreparedKernel,
+        whole: bool,
+        items: &mut PartItems,
+    ) -> Result<Option<OnDrive>> {
+        let Ok((spec, _)) = &kernel.machine else {
+            return Ok(None);
+        };
+        let own = Own {
+            part,
+            below: "on-drive",
+            whole,
+        };
+        Ok(Some(OnDrive {
+            initramfs: self.initramfs(&own, spec, items)?,
+            unsupported: kernel.unsupported.clone(),
+        }))
+    }
+
+    /// Takes an initramfs apart: what other kernels have, too, goes into the part that all share.
+    fn initramfs(&mut self, own: &Own<'_>, spec: &Spec, items: &mut PartItems) -> Result<Recipe> {
+        let path = &spec.initramfs;
+        let initramfs =
+            files::read(path, files::PROGRAM).map_err(|e| Error::io("reading", path, e))?;
+        let place = |path: &str, mode: u32, data: Vec<u8>| {
+            let agent = path == INIT.trim_start_matches('/');
+            if agent {
+                self.agent = Some(path.to_owned());
+            }
+            let sha256 = Sha256::of(&data);
+            let file = |part: &str, path: String| FileRef {
+                part: part.to_owned(),
+                path,
+                sha256,
+            };
+            let other = self.digests.get(path).is_some_and(|known| *known != sha256);
+            let owned = path.starts_with(MODULES) || path == BOOT_PATH.trim_start_matches('/');
+            if owned || other {
+                let known = (own.part.to_owned(), path.to_owned());
+                let (inside, first) = match self.owned.get(&known) {
+                    Some((inside, digest)) if *digest == sha256 => (inside.clone(), false),
+                    _ => (format!("{}/{path}", own.below), true),
+                };
+                if first {
+                    self.owned.insert(known, (inside.clone(), sha256));
+                    if own.whole {
+                        items.file(&inside, false, Contents::Bytes(data));
+                    }
+                }
+                return file(own.part, inside);
+            }
+            if own.whole || agent {
+                self.digests.insert(path.to_owned(), sha256);
+                let executable = mode & 0o111 != 0;
+                self.items.file(path, executable, Contents::Bytes(data));
+            }
+            file(GUEST, path.to_owned())
+        };
+        let recipe = recipe::take_apart(&initramfs, place)
+            .map_err(|why| Error::internal(format!("taking {} apart: {why}", path.display())))?;
+        match recipe.sha256 == spec.initramfs_sha256 {
+            true => Ok(recipe),
+            false => Err(altered(path)),
+        }
+    }
+}
+
+/// Where modules are in an initramfs.
+const MODULES: &str = "lib/modules/";
+
+/// What of an initramfs is one kernel's alone.
+struct Own<'a> {
+    /// The kernel's part.
+    part: &'a str,
+    /// A directory of it.
+    below: &'a str,
+    /// Whether it goes into the image.
+    whole: bool,
 }
 
 /// Why a kernel has no machine: all its cells say the same.
@@ -406,10 +470,12 @@ fn rename_part(machine: &mut Machine, from: &str, to: &str) {
         }
     };
     rename(&mut machine.kernel);
-    let Recipe { entries, .. } = &mut machine.initramfs;
-    for entry in entries {
-        if let CpioEntry::File { file, .. } = entry {
-            rename(file);
+    let on_drive = machine.on_drive.as_mut().map(|of| &mut of.initramfs);
+    for recipe in [&mut machine.initramfs].into_iter().chain(on_drive) {
+        for entry in &mut recipe.entries {
+            if let CpioEntry::File { file, .. } = entry {
+                rename(file);
+            }
         }
     }
 }

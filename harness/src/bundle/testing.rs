@@ -32,6 +32,8 @@ pub struct Lab {
     pub dir: tempfile::TempDir,
     pub results: Results,
     pub plan: Plan,
+    /// Whether its kernels have something to boot for a drive.
+    pub drives: bool,
 }
 
 impl Lab {
@@ -124,7 +126,11 @@ impl Lab {
             let record = &mut results.kernels[at];
             record.variant.clone_from(&subject.variant);
             results.cells[at].key.subject.clone_from(subject);
-            prepared.push(kernel(dir.path(), record, &scenario.of(subject)));
+            prepared.push(kernel(
+                (dir.path(), "null_blk"),
+                record,
+                &scenario.of(subject),
+            ));
         }
         let plan = Plan::new(results.scenario.clone(), prepared, results.vmm.clone());
         for (cell, (_, planned)) in results.cells.iter_mut().zip(plan.cells()) {
@@ -134,7 +140,12 @@ impl Lab {
                 measured.guest.repetitions.truncate(1);
             }
         }
-        let mut lab = Lab { dir, results, plan };
+        let mut lab = Lab {
+            dir,
+            results,
+            plan,
+            drives: true,
+        };
         lab.name_machines();
         lab
     }
@@ -192,15 +203,40 @@ impl Lab {
                 (WhichLock::Images, tools, Some(at("tools"))),
                 (WhichLock::Kernels, kernel, None),
             ],
+            on_drive: if self.drives {
+                self.on_drive()
+            } else {
+                Vec::new()
+            },
             stand_ins: Vec::new(),
             thin,
         };
         pack(&packing, file, &Unseen).unwrap()
     }
+
+    /// The rows on a drive: other modules, and the same for the rest.
+    fn on_drive(&self) -> Vec<PreparedKernel> {
+        let scenario = on_drive(&self.results.scenario);
+        let dir = self.dir.path().join("on-drive");
+        let rows = self.results.kernels.iter().cloned();
+        rows.map(|mut record| kernel((&dir, "nvme"), &mut record, &scenario))
+            .collect()
+    }
+}
+
+/// A scenario on QEMU's controller.
+pub fn on_drive(scenario: &crate::scenario::Scenario) -> crate::scenario::Scenario {
+    let chosen = crate::scenario::OnDrive {
+        device: crate::scenario::ChosenDevice::Nvme,
+        blocks: None,
+        seed: None,
+        runtime_ns: None,
+    };
+    scenario.on_drive(&chosen).expect("jobs that a drive has")
 }
 
 fn kernel(
-    dir: &Path,
+    (dir, device): (&Path, &str),
     record: &mut KernelRecord,
     scenario: &crate::scenario::Scenario,
 ) -> PreparedKernel {
@@ -217,6 +253,11 @@ fn kernel(
         "/lib/modules/xfs.ko",
         0o644,
         format!("xfs of {}", record.name).into(),
+    );
+    archive.file(
+        &format!("/lib/modules/{device}.ko"),
+        0o644,
+        format!("{device} of {}", record.name).into(),
     );
     let initramfs = archive.to_bytes();
     fs::write(dir.join("initramfs.cpio"), &initramfs).unwrap();

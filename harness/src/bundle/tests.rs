@@ -1,7 +1,16 @@
 //! Packing, opening and damaging a small image.
 
 use super::{testing::*, *};
-use crate::{digest::Sha256, plan::Plan, record::Outcome, store::Store};
+use crate::{
+    digest::Sha256,
+    image::cpio::{Archive, CpioEntry},
+    plan::Plan,
+    record::Outcome,
+    store::Store,
+    vm::Time,
+    vocabulary::Accel,
+};
+use diorama_wire::StopBy;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 fn store(dir: &Path) -> Store {
@@ -71,10 +80,7 @@ fn what_all_kernels_share_is_inside_once() {
     let opened = Opened::read(&image.path, &Unseen).unwrap();
     let names = |part: &str| opened.files[part].keys().cloned().collect::<Vec<_>>();
     assert_eq!(names("guest"), ["init", "sbin/mkfs.ext4"]);
-    assert_eq!(
-        names("kernel-7.2"),
-        ["initramfs/lib/modules/xfs.ko", "modules/xfs.ko", "vmlinux"]
-    );
+    assert_eq!(names("kernel-7.2"), OF_A_KERNEL);
     let parts: Vec<_> = opened.files.keys().map(String::as_str).collect();
     assert_eq!(
         parts,
@@ -93,6 +99,7 @@ fn what_all_kernels_share_is_inside_once() {
 #[test]
 fn a_build_under_two_names_is_inside_once() {
     let mut lab = Lab::new();
+    lab.drives = false;
     let (first, second) = lab.plan.kernels.split_at_mut(1);
     second[0].machine.clone_from(&first[0].machine);
     // The record's inputs follow.
@@ -144,6 +151,69 @@ fn rows_of_variants_are_packed_once_and_plan_the_same_cells() {
     assert_eq!(plan.boots(), [0, 1, 2, 3, 0, 1]);
     let inputs: std::collections::BTreeSet<_> = plan.cells().map(|(_, c)| c.inputs).collect();
     assert_eq!(inputs.len(), 6);
+}
+
+/// Whoever replays an image on a drive boots the same kernels, with the drive's modules.
+#[test]
+fn rows_boot_for_a_drive_too() {
+    let lab = Lab::new();
+    let image = Image::of(&lab.pack(false));
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let unpacked = Unpacked::new(&image.path, &store, &Unseen).unwrap();
+    let scenario = on_drive(&unpacked.results.scenario);
+    let rows = unpacked.on_drive(&scenario, &store).unwrap();
+    assert_eq!(rows.len(), 2);
+    for (row, exact) in rows.into_iter().zip(&unpacked.kernels) {
+        let (row, exact) = (row.unwrap(), exact.as_ref().unwrap());
+        let [(spec, stop_by), (own, _)] = [&row, exact].map(|k| k.machine.as_ref().unwrap());
+        assert_eq!(
+            (spec.kernel_sha256, *stop_by),
+            (own.kernel_sha256, StopBy::None)
+        );
+        assert_eq!(spec.time, Time::Wall(Accel::Tcg));
+        assert_eq!(row.record.initramfs, Some(spec.initramfs_sha256));
+        store.check_again(&spec.initramfs).unwrap();
+        let archive = Archive::parse(&fs::read(&spec.initramfs).unwrap()).unwrap();
+        let name = &row.subject.kernel;
+        let modules: Vec<_> = (archive.entries())
+            .filter_map(|(path, entry)| match entry {
+                CpioEntry::File { data, .. } if path.ends_with(".ko") => Some(data.clone()),
+                _ => None,
+            })
+            .collect();
+        let wanted = [format!("nvme of {name}"), format!("xfs of {name}")];
+        assert_eq!(modules, wanted.map(String::into_bytes));
+    }
+    // What both have is inside once.
+    let opened = Opened::read(&image.path, &Unseen).unwrap();
+    let own: Vec<_> = opened.files["kernel-6.12"].keys().collect();
+    assert_eq!(own, OF_A_KERNEL);
+}
+
+/// What is one kernel's alone.
+const OF_A_KERNEL: [&str; 5] = [
+    "initramfs/lib/modules/null_blk.ko",
+    "initramfs/lib/modules/xfs.ko",
+    "modules/xfs.ko",
+    "on-drive/lib/modules/nvme.ko",
+    "vmlinux",
+];
+
+#[test]
+fn an_image_without_machines_for_drives_says_so() {
+    let mut lab = Lab::new();
+    lab.drives = false;
+    let image = Image::of(&lab.pack(false));
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let unpacked = Unpacked::new(&image.path, &store, &Unseen).unwrap();
+    let scenario = on_drive(&unpacked.results.scenario);
+    let error = unpacked.on_drive(&scenario, &store).err().unwrap();
+    insta::assert_snapshot!(error.render(), @r"
+    error: the image has nothing that kernel `6.12` boots for a drive
+      help: ask for an image that was packed by this version, or measure without --device
+    ");
 }
 
 #[test]

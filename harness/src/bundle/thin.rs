@@ -10,54 +10,69 @@ use crate::{
     lock::{Declarations, Lock, LockEntry, WhenGone},
     plan::PreparedKernel,
     provision::{FIO, Project, Provision, VMM},
+    record::KernelRecord,
     scenario::Scenario,
     store::{FetchProgress, Sources, Store},
 };
 use std::path::PathBuf;
 
-/// Fetches the kernels, and QEMU, that an unpacked image does not have; QEMU's tree, unless
-/// `with_vmm` says that another is used.
+/// Where what is missing is fetched from, and to.
+#[derive(Clone, Copy)]
+pub struct From<'a> {
+    /// What it is put into.
+    pub store: &'a Store,
+    /// Mirrors.
+    pub sources: &'a Sources,
+    /// Who hears of it.
+    pub progress: &'a dyn FetchProgress,
+}
+
+/// Fetches QEMU for an image that was packed without it; its tree.
 ///
 /// # Errors
-/// When something cannot be had, or is not what the record was measured with.
-pub fn fetch(
-    unpacked: &mut Unpacked,
-    with_vmm: bool,
-    store: &Store,
-    sources: &Sources,
-    progress: &dyn FetchProgress,
-) -> Result<()> {
-    let project = project(&unpacked.manifest);
-    let provision = Provision {
-        project: &project,
-        store,
-        sources,
-        // The keys that could vouch for anything else are not in an image.
-        when_gone: WhenGone::Fail,
-        progress,
-        tell: &|text| progress.note(text),
-    };
-    if with_vmm && unpacked.vmm.is_none() {
-        if !project.images.entries.iter().any(|e| e.name == VMM) {
-            return Err(
-                Error::input("the image has no QEMU, and none that could be fetched")
-                    .hint("give the QEMU of its record with --qemu"),
-            );
-        }
-        unpacked.vmm = Some(provision.tool_set(VMM)?.0);
+/// When it cannot be had.
+pub fn fetch_vmm(manifest: &Manifest, from: From<'_>) -> Result<PathBuf> {
+    let project = project(manifest);
+    if !project.images.entries.iter().any(|e| e.name == VMM) {
+        return Err(
+            Error::input("the image has no QEMU, and none that could be fetched")
+                .hint("give the QEMU of its record with --qemu"),
+        );
     }
-    let rows = unpacked.kernels.iter().enumerate();
+    let tell = |text: &str| from.progress.note(text);
+    let (tree, _) = provision(&project, from, &tell).tool_set(VMM)?;
+    Ok(tree)
+}
+
+/// Fetches the kernels that are missing among the rows of `scenario`: the record's, or what that is on a
+/// drive.
+///
+/// # Errors
+/// When one cannot be had, or is not what the record was measured with.
+pub fn fetch_kernels(
+    unpacked: &Unpacked,
+    kernels: &mut [Option<PreparedKernel>],
+    scenario: &Scenario,
+    from: From<'_>,
+) -> Result<()> {
+    let rows = kernels.iter().enumerate();
     let missing: Vec<usize> = { rows }
         .filter_map(|(at, kernel)| kernel.is_none().then_some(at))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let scenario = of_rows(&unpacked.results.scenario, &missing);
-    let prepared = provision.locked_kernels(&scenario, &unpacked.agent)?;
-    for (at, prepared) in missing.into_iter().zip(prepared) {
+    let project = project(&unpacked.manifest);
+    let tell = |text: &str| from.progress.note(text);
+    let provision = provision(&project, from, &tell);
+    let prepared = provision.locked_kernels(&of_rows(scenario, &missing), &unpacked.agent)?;
+    for (at, mut prepared) in missing.into_iter().zip(prepared) {
         let recorded = &unpacked.results.kernels[at];
-        let now = (prepared.record.image, prepared.record.initramfs);
+        let mut now = (prepared.record.image, prepared.record.initramfs);
+        if !scenario.lane().is_exact() {
+            // Of what it boots for a drive the record does not speak.
+            now.1 = recorded.initramfs;
+        }
         if now != (recorded.image, recorded.initramfs) {
             return Err(Error::fetch(format!(
                 "kernel `{}` as it was fetched is not the one that the image's record was measured with",
@@ -68,12 +83,25 @@ pub fn fetch(
                 unpacked.manifest.diorama
             )));
         }
-        unpacked.kernels[at] = Some(PreparedKernel {
-            record: recorded.clone(),
-            ..prepared
-        });
+        prepared.record = KernelRecord {
+            initramfs: prepared.record.initramfs,
+            ..recorded.clone()
+        };
+        kernels[at] = Some(prepared);
     }
     Ok(())
+}
+
+fn provision<'a>(project: &'a Project, from: From<'a>, tell: &'a dyn Fn(&str)) -> Provision<'a> {
+    Provision {
+        project,
+        store: from.store,
+        sources: from.sources,
+        // The keys that could vouch for anything else are not in an image.
+        when_gone: WhenGone::Fail,
+        progress: from.progress,
+        tell,
+    }
 }
 
 /// A scenario of these rows alone. An initramfs has the modules of all rows of its kernel that can boot;

@@ -1,6 +1,6 @@
 //! What executes guests that run by the wall clock: KVM by trial, never by looking at its device file.
 
-use super::{args::InputArgs, choices::AccelChoice};
+use super::choices::AccelChoice;
 use crate::{
     error::{Error, Result},
     host::probe::kvm,
@@ -26,13 +26,12 @@ pub fn kvm_silence(deadline: Option<NonZeroU32>) -> Duration {
 /// # Errors
 /// When KVM was asked for and does not run guests.
 pub fn decide(
-    inputs: &InputArgs,
+    (choice, deadline): (AccelChoice, Option<NonZeroU32>),
     vmm: &Vmm,
     kernels: &mut [PreparedKernel],
     tell: &dyn Fn(&str),
 ) -> Result<Option<String>> {
-    let choice = inputs.accel;
-    let silence = kvm_silence(inputs.deadline);
+    let silence = kvm_silence(deadline);
     let specs = kernels.iter_mut().filter_map(PreparedKernel::spec_mut);
     let mut specs: Vec<_> = specs
         .filter(|spec| spec.time != Time::Instructions)

@@ -2,7 +2,8 @@
 
 use super::{
     args::{AgreeArgs, Cli, SelectArgs},
-    repro::{self, Judge, Then},
+    measuring::{Judge, Then},
+    repro,
 };
 use crate::error::{Exit, Result};
 

@@ -100,6 +100,7 @@ impl Cli {
                 &mut of.deadline
             }
             Verb::Doctor(doctor) => &mut doctor.deadline,
+            Verb::Replay(replay) => &mut replay.deadline,
             _ => return Ok(self),
         };
         if deadline.is_none()
@@ -184,7 +185,7 @@ pub enum Verb {
     ServeDirectory(ServeDirectoryArgs),
 }
 
-pub use super::image_args::{InspectArgs, PackArgs, PullArgs, PushArgs, ReplayArgs};
+pub use super::image_args::{InspectArgs, OnDriveArgs, PackArgs, PullArgs, PushArgs, ReplayArgs};
 pub use super::input_args::InputArgs;
 pub use super::select::{DriveArgs, GuestWords, OnlyKernels, OwnKernels, SelectArgs, VaryArgs};
 

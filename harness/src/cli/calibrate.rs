@@ -3,7 +3,8 @@
 use super::{
     args::{CalibrateArgs, Cli},
     control::Control,
-    repro::{self, Judge, Then},
+    measuring::{Judge, Then},
+    repro,
 };
 use crate::error::{Exit, Result};
 

@@ -1,6 +1,11 @@
 //! Words of the command line that choose something: which QEMU, accelerator or device.
 
-use crate::{devices::HostDevice, error::Error};
+use crate::{
+    devices::HostDevice,
+    error::Error,
+    scenario::{MAX_RUNTIME_NS, MOST_BLOCKS},
+    units::parse_nanos,
+};
 use clap::ValueEnum;
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
@@ -115,6 +120,27 @@ pub fn parse_slowdown(text: &str) -> Result<f64, String> {
     percent
         .filter(|percent| (1.0..=90.0).contains(percent))
         .ok_or_else(|| "not a slowdown in percent; use a number from 1 to 90".to_owned())
+}
+
+/// A number of blocks.
+///
+/// # Errors
+/// When a session cannot have so many.
+pub fn parse_blocks(text: &str) -> Result<u32, String> {
+    let blocks = text.parse().ok();
+    blocks
+        .filter(|blocks| (1..=MOST_BLOCKS).contains(blocks))
+        .ok_or_else(|| format!("not a number of blocks; use 1 to {MOST_BLOCKS}"))
+}
+
+/// How long a repetition takes, in nanoseconds.
+///
+/// # Errors
+/// When no repetition may take so long.
+pub fn parse_runtime(text: &str) -> Result<u64, String> {
+    let ns = parse_nanos(text).ok();
+    ns.filter(|ns| (1..=MAX_RUNTIME_NS).contains(ns))
+        .ok_or_else(|| "not a runtime; use a time up to 10m, like 10s".to_owned())
 }
 
 #[cfg(test)]

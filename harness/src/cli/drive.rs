@@ -1,7 +1,7 @@
 //! A drive of the host's that cells run on: checked, leased, told before anything is lost, bound as late
 //! as possible, and given back however the run ends.
 
-use super::{args::SelectArgs, choices::DeviceWord, devices::words, signals};
+use super::{args::DriveArgs, choices::DeviceWord, devices::words, signals};
 use crate::{
     devices::{self, Bound, Confirm, Host, HostDevice, Journal, Outcome, Ready, Serial, Target},
     error::{Error, Result},
@@ -47,8 +47,8 @@ pub fn recover(store: &Store, tell: &dyn Fn(&str)) {
 /// The controller that the command line names, before anybody has looked at it: as much as a scenario
 /// needs to tell how much memory its guests have, all of which a controller may write to.
 #[must_use]
-pub fn named(select: &SelectArgs) -> Option<ChosenDevice> {
-    match &select.drive.device {
+pub fn named(drive: &DriveArgs) -> Option<ChosenDevice> {
+    match &drive.device {
         Some(DeviceWord::Host(HostDevice::Vfio(_))) => {
             Some(ChosenDevice::Vfio(ControllerFacts::default()))
         }
@@ -61,8 +61,8 @@ pub fn named(select: &SelectArgs) -> Option<ChosenDevice> {
 ///
 /// # Errors
 /// When it must not be used: see [`devices::preflight`].
-pub fn take(select: &SelectArgs, memory_bytes: u64, tell: &dyn Fn(&str)) -> Result<Option<Drive>> {
-    let device = match (&select.drive.device, &select.drive.erase) {
+pub fn take(drive: &DriveArgs, memory_bytes: u64, tell: &dyn Fn(&str)) -> Result<Option<Drive>> {
+    let device = match (&drive.device, &drive.erase) {
         (Some(DeviceWord::Host(device)), _) => device,
         (_, Some(_)) => {
             return Err(Error::input(
@@ -73,7 +73,7 @@ pub fn take(select: &SelectArgs, memory_bytes: u64, tell: &dyn Fn(&str)) -> Resu
         _ => return Ok(None),
     };
     let confirm = Confirm {
-        erase: select.drive.erase.as_deref(),
+        erase: drive.erase.as_deref(),
     };
     let ready = devices::preflight(&Host::here(), device, &confirm, memory_bytes)?;
     let chosen = chosen(device, &ready)?;

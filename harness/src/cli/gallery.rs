@@ -3,9 +3,8 @@
 use super::{
     args::{Cli, GalleryArgs, SelectArgs},
     context::Context,
-    print, print_json,
-    repro::{self, Judge, Then},
-    signals,
+    measuring::{Judge, Then},
+    print, print_json, repro, signals,
 };
 use crate::{
     error::{Error, Exit, Result},

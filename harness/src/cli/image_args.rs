@@ -1,9 +1,15 @@
 //! The arguments of the verbs that make, read, send and fetch images.
 
-use super::{choices::QemuChoice, input_args::InputArgs};
+use super::{
+    choices::{AccelChoice, DeviceWord, QemuChoice, parse_blocks, parse_runtime},
+    input_args::InputArgs,
+};
 use crate::report::Format;
 use clap::{Args, ValueHint};
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+};
 
 /// `diorama pack`
 #[derive(Debug, Args)]
@@ -60,6 +66,9 @@ pub struct ReplayArgs {
     /// Use another QEMU than the image's: the system's, or an executable; digits may differ then
     #[arg(long, value_name = "system|PATH")]
     pub qemu: Option<QemuChoice>,
+    /// One's own drive.
+    #[command(flatten)]
+    pub on: OnDriveArgs,
     /// Run the image's QEMU even where this host cannot confine it
     #[arg(long)]
     pub trust: bool,
@@ -69,6 +78,42 @@ pub struct ReplayArgs {
     /// Plain lines instead of progress bars
     #[arg(long)]
     pub plain: bool,
+    /// How long each phase of a guest may take, and KVM's trial be silent, in seconds of the host's clock
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub deadline: Option<NonZeroU32>,
+}
+
+/// `diorama replay --device`
+#[derive(Debug, Args)]
+#[command(next_help_heading = "On a drive")]
+pub struct OnDriveArgs {
+    /// Measure the image's jobs on this device by the wall clock instead: QEMU's NVMe controller over an
+    /// image file, a disk of this host's, or a controller passed through
+    #[arg(long, value_name = "nvme|vfio:...|/dev/...")]
+    #[arg(conflicts_with_all = ["cells", "explain", "jobs"])]
+    pub device: Option<DeviceWord>,
+    /// The serial number of the drive that --device names: all data on it will be lost
+    #[arg(long, value_name = "SERIAL", requires = "device")]
+    pub erase: Option<String>,
+    /// Number of blocks of the session, in each of which every kernel is booted once and the baseline
+    /// twice [default: 8]
+    #[arg(long, value_name = "N", requires = "device", value_parser = parse_blocks)]
+    pub blocks: Option<u32>,
+    /// What decides the order of boots within blocks [default: one of the run's own]
+    #[arg(long, value_name = "N", requires = "device")]
+    pub seed: Option<u64>,
+    /// Measure each repetition for so long (10s) instead of for a number of I/Os; not fio's jobs
+    #[arg(long, value_name = "TIME", requires = "device", value_parser = parse_runtime)]
+    pub runtime: Option<u64>,
+    /// What executes the guests: KVM if a trial guest runs under it, else TCG
+    #[arg(
+        long,
+        value_name = "auto|kvm|tcg",
+        value_enum,
+        hide_possible_values = true
+    )]
+    #[arg(requires = "device")]
+    pub accel: Option<AccelChoice>,
 }
 
 /// `diorama push`

@@ -22,11 +22,14 @@ mod fetch;
 mod fio_args;
 mod gallery;
 mod image_args;
+mod image_run;
 mod input_args;
 mod inspect;
 mod lock;
 mod manifest;
+mod measuring;
 mod noise;
+mod on_drive;
 mod pack;
 mod plan;
 mod prepare;
@@ -56,7 +59,7 @@ use crate::{
 };
 use args::{Cli, Verb};
 use clap::{CommandFactory as _, Parser as _};
-use repro::{Judge, Then};
+use measuring::{Judge, Then};
 use share::ServeDirectoryArgs;
 use std::{
     io::{self, IsTerminal as _, Write as _},

@@ -4,16 +4,17 @@ use super::{
     args::{Cli, PackArgs},
     choices::QemuChoice,
     context::Context,
-    prepare::{Prepared, needs_digits, prepare_scenario},
+    prepare::{self, Prepared, needs_digits, prepare_scenario},
     ui::{Drawing, Ui},
 };
 use crate::{
     bundle::{self, Packing, WhichLock},
     error::{Error, Exit, Result},
     lock::{LockEntry, WhenGone},
+    plan::PreparedKernel,
     provision::{self, AGENT_SYSROOT, FIO, Project, VMM},
     record::{self, Results},
-    scenario::{KernelSource, Scenario},
+    scenario::{ChosenDevice, KernelSource, OnDrive, Scenario},
 };
 use std::{
     fs::Permissions,
@@ -61,6 +62,7 @@ pub fn pack(cli: &Cli, args: &PackArgs) -> Result<Exit> {
         plugin,
         ..
     } = &prepared;
+    let on_drive = on_drive(&context, &project, &results, args, &ui)?;
     let stand_ins = match results.scenario.needs_fio() {
         true => project.declarations.stand_ins(FIO).to_vec(),
         false => Vec::new(),
@@ -74,6 +76,7 @@ pub fn pack(cli: &Cli, args: &PackArgs) -> Result<Exit> {
         plugin: plugin.as_deref().filter(|_| plan.vmm.plugin.is_some()),
         vmm: vmm.tree().filter(|_| keeps_vmm),
         locked,
+        on_drive,
         stand_ins,
         thin: args.thin,
     };
@@ -89,6 +92,39 @@ pub fn pack(cli: &Cli, args: &PackArgs) -> Result<Exit> {
     ));
     ui.line(&show_next(&output, &results));
     Ok(Exit::Ok)
+}
+
+/// What the run's kernels boot for a drive, so that whoever has the image can measure the same jobs on one;
+/// nothing where they cannot run there.
+fn on_drive(
+    context: &Context,
+    project: &Project,
+    results: &Results,
+    args: &PackArgs,
+    ui: &Ui,
+) -> Result<Vec<PreparedKernel>> {
+    // For the guest all drives are alike.
+    let chosen = OnDrive {
+        device: ChosenDevice::Nvme,
+        blocks: None,
+        seed: None,
+        runtime_ns: None,
+    };
+    let scenario = match results.scenario.on_drive(&chosen) {
+        Ok(scenario) => scenario,
+        Err(why) => {
+            ui.line(&format!(
+                "note: the image is not for `replay --device`: {why}"
+            ));
+            return Ok(Vec::new());
+        }
+    };
+    let downloads = ui.downloads();
+    let tell = |text: &str| ui.line(text);
+    let when_gone = WhenGone::locked(args.inputs.locked);
+    let provision = context.provision(project, when_gone, &downloads, &tell);
+    let agent = prepare::agent(context, &args.inputs, &downloads, &tell)?;
+    provision.all_kernels(&scenario, &agent)
 }
 
 fn show_next(output: &Path, results: &Results) -> String {

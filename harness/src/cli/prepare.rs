@@ -19,6 +19,7 @@ use crate::{
     plan::{self, Plan},
     provision::{HostFio, Provisioned},
     scenario::{self, ChosenDevice, Clock, Scenario},
+    store::FetchProgress,
     vm::{Spec, Vmm, share::Share},
     vocabulary::KernelVersion,
 };
@@ -68,11 +69,11 @@ pub fn prepare(
     let known = context.project()?.kernel_names();
     drive::recover(&context.store, &tell);
     // What guests have of memory does not depend on what a drive of the host's turns out to be.
-    let memory_mib = match drive::named(select) {
+    let memory_mib = match drive::named(&select.drive) {
         Some(device) => load(context, select, inputs, &known, Some(device), ui)?.most_memory_mib(),
         None => 0,
     };
-    let drive = drive::take(select, u64::from(memory_mib) << 20, &tell)?;
+    let drive = drive::take(&select.drive, u64::from(memory_mib) << 20, &tell)?;
     let scenario = load(
         context,
         select,
@@ -107,10 +108,7 @@ pub fn prepare_scenario(
     let when_gone = WhenGone::locked(inputs.locked);
     let downloads = ui.downloads();
     let tell = |text: &str| ui.line(text);
-    let agent = match &inputs.agent {
-        Some(agent) => agent.clone(),
-        None => agent::build(context, when_gone, &downloads, &tell)?,
-    };
+    let agent = agent(context, inputs, &downloads, &tell)?;
     let provision = context.provision(&project, when_gone, &downloads, &tell);
     let qemu = match &inputs.qemu {
         QemuChoice::Lock => "lock".to_owned(),
@@ -127,7 +125,12 @@ pub fn prepare_scenario(
     if let Some(drive) = &drive {
         drive.attach(&mut kernels);
     }
-    notes.extend(accel::decide(inputs, &vmm, &mut kernels, &tell)?);
+    notes.extend(accel::decide(
+        (inputs.accel, inputs.deadline),
+        &vmm,
+        &mut kernels,
+        &tell,
+    )?);
     let counts = match scenario.clock {
         Clock::Instructions => vmm.counts_with(&plugin).map(|()| Some(plugin)),
         // What counting costs is nothing to the instruction clock alone.
@@ -157,6 +160,22 @@ pub fn prepare_scenario(
         lease: drive.map(Drive::into_lease),
         shares,
     })
+}
+
+/// The agent's executable: the one that is named, the one that the program carries, or the checkout's.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn agent(
+    context: &Context,
+    inputs: &InputArgs,
+    progress: &dyn FetchProgress,
+    tell: &dyn Fn(&str),
+) -> Result<PathBuf> {
+    match &inputs.agent {
+        Some(agent) => Ok(agent.clone()),
+        None => agent::build(context, WhenGone::locked(inputs.locked), progress, tell),
+    }
 }
 
 /// Refuses a scenario of a lane in which equal inputs do not give equal digits, for `what` needs them.
@@ -205,6 +224,15 @@ fn load(
     if let Some(error) = failed.into_inner() {
         return Err(error);
     }
+    check_cmdlines(&scenario)?;
+    Ok(scenario)
+}
+
+/// Refuses words for the guests' kernels that are not a scenario's to say.
+///
+/// # Errors
+/// The first of them.
+pub fn check_cmdlines(scenario: &Scenario) -> Result<()> {
     for (variant, of) in scenario.all() {
         Spec::check_cmdline(of.clock, of.smp, &of.cmdline).map_err(|why| {
             let why = match variant {
@@ -214,11 +242,11 @@ fn load(
             Error::input(why).hint("remove words from [guest] cmdline or --cmdline")
         })?;
     }
-    Ok(scenario)
+    Ok(())
 }
 
 /// What file systems are formatted with: the scenario's, and a variant's where they are others.
-fn formatting(scenario: &Scenario, oldest: KernelVersion) -> Vec<String> {
+pub fn formatting(scenario: &Scenario, oldest: KernelVersion) -> Vec<String> {
     let mut said = Vec::new();
     for (variant, of) in scenario.all() {
         for fs in &of.filesystems {

@@ -2,12 +2,11 @@
 
 use super::{
     args::{Cli, ReplayArgs},
-    choices::QemuChoice,
-    colors,
-    context::Context,
-    explain, manifest, print, print_text, push,
+    colors, explain,
+    image_run::{complete, file_name, results_root, trusted, vmm},
+    manifest, measuring, on_drive, print, print_text, push,
     replayed::{Compared, Selected},
-    repro, runtime,
+    runtime,
     scratch::Scratch,
     signals,
     ui::{Drawing, Ui},
@@ -21,15 +20,8 @@ use crate::{
     record::{Measured, Outcome, Results, RunDir},
     report::{self, Report, Style},
     run::{self, CellCache, Consoles, Known, Options, Qemu, Recording, Session, SymbolTables},
-    store::{
-        Store,
-        hermetic::{Hermetic, QEMU},
-    },
-    vm::{
-        Deadlines, Vmm,
-        confine::{self, Confined, Rung},
-        vsock::Vsock,
-    },
+    store::Store,
+    vm::{Deadlines, Vmm, vsock::Vsock},
 };
 use std::{
     cell::Cell,
@@ -62,16 +54,21 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         "the image's programs are confined by {confined} ({})",
         confined.rung()
     ));
-    complete(&mut unpacked, args, &store, &ui)?;
+    if args.on.device.is_some() {
+        return on_drive::measure(cli, args, unpacked, &scratch, ui);
+    }
+    let kernels = std::mem::take(&mut unpacked.kernels);
+    let scenario = unpacked.results.scenario.clone();
+    let kernels = complete(&mut unpacked, kernels, &scenario, args, &store, &ui)?;
     let Ready {
         plan,
         vmm,
         plugin,
         notes,
     } = ready(
-        unpacked.kernels,
+        kernels,
         &unpacked.results,
-        &unpacked.vmm,
+        unpacked.vmm.as_deref(),
         unpacked.plugin,
         (args, &store),
     )?;
@@ -171,7 +168,7 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
         chart: Some("chart.svg".into()),
         ..Style::default()
     };
-    repro::write_reports(&Report::new(&finished.results), &style, &finished.dir)?;
+    measuring::write_reports(&Report::new(&finished.results), &style, &finished.dir)?;
     ui.line(&format!(
         "record: {} (report.md, results.json)",
         finished.dir.display()
@@ -193,17 +190,6 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
 /// Functions that an explanation shows.
 const SHOWN: usize = 20;
 
-/// Where a replay is recorded: no checkout is needed for it.
-fn results_root(cli: &Cli) -> PathBuf {
-    let given = cli.places.results.clone();
-    given.unwrap_or_else(|| PathBuf::from("results"))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map_or_else(String::new, |name| name.display().to_string())
-}
-
 /// What all of it takes in the scratch directory.
 fn room(container: &Container) -> u64 {
     let parts = container.manifest.parts.iter().map(|part| part.size);
@@ -213,8 +199,8 @@ fn room(container: &Container) -> u64 {
         .iter()
         .map(|kernel| match &kernel.boots {
             bundle::Boots::Packed(machine) => {
-                let initramfs = &machine.initramfs;
-                (initramfs.sha256.to_string(), initramfs.size)
+                let sizes = machine.recipes().map(|recipe| recipe.size);
+                (machine.initramfs.sha256.to_string(), sizes.sum())
             }
             // Packages, their trees, and what is made of them.
             bundle::Boots::Locked => (kernel.name.clone(), 512 << 20),
@@ -222,49 +208,6 @@ fn room(container: &Container) -> u64 {
         })
         .collect();
     parts.sum::<u64>() + made.values().sum::<u64>() + kernels.len() as u64 * CHECKPOINT
-}
-
-/// The image's programs are a stranger's: QEMU, and the plugin that whichever QEMU loads.
-fn required(args: &ReplayArgs) -> Rung {
-    match args.trust {
-        true => Rung::Nothing,
-        false => Rung::Landlock,
-    }
-}
-
-/// How this host confines them.
-///
-/// # Errors
-/// When that is less than a stranger's programs need.
-fn trusted(args: &ReplayArgs) -> Result<Confined> {
-    let confined = confine::possible()?;
-    if confined.rung() >= required(args) {
-        return Ok(confined);
-    }
-    Err(Error::host(format!(
-        "this host confines the image's programs by {confined} alone ({})",
-        confined.rung()
-    ))
-    .hint("add --trust if you know who packed the image"))
-}
-
-/// Fetches what a thin image leaves out.
-fn complete(unpacked: &mut Unpacked, args: &ReplayArgs, store: &Store, ui: &Ui) -> Result<()> {
-    let with_vmm = args.qemu.is_none();
-    let whole = unpacked.kernels.iter().all(Option::is_some);
-    if whole && (unpacked.vmm.is_some() || !with_vmm) {
-        return Ok(());
-    }
-    let sources = Context::sources(args.offline)?;
-    ui.line("fetching what the image was packed without");
-    let began = Instant::now();
-    let downloads = ui.downloads();
-    bundle::fetch(unpacked, with_vmm, store, &sources, &downloads)?;
-    ui.line(&format!(
-        "fetched in {:.1} s",
-        began.elapsed().as_secs_f64()
-    ));
-    Ok(())
 }
 
 /// What the cells are measured with.
@@ -276,28 +219,14 @@ struct Ready {
 }
 
 fn ready(
-    kernels: Vec<Option<PreparedKernel>>,
+    kernels: Vec<PreparedKernel>,
     results: &Results,
-    tree: &Option<PathBuf>,
+    tree: Option<&Path>,
     plugin: Option<PathBuf>,
     (args, store): (&ReplayArgs, &Store),
 ) -> Result<Ready> {
     let mut notes = Vec::new();
-    let kernels: Option<Vec<PreparedKernel>> = kernels.into_iter().collect();
-    let kernels =
-        kernels.ok_or_else(|| Error::internal("a kernel was neither inside nor fetched"))?;
-    let mut vmm = match (&args.qemu, tree) {
-        (Some(QemuChoice::System), _) => Vmm::from_host("system")?,
-        (Some(QemuChoice::Path(path)), _) => Vmm::from_host(&path.display().to_string())?,
-        (None | Some(QemuChoice::Lock), Some(tree)) => {
-            let digest = store.contents_digest(tree)?;
-            Vmm::from_store(Hermetic::in_tree(tree, QEMU)?, digest, required(args))?
-        }
-        (None | Some(QemuChoice::Lock), None) => {
-            return Err(Error::input("the image was packed without QEMU")
-                .hint("give the QEMU of its record with --qemu"));
-        }
-    };
+    let mut vmm = vmm(args, tree, store)?;
     let counts = match &plugin {
         Some(plugin) => vmm.counts_with(plugin),
         None => Ok(()),

@@ -109,7 +109,7 @@ pub fn command(
 
 /// A device. Which of a host's slots a controller was in is not for its record: that host may have
 /// moved it, and another has its own.
-fn device_word(device: &DeviceWord) -> String {
+pub fn device_word(device: &DeviceWord) -> String {
     match device {
         DeviceWord::Host(HostDevice::Vfio(_)) => "vfio:ADDRESS".to_owned(),
         other => other.to_string(),

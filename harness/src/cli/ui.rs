@@ -233,12 +233,13 @@ impl Ui {
                 self.line(&format!("{kernel}: {outcome}: {why}"));
             }
             Event::CellFinished { result } => {
-                let ran = !matches!(result.outcome, Outcome::NotRun { .. });
+                // What failed at once says nothing of the next time.
+                let measured = matches!(result.outcome, Outcome::Measured(_));
                 if self.in_session {
                     // Its boots have been told of.
                     return;
                 }
-                let timed_as = ran.then(|| result.key.timed_as());
+                let timed_as = measured.then(|| result.key.timed_as());
                 self.end(&Guest::cell(&result.key, None), timed_as);
                 let count = self.count();
                 match &result.outcome {
@@ -258,8 +259,8 @@ impl Ui {
                 }
             }
             Event::SampleFinished { sample } => {
-                let ran = !matches!(sample.outcome, Outcome::NotRun { .. });
-                let timed_as = ran.then(|| sample.key.timed_as());
+                let measured = matches!(sample.outcome, Outcome::Measured(_));
+                let timed_as = measured.then(|| sample.key.timed_as());
                 self.end(&Guest::cell(&sample.key, Some(sample.at)), timed_as);
                 let count = self.count();
                 // A failure's note follows.

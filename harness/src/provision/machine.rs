@@ -15,7 +15,8 @@ use std::path::PathBuf;
 
 /// How guests hand over. By the wall clock nobody needs them to stand still, and port I/O from user space
 /// is something that not every hypervisor below ours does well.
-pub(super) fn stop_by(clock: Clock) -> StopBy {
+#[must_use]
+pub fn stop_by(clock: Clock) -> StopBy {
     match clock {
         Clock::Instructions => StopBy::Pvpanic,
         Clock::Wall => StopBy::None,

@@ -121,6 +121,13 @@ impl Default for Style {
     }
 }
 
+/// Both lanes beside each other and nothing else, for a terminal: empty where runs of both have no cell in
+/// common.
+#[must_use]
+pub fn both_lanes(report: &Report, style: &Style) -> String {
+    terminal::tables(&lanes::tables(report), style)
+}
+
 /// Renders a report.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ mod load;
 mod machine;
 mod model;
 mod nvme;
+mod on_drive;
 mod overrides;
 mod parse;
 mod problems;
@@ -39,6 +40,7 @@ pub use load::{
     look_for,
 };
 pub use nvme::safe_serial;
+pub use on_drive::OnDrive;
 pub use overrides::{
     ChosenDevice, ControllerFacts, DiskFacts, FioChoices, Overrides, parse_kernel,
 };
@@ -48,6 +50,7 @@ pub use source::{Known, Source};
 pub use values::{Difference, differences};
 pub use variant::{AS_WRITTEN, Override, Parts, Variant};
 pub use vary::{Vary, parse_vary};
+pub use workload::MAX_RUNTIME_NS;
 
 pub use crate::vocabulary::{CellKey, Clock, DeviceKind, Lane, Metric, SubjectKey};
 

@@ -20,6 +20,7 @@ pub(super) mod words;
 
 pub use device::{jobs_at_once, on_device};
 
+use super::MAX_RUNTIME_NS;
 use checker::{Checker, Draft, Guest, MOST_IN_FLIGHT};
 use diorama_wire::{Bound, FW_CFG_JOB_SIZE, Fio, FioFile, IoUring, Layout, Rw, Workload};
 use ini::{JobFile, JobOption, Line};
@@ -30,8 +31,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Bytes that fio's job file and its list of files may have as JSON: they travel in an item of
 /// fixed size, beside the rest of the job.
 const MAX_JSON: usize = FW_CFG_JOB_SIZE - 2048;
-/// The longest runtime of a job, ns.
-const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 /// The most jobs, clones included.
 const MAX_JOBS: u64 = Workload::MAX_JOBS as u64;
 /// fio's own default on Linux.

@@ -10,7 +10,8 @@ use crate::scenario::{
 use crate::units::{parse_bytes, parse_nanos, show_bytes, show_nanos};
 use diorama_wire::{Bound, Device, Layout, Rw, Workload};
 
-const MAX_RUNTIME_NS: u64 = 600_000_000_000;
+/// Longest `runtime` of a repetition, in nanoseconds.
+pub const MAX_RUNTIME_NS: u64 = 600_000_000_000;
 const MAX_IOS: u64 = 1_000_000_000;
 
 /// `overwrite`, `fallocate` and `file_append`: what the file is when a repetition begins.

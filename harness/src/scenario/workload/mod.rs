@@ -6,6 +6,8 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+pub use file::MAX_RUNTIME_NS;
+
 use super::fio::keys::{self as fio, Surroundings};
 use super::parse::RawWorkload;
 use super::problems::{At, Place, Problems};
