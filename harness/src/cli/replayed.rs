@@ -7,6 +7,7 @@ use crate::{
     record::{Measured, Outcome, Results},
     run::Finished,
     scenario::CellKey,
+    text::counted,
 };
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -142,7 +143,7 @@ impl Compared {
         let identical = count(|now| matches!(now, Now::Identical { .. }));
         let memory = count(|now| matches!(now, Now::Identical { memory: true }));
         let recorded = count(|now| !matches!(now, Now::New | Now::SameOutcome(_)));
-        let mut text = format!("{identical} of {recorded} cells identical");
+        let mut text = format!("{identical} of {} identical", counted(recorded, "cell"));
         match (identical, memory) {
             (0, _) => {}
             (all, memory) if all == memory => text.push_str(", digit by digit and in guest memory"),

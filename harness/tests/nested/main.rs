@@ -13,7 +13,7 @@ mod outer;
 mod vfio;
 
 use common::{Lab, Tree, store};
-use diorama::store::Store;
+use diorama::{store::Store, text::counted};
 use outer::{All, Case, Outer};
 use std::{
     env,
@@ -115,7 +115,7 @@ fn exact(scenario: &str) -> Vec<Case> {
     ]
 }
 
-fn judge_exact(came: &All, cells: u32) {
+fn judge_exact(came: &All, cells: usize) {
     let doctor = came.of("doctor");
     assert_eq!(doctor.exit, 0, "{doctor:?}");
     for good in ["vhost-vsock", "kvm"] {
@@ -130,8 +130,8 @@ fn judge_exact(came: &All, cells: u32) {
         ),
     ] {
         let came = came.of(case);
-        let identical =
-            format!("{cells} of {cells} cells identical, digit by digit and in guest memory");
+        let cells = counted(cells, "cell");
+        let identical = format!("of {cells} identical, digit by digit and in guest memory");
         assert!(
             came.exit == 0 && came.says(&identical) && came.says(route),
             "{case}: {came:?}"
