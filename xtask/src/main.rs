@@ -2,6 +2,7 @@
 //! its own: whatever else a verb does is done by the harness.
 
 mod build;
+mod licences;
 mod verbs;
 mod workflows;
 
@@ -18,6 +19,7 @@ cargo xtask VERB [ARGUMENTS]
                         small cell, or the whole smoke scenario; then drives inside one that has an
                         IOMMU and NVMe drives, or these alone
   bench                 run the cost benchmarks (boots, cells, parallelism, the agent's own path)
+  licences              write images/crates, which says under which licences the crates in the agent are
   dist [-o FILE]        build one static program that carries all it needs, and runs on any x86-64 Linux
   nightly               run what takes too long for `test`: every pattern and the default scenario, twice, and
                         the gallery
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some("test") => verbs::test(&rest),
         Some("check") => verbs::check(),
         Some("nested") => verbs::nested(&rest),
+        Some("licences") => licences::write().map(|()| ExitCode::SUCCESS),
         Some("bench") => verbs::bench(&rest),
         Some("nightly") => verbs::nightly(),
         _ => verbs::diorama(&verb, &rest),

@@ -2,7 +2,7 @@
 
 use crate::{
     build::{Built, cargo, harness, root, run},
-    workflows,
+    licences, workflows,
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -96,6 +96,7 @@ pub fn check() -> Done {
         "-D",
         "warnings",
     ]))?;
+    licences::check(&root)?;
     workflows::check(&root)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,7 @@ mod write;
 
 pub use manifest::{Boots, Manifest, WhichLock};
 pub use open::{Opened, Unpacked};
-pub use pack::{Packing, pack, same_inputs};
+pub use pack::{CrateLicence, Packing, pack, same_inputs};
 pub use portable::portable;
 pub use progress::{Progress, Unseen};
 pub use read::{Blob, Container};

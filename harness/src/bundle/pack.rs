@@ -46,6 +46,8 @@ pub struct Packing<'a> {
     pub vmm: Option<&'a Path>,
     /// The lock entries that were used; and their unpacked trees, where licences are looked for.
     pub locked: Vec<(WhichLock, LockEntry, Option<PathBuf>)>,
+    /// The licences of the crates in the agent and the plugin.
+    pub crates: Vec<CrateLicence>,
     /// What the kernels' guests boot for a drive, row by row, as they are planned; empty where the jobs
     /// cannot run on one.
     pub on_drive: Vec<PreparedKernel>,
@@ -53,6 +55,17 @@ pub struct Packing<'a> {
     pub stand_ins: Vec<String>,
     /// Leaves out what the lock can fetch again.
     pub thin: bool,
+}
+
+/// The licence of a crate that something inside is built of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrateLicence {
+    /// The crate.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where its source is, and the words of its licence.
+    pub text: Vec<u8>,
 }
 
 /// Refuses a run whose cells would not be measured with the same inputs again.
@@ -380,7 +393,10 @@ fn results_items(packing: &Packing<'_>) -> Result<PartItems> {
     Ok(items)
 }
 
-/// The copyright files of every package that something inside came from.
+/// Whose registry the sources of crates are in.
+const CRATES: &str = "crates.io";
+
+/// The copyright files of every package, and the licences of every crate, that something inside came from.
 fn licences(packing: &Packing<'_>, writer: &mut Writer<'_>) -> Result<Vec<Licence>> {
     let mut items = PartItems::default();
     let mut found: BTreeMap<(String, String), Licence> = BTreeMap::new();
@@ -411,10 +427,26 @@ fn licences(packing: &Packing<'_>, writer: &mut Writer<'_>) -> Result<Vec<Licenc
             found.insert(key, licence);
         }
     }
+    let mut all: Vec<Licence> = found.into_values().collect();
+    for of in &packing.crates {
+        let path = format!("crates/{}_{}", of.name, of.version);
+        let sha256 = Sha256::of(&of.text);
+        items.file(&path, false, Contents::Bytes(of.text.clone()));
+        all.push(Licence {
+            package: of.name.clone(),
+            version: of.version.clone(),
+            source: CRATES.to_owned(),
+            copyright: Some(FileRef {
+                part: LICENCES.to_owned(),
+                path,
+                sha256,
+            }),
+        });
+    }
     if !items.is_empty() {
         writer.part(LICENCES, &items)?;
     }
-    Ok(found.into_values().collect())
+    Ok(all)
 }
 
 /// A package's copyright file, which may be another package's by a link in the tree.

@@ -1,7 +1,7 @@
 //! A small image for tests, and images that somebody forged: consistent but for one thing.
 
 use super::{
-    Manifest, Packing, Unseen, WhichLock,
+    CrateLicence, Manifest, Packing, Unseen, WhichLock,
     manifest::RESULTS,
     oci::{self, Descriptor, OciManifest},
     pack,
@@ -203,6 +203,11 @@ impl Lab {
                 (WhichLock::Images, tools, Some(at("tools"))),
                 (WhichLock::Kernels, kernel, None),
             ],
+            crates: vec![CrateLicence {
+                name: "memchr".into(),
+                version: "2.8.3".into(),
+                text: b"memchr's licence".to_vec(),
+            }],
             on_drive: if self.drives {
                 self.on_drive()
             } else {

@@ -81,6 +81,10 @@ fn what_all_kernels_share_is_inside_once() {
     let names = |part: &str| opened.files[part].keys().cloned().collect::<Vec<_>>();
     assert_eq!(names("guest"), ["init", "sbin/mkfs.ext4"]);
     assert_eq!(names("kernel-7.2"), OF_A_KERNEL);
+    assert_eq!(
+        names("licences"),
+        ["crates/memchr_2.8.3", "e2fsprogs_1-1.47-2"]
+    );
     let parts: Vec<_> = opened.files.keys().map(String::as_str).collect();
     assert_eq!(
         parts,

@@ -17,10 +17,10 @@ use crate::{
     profile::{Explanation, Side, flame},
     record::{self, Outcome, Results},
     report::{self, ProfileCheck, Style, Why},
-    run::{self, CellCache, Options, Profiled, Qemu, Session, SymbolTables},
+    run::{self, CellCache, Inside, Options, Profiled, Qemu, Session},
     scenario::{CellKey, Metric},
     text::counted,
-    vm::{Deadlines, vsock::Vsock},
+    vm::Deadlines,
 };
 use std::{
     collections::BTreeMap,
@@ -78,19 +78,8 @@ pub fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit> {
     let runtime = runtime()?;
     let qemu = {
         let _entered = runtime.enter();
-        Rc::new(Qemu {
-            vmm,
-            plugin,
-            agent,
-            store: context.store.clone(),
-            symbols: SymbolTables::new(context.store.clone()),
-            vsock: Vsock::open(None)?,
-            deadlines: Deadlines::default(),
-            filled: std::cell::Cell::default(),
-            fresh_checkpoints: false,
-            consoles: None,
-            artifacts: None,
-        })
+        let inside = Inside { vmm, plugin, agent };
+        Rc::new(Qemu::new(inside, &context.store, Deadlines::default())?)
     };
     let options = Options {
         cpus: slots.cpus,

@@ -23,14 +23,14 @@ use crate::{
     record::{Outcome, RunDir},
     report::{self, Detail, Format, Report, Style},
     run::{
-        self, Artifacts, CellCache, Consoles, Event, Finished, Known, Options, Qemu, Recording,
-        Session, Stop, StopReason, SymbolTables, Verification,
+        self, Artifacts, CellCache, Consoles, Event, Finished, Inside, Known, Options, Qemu,
+        Recording, Session, Stop, StopReason, Verification,
     },
     scenario::{Clock, Scenario, SessionSpec},
     store::Store,
-    vm::{Deadlines, confine, vsock::Vsock},
+    vm::{Deadlines, confine},
 };
-use std::{cell::Cell, num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
+use std::{num::NonZeroUsize, path::Path, rc::Rc, time::Duration};
 use tokio::sync::watch;
 
 /// Whether a run ends with a comparison and a verdict.
@@ -169,23 +169,17 @@ pub fn run(
         (_, true) => Known::Verify,
         _ => Known::Use,
     };
-    // The kernel's vsock route registers with the runtime that it is opened within.
-    let entered = runtime.enter();
-    let executor = Rc::new(Qemu {
-        vmm,
-        plugin,
-        agent,
-        store: inputs.clone(),
-        symbols: SymbolTables::new(inputs.clone()),
-        vsock: Vsock::open(None)?,
-        deadlines,
-        // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
-        fresh_checkpoints: known == Known::Replace,
-        consoles: Some(Consoles::in_run(dir.path())),
-        filled: Cell::default(),
-        artifacts: Some(Artifacts::in_run(dir.path())),
-    });
-    drop(entered);
+    let executor = {
+        let _entered = runtime.enter();
+        let inside = Inside { vmm, plugin, agent };
+        Rc::new(Qemu {
+            // A fresh run stands on fresh checkpoints; else it would verify only half of itself.
+            fresh_checkpoints: known == Known::Replace,
+            consoles: Some(Consoles::in_run(dir.path())),
+            artifacts: Some(Artifacts::in_run(dir.path())),
+            ..Qemu::new(inside, inputs, deadlines)?
+        })
+    };
     let took = timings::read(store.root());
     let begun = session::begin(&plan, results_root, dir.run_id(), measure.fresh, &took);
     let (session, said) = begun.unzip();

@@ -8,8 +8,9 @@ use super::{
     ui::{Drawing, Ui},
 };
 use crate::{
-    bundle::{self, Packing, WhichLock},
+    bundle::{self, CrateLicence, Packing, WhichLock},
     error::{Error, Exit, Result},
+    files,
     lock::{LockEntry, WhenGone},
     plan::PreparedKernel,
     provision::{self, AGENT_SYSROOT, FIO, Project, VMM},
@@ -17,7 +18,7 @@ use crate::{
     scenario::{ChosenDevice, KernelSource, OnDrive, Scenario},
 };
 use std::{
-    fs::Permissions,
+    fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -76,6 +77,7 @@ pub fn pack(cli: &Cli, args: &PackArgs) -> Result<Exit> {
         plugin: plugin.as_deref().filter(|_| plan.vmm.plugin.is_some()),
         vmm: vmm.tree().filter(|_| keeps_vmm),
         locked,
+        crates: crates(&context.root)?,
         on_drive,
         stand_ins,
         thin: args.thin,
@@ -163,6 +165,30 @@ fn write(output: &Path, packing: &Packing<'_>, ui: &Ui) -> Result<(bundle::Manif
     let size = file.as_file().metadata().map_err(failed)?.len();
     file.persist(output).map_err(|e| failed(e.error))?;
     Ok((manifest, size))
+}
+
+/// The licences of the crates in the agent and the plugin: a checkout's, or those that the program carries.
+fn crates(root: &Path) -> Result<Vec<CrateLicence>> {
+    let dir = root.join("images/crates");
+    let failed = |e| {
+        Error::io("listing", &dir, e).hint("write it with `cargo xtask licences`, in a checkout")
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        let name = entry.file_name();
+        let Some((name, version)) = name.to_str().and_then(|name| name.split_once('_')) else {
+            continue;
+        };
+        found.push(CrateLicence {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            text: files::read(&path, files::TEXT).map_err(|e| Error::io("reading", &path, e))?,
+        });
+    }
+    found.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+    Ok(found)
 }
 
 /// The lock entries of all that was used. What goes into the image itself is unpacked, for its licences.

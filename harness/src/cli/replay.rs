@@ -19,12 +19,11 @@ use crate::{
     plan::{Plan, PreparedKernel},
     record::{Measured, Outcome, Results, RunDir},
     report::{self, Report, Style},
-    run::{self, CellCache, Consoles, Known, Options, Qemu, Recording, Session, SymbolTables},
+    run::{self, CellCache, Consoles, Inside, Known, Options, Qemu, Recording, Session},
     store::Store,
-    vm::{Deadlines, Vmm, vsock::Vsock},
+    vm::{Deadlines, Vmm},
 };
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     rc::Rc,
@@ -97,18 +96,15 @@ pub fn replay(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
     let runtime = runtime()?;
     let executor = {
         let _entered = runtime.enter();
-        Rc::new(Qemu {
+        let inside = Inside {
             vmm,
             plugin,
             agent: unpacked.manifest.agent.build_id.clone(),
-            store: store.clone(),
-            symbols: SymbolTables::new(store.clone()),
-            vsock: Vsock::open(None)?,
-            deadlines: plan.deadlines(Deadlines::default()),
-            filled: Cell::default(),
-            fresh_checkpoints: false,
+        };
+        let deadlines = plan.deadlines(Deadlines::default());
+        Rc::new(Qemu {
             consoles: Some(Consoles::in_run(dir.path())),
-            artifacts: None,
+            ..Qemu::new(inside, &store, deadlines)?
         })
     };
     let order = Recording {

@@ -15,14 +15,14 @@ use crate::{
     plan::{CellPlan, KernelPlan, Plan},
     provision::SHELL_TOOLS,
     record::Outcome,
-    run::{self, Booted, Doing, Ended, Executor as _, Qemu, Shell, Stop, SymbolTables, Watch},
+    run::{self, Booted, Doing, Ended, Executor as _, Inside, Qemu, Shell, Stop, Watch},
     scenario::{self, ChosenDevice, KernelRef, KernelSource, Overrides, parse_kernel},
     suggest::next_step,
-    vm::{Deadlines, Time, vsock::Vsock},
+    vm::{Deadlines, Time},
     vocabulary::Accel,
 };
 use diorama_wire::{Phase, ToShell};
-use std::{cell::Cell, io::IsTerminal as _};
+use std::io::IsTerminal as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -91,20 +91,13 @@ pub fn shell(cli: &Cli, args: &ShellArgs) -> Result<u8> {
     let runtime = runtime()?;
     let qemu = {
         let _entered = runtime.enter();
-        Qemu {
+        let inside = Inside {
             vmm,
             // Nothing is counted.
             plugin: None,
             agent,
-            store: context.store.clone(),
-            symbols: SymbolTables::new(context.store.clone()),
-            vsock: Vsock::open(None)?,
-            deadlines: Deadlines::default(),
-            fresh_checkpoints: false,
-            consoles: None,
-            artifacts: None,
-            filled: Cell::default(),
-        }
+        };
+        Qemu::new(inside, &context.store, Deadlines::default())?
     };
     // As for a measurement: as late as possible, and given back when the guest is over.
     let held = lease

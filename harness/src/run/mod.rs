@@ -29,7 +29,7 @@ pub use event::{Doing, Event, Guest};
 pub use executor::{Booted, Checkpointed, Executor, Watch};
 pub use explain::Profiled;
 pub use hosts::{Slots, slots};
-pub use qemu::{CHECKPOINTS, Ended, Qemu, Shell};
+pub use qemu::{CHECKPOINTS, Ended, Inside, Qemu, Shell};
 pub use resume::{interrupted, left};
 pub use scheduler::Options;
 pub use seen::Seen;

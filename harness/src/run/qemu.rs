@@ -1,11 +1,13 @@
 //! The real executor: boots, checkpoints and cells in QEMU. How a guest is profiled, and how it
 //! reports, is in files of their own.
 
+mod inside;
 mod profile;
 mod report;
 mod shares;
 mod shell;
 
+pub use inside::Inside;
 pub use shell::{Ended, Shell};
 
 use super::{
