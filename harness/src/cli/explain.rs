@@ -235,6 +235,18 @@ fn find(plan: &Plan, kernel: &str, filesystem: &str, workload: &str) -> Result<(
     )))
 }
 
+/// The first option of the command line that says what a cell is, which a run's record says for its own.
+fn of_a_cell_alone(args: &ExplainArgs) -> Option<&'static str> {
+    let given = [
+        ("--fio", !args.fio.jobs.is_empty()),
+        ("--kernel", !args.own.kernels.is_empty()),
+        ("--vary", !args.varied.vary.is_empty()),
+        ("--repetitions", args.repetitions.is_some()),
+        ("--cmdline", !args.words.cmdline.is_empty()),
+    ];
+    given.iter().find(|(_, is)| *is).map(|(option, _)| *option)
+}
+
 /// The cells of a run that differ from their baseline, of the very inputs that the run had.
 fn cells_of_a_run(
     context: &Context,
@@ -242,6 +254,13 @@ fn cells_of_a_run(
     ui: &Ui,
 ) -> Result<(Prepared, Vec<Wanted>, PathBuf)> {
     let (dir, results) = record::open(&context.results(), &args.what)?;
+    if let Some(option) = of_a_cell_alone(args) {
+        return Err(Error::input(format!(
+            "{option} changes a cell, but {} is a run, whose cells are what they were",
+            results.run_id
+        ))
+        .hint("omit it, or name a cell: KERNEL/FILESYSTEM/WORKLOAD"));
+    }
     needs_digits(&results.scenario, "explain counts every instruction")?;
     let prepared = prepare_scenario(
         context,

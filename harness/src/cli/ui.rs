@@ -160,7 +160,7 @@ impl Ui {
                 self.finished = finished;
                 let todo = all - finished;
                 if *settled > 0 {
-                    text.push_str(&format!(", {settled} cannot run"));
+                    text.push_str(&format!(", {settled} will not run"));
                 }
                 if todo > 0 {
                     text.push_str(&format!(", {todo} to measure, {jobs} at once"));

@@ -22,7 +22,7 @@ pub enum Event {
         cells: usize,
         /// Cells whose digits are known already.
         cached: usize,
-        /// Cells that cannot run, as known before any boot.
+        /// Cells that will not run: they cannot, as known before any boot, or nobody asked for them.
         settled: usize,
         /// Guests at once.
         jobs: usize,
