@@ -163,7 +163,7 @@ fn a_drive_by_the_wall_clock_has_nothing_of_the_exact_lane() {
     for there in [
         "-accel kvm",
         "-cpu host",
-        "filename=/proc/self/fd/11,cache.direct=on",
+        "filename=/proc/self/fd/11,cache.direct=on,aio=native",
         "nvme,drive=drive,serial=S1,max_ioqpairs=4,logical_block_size=4096",
     ] {
         assert!(text.contains(there), "{there} in {text}");
