@@ -89,11 +89,14 @@ impl Cli {
         let deadline = match &mut self.verb {
             Verb::Repro(ReproArgs { measure, .. })
             | Verb::Run(RunArgs { measure, .. })
+            | Verb::Agree(AgreeArgs { measure, .. })
+            | Verb::Gallery(GalleryArgs { measure, .. })
             | Verb::Calibrate(CalibrateArgs { measure, .. }) => {
                 inputs(&mut measure.inputs);
                 &mut measure.inputs.deadline
             }
             Verb::Plan(PlanArgs { inputs: of, .. })
+            | Verb::Explain(ExplainArgs { inputs: of, .. })
             | Verb::Pack(PackArgs { inputs: of, .. })
             | Verb::Shell(ShellArgs { inputs: of, .. }) => {
                 inputs(of);

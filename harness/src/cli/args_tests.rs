@@ -203,6 +203,13 @@ fn the_environment_fills_what_the_command_line_leaves_open() {
     assert_eq!(run.measure.inputs.agent.as_deref(), Some("/agent".as_ref()));
     assert_eq!(run.measure.inputs.deadline.map(NonZeroU32::get), Some(7));
 
+    // Whatever measures does so with one agent.
+    let cli = filled(&["explain", "latest"], &set).unwrap();
+    let Verb::Explain(explain) = cli.verb else {
+        panic!("explain");
+    };
+    assert_eq!(explain.inputs.agent.as_deref(), Some("/agent".as_ref()));
+
     // An empty variable is none.
     let empty = set.map(|(name, _)| (name, ""));
     let cli = filled(&["run"], &empty).unwrap();

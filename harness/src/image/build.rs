@@ -141,21 +141,32 @@ pub fn artifact(product: &Product, messages: &[u8]) -> Result<PathBuf> {
 fn cargo(workspace: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace);
-    let exact = [
-        "RUSTFLAGS",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_BUILD_RUSTFLAGS",
-        "CARGO_BUILD_TARGET",
-        "CFLAGS",
-        "TARGET_CFLAGS",
-    ];
     for (key, _) in env::vars_os() {
-        let name = key.to_string_lossy();
-        if name.starts_with("CARGO_PROFILE_") || exact.contains(&&*name) {
+        if reaches_the_bytes(&key.to_string_lossy()) {
             command.env_remove(&key);
         }
     }
     command
+}
+
+/// Whether cargo or rustc compile something else because of a variable of this name. Whoever builds Rust
+/// code in the kernel may have RUSTC_BOOTSTRAP set, and crates look for it.
+fn reaches_the_bytes(name: &str) -> bool {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    begins(&["CARGO_PROFILE_", "CARGO_TARGET_", "CARGO_UNSTABLE_"]) && name != "CARGO_TARGET_DIR"
+        || [
+            "CARGO_BUILD_RUSTC",
+            "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_BUILD_RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "CFLAGS",
+            "RUSTC",
+            "RUSTC_BOOTSTRAP",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "RUSTFLAGS",
+            "TARGET_CFLAGS",
+        ]
+        .contains(&name)
 }
 
 /// For every crate: code for every x86-64, and no path of this host.
@@ -233,6 +244,27 @@ mod tests {
         let flags = compiler_flags(&[], "/ws".as_ref(), home.path()).unwrap();
         let wanted = format!("--remap-path-prefix={}=/crates", registry.display());
         assert_eq!(flags.last(), Some(&wanted));
+    }
+
+    #[test]
+    fn variables_that_change_what_is_compiled_stay_outside_and_others_do_not() {
+        for name in [
+            "RUSTC_BOOTSTRAP",
+            "RUSTFLAGS",
+            "CARGO_PROFILE_GUEST_LTO",
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER",
+        ] {
+            assert!(reaches_the_bytes(name), "{name}");
+        }
+        for name in [
+            "CARGO_TARGET_DIR",
+            "CARGO_HOME",
+            "RUSTUP_HOME",
+            "RUSTC_WRAPPER",
+            "PATH",
+        ] {
+            assert!(!reaches_the_bytes(name), "{name}");
+        }
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn without_a_write_cache_durable_writes_carry_a_note() {
 /// A flush that takes what the rest does is the disk's own; one that takes another time is a second
 /// disk's. On either a durable call takes a flush more than a plain one, at least.
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn a_durable_write_takes_a_flush_and_flushes_are_counted() {
     let Some(lab) = Lab::open("a_durable_write_takes_a_flush_and_flushes_are_counted") else {
         return;

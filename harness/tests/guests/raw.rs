@@ -34,6 +34,7 @@ const JOB: &str = "[global]\nioengine=libaio\ndirect=1\nbs=4k\nsize=2m\niodepth=
     time_based\nruntime=200ms\n[a]\nrw=write\nnumjobs=2\n[b]\nrw=randread\nfilename=/dev/nvme0n1\n";
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn the_device_itself_is_measured_and_audited_and_exact() {
     let test = "the_device_itself_is_measured_and_audited_and_exact";
     let Some(lab) = Lab::open(test) else { return };

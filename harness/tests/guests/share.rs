@@ -115,6 +115,7 @@ fn scenario(kernels: &str, ios: u32) -> String {
 }
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn guests_of_every_age_read_a_shared_directory_and_hand_100_mb_back() {
     let test = "guests_of_every_age_read_a_shared_directory_and_hand_100_mb_back";
     let Some(lab) = Lab::open(test) else { return };

@@ -105,6 +105,7 @@ fn await_phase(lab: &Lab, phase: &str) {
 }
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn no_figure_rests_on_a_cache_that_was_altered() {
     let Some(lab) = Lab::open("no_figure_rests_on_a_cache_that_was_altered") else {
         return;
@@ -176,6 +177,7 @@ fn no_figure_rests_on_a_cache_that_was_altered() {
 }
 
 #[test]
+#[ignore = "nightly: `cargo xtask nightly` runs it, for its time"]
 fn a_run_survives_what_is_done_to_its_cache_meanwhile() {
     let Some(lab) = Lab::open("a_run_survives_what_is_done_to_its_cache_meanwhile") else {
         return;
