@@ -236,6 +236,7 @@ pub fn on_drive(scenario: &crate::scenario::Scenario) -> crate::scenario::Scenar
         blocks: None,
         seed: None,
         runtime_ns: None,
+        repetitions: None,
     };
     scenario.on_drive(&chosen).expect("jobs that a drive has")
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     record::{KernelRecord, Results, SCHEMA},
-    scenario::{CellKey, Device, KernelSource, Scenario, SubjectKey},
+    scenario::{CellKey, Device, KernelSource, MOST_REPETITIONS, Scenario, SubjectKey},
     text,
     vm::Spec,
 };
@@ -23,7 +23,7 @@ const MEMORY: std::ops::RangeInclusive<u32> = 64..=1 << 20;
 /// A guest's CPUs.
 const CPUS: std::ops::RangeInclusive<u32> = 1..=8;
 /// Repetitions of a cell.
-const REPETITIONS: std::ops::RangeInclusive<u32> = 1..=1000;
+const REPETITIONS: std::ops::RangeInclusive<u32> = 1..=MOST_REPETITIONS;
 /// Block-layer schedulers.
 const SCHEDULERS: [&str; 4] = ["none", "mq-deadline", "kyber", "bfq"];
 

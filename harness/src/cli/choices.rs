@@ -3,7 +3,7 @@
 use crate::{
     devices::HostDevice,
     error::Error,
-    scenario::{MAX_RUNTIME_NS, MOST_BLOCKS},
+    scenario::{MAX_RUNTIME_NS, MOST_BLOCKS, MOST_REPETITIONS},
     units::parse_nanos,
 };
 use clap::ValueEnum;
@@ -131,6 +131,17 @@ pub fn parse_blocks(text: &str) -> Result<u32, String> {
     blocks
         .filter(|blocks| (1..=MOST_BLOCKS).contains(blocks))
         .ok_or_else(|| format!("not a number of blocks; use 1 to {MOST_BLOCKS}"))
+}
+
+/// A number of repetitions.
+///
+/// # Errors
+/// When a cell cannot have so many.
+pub fn parse_repetitions(text: &str) -> Result<u32, String> {
+    let repetitions = text.parse().ok();
+    repetitions
+        .filter(|n| (1..=MOST_REPETITIONS).contains(n))
+        .ok_or_else(|| format!("not a number of repetitions; use 1 to {MOST_REPETITIONS}"))
 }
 
 /// How long a repetition takes, in nanoseconds.

@@ -1,7 +1,9 @@
 //! The arguments of the verbs that make, read, send and fetch images.
 
 use super::{
-    choices::{AccelChoice, DeviceWord, QemuChoice, parse_blocks, parse_runtime},
+    choices::{
+        AccelChoice, DeviceWord, QemuChoice, parse_blocks, parse_repetitions, parse_runtime,
+    },
     input_args::InputArgs,
 };
 use crate::report::Format;
@@ -105,6 +107,9 @@ pub struct OnDriveArgs {
     /// Measure each repetition for so long (10s) instead of for a number of I/Os; not fio's jobs
     #[arg(long, value_name = "TIME", requires = "device", value_parser = parse_runtime)]
     pub runtime: Option<u64>,
+    /// Number of repetitions per boot [default: the record's]
+    #[arg(long, value_name = "N", requires = "device", value_parser = parse_repetitions)]
+    pub repetitions: Option<u32>,
     /// What executes the guests: KVM if a trial guest runs under it, else TCG
     #[arg(
         long,

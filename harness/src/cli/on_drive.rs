@@ -109,6 +109,7 @@ fn chosen(
             blocks: on.blocks,
             seed: on.seed,
             runtime_ns: on.runtime,
+            repetitions: on.repetitions,
         };
         exact.on_drive(&chosen).map_err(|why| {
             let named = on.device.as_ref().map(ToString::to_string);
@@ -181,6 +182,7 @@ fn command(args: &ReplayArgs) -> String {
     add("--blocks", on.blocks.map(|n| n.to_string()));
     add("--seed", on.seed.map(|n| n.to_string()));
     add("--runtime", on.runtime.map(show_nanos));
+    add("--repetitions", on.repetitions.map(|n| n.to_string()));
     let accel = on.accel.filter(|accel| *accel != AccelChoice::Auto);
     add("--accel", accel.map(|accel| accel.name().to_owned()));
     let quoted: Vec<String> = words.iter().map(|word| text::quoted(word)).collect();

@@ -111,6 +111,7 @@ fn on_drive(
         blocks: None,
         seed: None,
         runtime_ns: None,
+        repetitions: None,
     };
     let scenario = match results.scenario.on_drive(&chosen) {
         Ok(scenario) => scenario,

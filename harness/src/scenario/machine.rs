@@ -19,6 +19,8 @@ const IN_FLIGHT_MIB: u64 = 256;
 const METADATA: u64 = 64 * MIB;
 /// Longest warm-up by time, ns.
 const MAX_RAMP_NS: u64 = 600_000_000_000;
+/// Most repetitions of a cell.
+pub const MOST_REPETITIONS: u32 = 1000;
 /// CPUs of the largest guest.
 pub(super) const MAX_SMP: u32 = 8;
 
@@ -121,7 +123,12 @@ pub(super) fn measure(
         at: Place::option("--repetitions"),
     });
     let asked = option.as_ref().or(raw.repetitions.as_ref());
-    let repetitions = bounded(asked, defaults::REPETITIONS, (1, 1000), problems);
+    let repetitions = bounded(
+        asked,
+        defaults::REPETITIONS,
+        (1, MOST_REPETITIONS),
+        problems,
+    );
     let warmup = raw.warmup_ios.as_ref();
     let warmup = bounded(warmup, defaults::WARMUP_IOS, (0, 1_000_000_000), problems);
     if let (Some(ios), Some(raw)) = (warmup, &raw.warmup_ios) {

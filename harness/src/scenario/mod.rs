@@ -39,6 +39,7 @@ pub use load::{
     FioRun, GALLERY, available, gallery, is_listed, is_path, load, load_checked, load_fio, locate,
     look_for,
 };
+pub use machine::MOST_REPETITIONS;
 pub use nvme::safe_serial;
 pub use on_drive::OnDrive;
 pub use overrides::{

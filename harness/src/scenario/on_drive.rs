@@ -19,6 +19,8 @@ pub struct OnDrive {
     pub seed: Option<u64>,
     /// How long a repetition takes, in nanoseconds, in place of a number of I/Os.
     pub runtime_ns: Option<u64>,
+    /// Repetitions of each boot; as many as there are if there is none.
+    pub repetitions: Option<u32>,
 }
 
 impl Scenario {
@@ -110,7 +112,10 @@ impl Scenario {
                 ));
             }
         }
+        let mut measure = self.measure.clone();
+        measure.repetitions = chosen.repetitions.unwrap_or(measure.repetitions);
         Ok(Scenario {
+            measure,
             device,
             clock: Clock::Wall,
             conditioning: Conditioning::default(),
@@ -187,6 +192,7 @@ mod tests {
             blocks: None,
             seed: Some(7),
             runtime_ns: None,
+            repetitions: None,
         }
     }
 
@@ -252,12 +258,14 @@ mod tests {
                      iodepth = 8\nnumber_ios = 100\n";
         let chosen = OnDrive {
             runtime_ns: Some(5),
+            repetitions: Some(1),
             ..on(ChosenDevice::Nvme)
         };
         let both = scenario(&format!("{WRITE}{grows}"));
         let drive = both.on_drive(&chosen).unwrap();
         let bounds: Vec<Bound> = drive.workloads.iter().map(|w| w.job.bound).collect();
         assert_eq!(bounds, [Bound::Runtime(5), Bound::Ios(100)]);
+        assert_eq!(drive.measure.repetitions, 1);
         assert!(scenario(grows).on_drive(&chosen).is_err());
     }
 }
