@@ -58,6 +58,7 @@ fn drives_are_given_to_guests_and_given_back_and_refused_where_they_must_be() {
     );
     let outer = Outer::new(&lab, &cache, &vfio::DRIVES);
     let labels = vfio::scenarios(&outer);
+    vfio::image(&lab, &outer, &labels);
     let cases: Vec<Case> = [
         vfio::refusals(),
         vfio::passed_by_root(),

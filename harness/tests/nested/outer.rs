@@ -302,6 +302,11 @@ impl<'a> Outer<'a> {
         }
     }
 
+    /// The place, here, of a file of its own.
+    pub fn place(&self, path: &str) -> String {
+        self.root.join(path).display().to_string()
+    }
+
     /// Puts a scenario of the test's own into its checkout's ci/.
     pub fn scenario(&self, name: &str, text: &str) {
         self.file(

@@ -2,7 +2,10 @@
 //! to a guest and given back, however the run ends; a disk. What a guest wrote is read back in the outer
 //! machine, and from the image of its drive.
 
-use crate::outer::{All, Case, Drive, Outer};
+use crate::{
+    common::Lab,
+    outer::{All, Case, Drive, Outer},
+};
 use std::{
     fs::File,
     os::unix::fs::FileExt as _,
@@ -34,9 +37,21 @@ const LOCKED: &str = "524544";
 
 /// A cell by the wall clock, whose file system has this label.
 pub fn scenario(label: &str) -> String {
+    cell(
+        label,
+        "device = \"vfio\"\n[guest]\nmemory = \"512MiB\"\n[session]\nblocks = 1\n",
+    )
+}
+
+/// The same cell in the exact lane, to be packed.
+fn exact(label: &str) -> String {
+    cell(label, "[guest]\nmemory = \"640MiB\"\n")
+}
+
+fn cell(label: &str, on: &str) -> String {
     format!(
         "name = \"nested-drive\"\ntitle = \"A drive\"\nbaseline = \"6.12\"\nkernels = [\"6.12\"]\n\
-         device = \"vfio\"\n[guest]\nmemory = \"512MiB\"\n[session]\nblocks = 1\n[measure]\nrepetitions = 2\nwarmup_ios = 10\n\
+         {on}[measure]\nrepetitions = 2\nwarmup_ios = 10\n\
          [filesystems.ext4]\nmkfs = [\"-L\", \"{label}\"]\n\
          [workloads.write-4k]\nrw = \"write\"\nbs = \"4k\"\nsize = \"1MiB\"\nnumber_ios = 100\n"
     )
@@ -49,13 +64,28 @@ pub struct Labels(Vec<(&'static str, String)>);
 pub fn scenarios(outer: &Outer<'_>) -> Labels {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let random = now.expect("a clock").as_nanos() as u32;
-    let labels = ["root", "user", "other", "disk"].map(|name| {
+    let labels = ["root", "image", "user", "other", "disk"].map(|name| {
         let label = format!("{name}-{random:08x}");
         outer.scenario(name, &scenario(&label));
         (name, label)
     });
     Labels(labels.into())
 }
+
+/// Puts an image of an exact run into the outer machine: whose jobs are measured on a drive there.
+pub fn image(lab: &Lab, outer: &Outer<'_>, labels: &Labels) {
+    let scenario = lab.write("image.toml", &exact(labels.of("image")));
+    let image = outer.place(IMAGE);
+    for words in [
+        &["run", &scenario, "--plain"][..],
+        &["pack", "latest", "--plain", "-o", &image],
+    ] {
+        assert!(lab.run(words).status.success());
+    }
+}
+
+/// Where that is there.
+const IMAGE: &str = "srv/x.diorama";
 
 impl Labels {
     fn of(&self, scenario: &str) -> &str {
@@ -176,6 +206,15 @@ pub fn passed_by_root() -> Vec<Case> {
             "measure root vfio:0000:00:05.0 --erase nest0 --accel kvm; code=$?\n\
              accel root; echo \"driver $(driver 0000:00:05.0)\"; echo \"label $(label nest0)\"\n\
              mkdir -p /tmp/d; mount $(node nest0) /tmp/d && ls /tmp/d && umount /tmp/d; exit $code",
+        ),
+        root(
+            "vfio, root: a job out of an image",
+            &format!(
+                "mkdir /srv/t; TMPDIR=/srv/t diorama --results /tmp/results-image replay /{IMAGE} \
+                 --device vfio:0000:00:05.0 --erase nest0 --accel kvm --blocks 1 --plain --offline; code=$?\n\
+                 accel image; echo \"driver $(driver 0000:00:05.0)\"; echo \"label $(label nest0)\"\n\
+                 ls /srv/t; exit $code"
+            ),
         ),
     ]
 }
@@ -384,6 +423,7 @@ pub fn judge(came: &All, outer: &Outer<'_>, labels: &Labels) {
     ");
     judge_ends(came);
     judge_root(came, labels);
+    judge_image(came, labels);
     judge_user(came, labels);
     let disk = came.of("disk, root");
     let label = labels.of("disk");
@@ -436,6 +476,20 @@ fn judge_root(came: &All, labels: &Labels) {
         assert!(next.says(words), "{words}: {next:?}");
     }
     assert_eq!(next.exit, 0, "{next:?}");
+}
+
+fn judge_image(came: &All, labels: &Labels) {
+    let image = came.of("vfio, root: a job out of an image");
+    for words in [
+        "whose jobs these are",
+        "1 of 1 cell measured",
+        "\"accel\": \"kvm\"",
+        "driver nvme",
+        &format!("label {}", labels.of("image")),
+    ] {
+        assert!(image.says(words), "{words}: {image:?}");
+    }
+    assert_eq!(image.exit, 0, "{image:?}");
 }
 
 fn judge_user(came: &All, labels: &Labels) {
