@@ -156,21 +156,15 @@ impl Unpacked {
             parts.dirs.insert(part.name.clone(), dir);
         }
         check_references(&container, &parts.files)?;
-        let mut kernels = Vec::new();
-        for (packed, known) in manifest.kernels.iter().zip(&results.kernels) {
-            let Boots::Packed(machine) = &packed.boots else {
-                kernels.push(unbootable(packed, known));
-                continue;
-            };
-            let with = With {
+        let whole = (&container, store, &parts);
+        let kernels = rows(whole, &results, |packed, machine| {
+            Ok(With {
                 initramfs: &machine.initramfs,
                 stop_by: machine.stop_by,
                 unsupported: &packed.unsupported,
                 scenario: &results.scenario,
-            };
-            let whole = (&container, store, &parts);
-            kernels.push(Some(kernel(whole, (packed, machine), known, &with)?));
-        }
+            })
+        })?;
         Ok(Unpacked {
             manifest: manifest.clone(),
             vmm: parts.dirs.get(VMM).cloned(),
@@ -193,12 +187,8 @@ impl Unpacked {
         scenario: &Scenario,
         store: &Store,
     ) -> Result<Vec<Option<PreparedKernel>>> {
-        let mut kernels = Vec::new();
-        for (packed, known) in self.manifest.kernels.iter().zip(&self.results.kernels) {
-            let Boots::Packed(machine) = &packed.boots else {
-                kernels.push(unbootable(packed, known));
-                continue;
-            };
+        let whole = (&self.container, store, &self.parts);
+        rows(whole, &self.results, |packed, machine| {
             let on_drive = machine.on_drive.as_ref().ok_or_else(|| {
                 Error::input(format!(
                     "the image has nothing that kernel `{}` boots for a drive",
@@ -208,17 +198,36 @@ impl Unpacked {
                     "ask for an image that was packed by this version, or measure without --device",
                 )
             })?;
-            let with = With {
+            Ok(With {
                 initramfs: &on_drive.initramfs,
                 stop_by: provision::stop_by(scenario.clock),
                 unsupported: &on_drive.unsupported,
                 scenario,
-            };
-            let whole = (&self.container, store, &self.parts);
-            kernels.push(Some(kernel(whole, (packed, machine), known, &with)?));
-        }
-        Ok(kernels)
+            })
+        })
     }
+}
+
+/// The scenario's rows, in its order, booted with what `with` says; those that a thin image leaves to the
+/// lock are missing.
+fn rows<'a>(
+    whole: (&'a Container, &Store, &Parts),
+    results: &'a Results,
+    with: impl Fn(&'a PackedKernel, &'a Machine) -> Result<With<'a>>,
+) -> Result<Vec<Option<PreparedKernel>>> {
+    let rows = whole.0.manifest.kernels.iter().zip(&results.kernels);
+    rows.map(|(packed, known)| match &packed.boots {
+        Boots::Packed(machine) => {
+            let with = with(packed, machine)?;
+            kernel(whole, (packed, machine), known, &with).map(Some)
+        }
+        Boots::Locked => Ok(None),
+        Boots::Unusable(outcome) => {
+            let why = (Err(outcome.clone()), None);
+            Ok(Some(row(packed, known, &packed.unsupported, why)))
+        }
+    })
+    .collect()
 }
 
 /// What a kernel's guests boot, and for what.
@@ -227,19 +236,6 @@ struct With<'a> {
     stop_by: StopBy,
     unsupported: &'a [Unsupported],
     scenario: &'a Scenario,
-}
-
-/// A row whose kernel is not inside: none, if the lock has it.
-fn unbootable(packed: &PackedKernel, known: &KernelRecord) -> Option<PreparedKernel> {
-    let Boots::Unusable(outcome) = &packed.boots else {
-        return None;
-    };
-    Some(row(
-        packed,
-        known,
-        &packed.unsupported,
-        (Err(outcome.clone()), None),
-    ))
 }
 
 /// Unpacked parts.

@@ -1,11 +1,6 @@
 //! Words of the command line that choose something: which QEMU, accelerator or device.
 
-use crate::{
-    devices::HostDevice,
-    error::Error,
-    scenario::{MAX_RUNTIME_NS, MOST_BLOCKS, MOST_REPETITIONS},
-    units::parse_nanos,
-};
+use crate::{devices::HostDevice, error::Error, scenario::MAX_RUNTIME_NS, units::parse_nanos};
 use clap::ValueEnum;
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
@@ -120,28 +115,6 @@ pub fn parse_slowdown(text: &str) -> Result<f64, String> {
     percent
         .filter(|percent| (1.0..=90.0).contains(percent))
         .ok_or_else(|| "not a slowdown in percent; use a number from 1 to 90".to_owned())
-}
-
-/// A number of blocks.
-///
-/// # Errors
-/// When a session cannot have so many.
-pub fn parse_blocks(text: &str) -> Result<u32, String> {
-    let blocks = text.parse().ok();
-    blocks
-        .filter(|blocks| (1..=MOST_BLOCKS).contains(blocks))
-        .ok_or_else(|| format!("not a number of blocks; use 1 to {MOST_BLOCKS}"))
-}
-
-/// A number of repetitions.
-///
-/// # Errors
-/// When a cell cannot have so many.
-pub fn parse_repetitions(text: &str) -> Result<u32, String> {
-    let repetitions = text.parse().ok();
-    repetitions
-        .filter(|n| (1..=MOST_REPETITIONS).contains(n))
-        .ok_or_else(|| format!("not a number of repetitions; use 1 to {MOST_REPETITIONS}"))
 }
 
 /// How long a repetition takes, in nanoseconds.

@@ -1,13 +1,14 @@
 //! The arguments of the verbs that make, read, send and fetch images.
 
 use super::{
-    choices::{
-        AccelChoice, DeviceWord, QemuChoice, parse_blocks, parse_repetitions, parse_runtime,
-    },
+    choices::{AccelChoice, DeviceWord, QemuChoice, parse_runtime},
     input_args::InputArgs,
 };
-use crate::report::Format;
-use clap::{Args, ValueHint};
+use crate::{
+    report::Format,
+    scenario::{MOST_BLOCKS, MOST_REPETITIONS},
+};
+use clap::{Args, ValueHint, value_parser};
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -99,7 +100,8 @@ pub struct OnDriveArgs {
     pub erase: Option<String>,
     /// Number of blocks of the session, in each of which every kernel is booted once and the baseline
     /// twice [default: 8]
-    #[arg(long, value_name = "N", requires = "device", value_parser = parse_blocks)]
+    #[arg(long, value_name = "N", requires = "device")]
+    #[arg(value_parser = value_parser!(u32).range(1..=i64::from(MOST_BLOCKS)))]
     pub blocks: Option<u32>,
     /// What decides the order of boots within blocks [default: one of the run's own]
     #[arg(long, value_name = "N", requires = "device")]
@@ -108,7 +110,8 @@ pub struct OnDriveArgs {
     #[arg(long, value_name = "TIME", requires = "device", value_parser = parse_runtime)]
     pub runtime: Option<u64>,
     /// Number of repetitions per boot [default: the record's]
-    #[arg(long, value_name = "N", requires = "device", value_parser = parse_repetitions)]
+    #[arg(long, value_name = "N", requires = "device")]
+    #[arg(value_parser = value_parser!(u32).range(1..=i64::from(MOST_REPETITIONS)))]
     pub repetitions: Option<u32>,
     /// What executes the guests: KVM if a trial guest runs under it, else TCG
     #[arg(

@@ -32,6 +32,7 @@ pub fn results_root(cli: &Cli) -> PathBuf {
     given.unwrap_or_else(|| PathBuf::from("results"))
 }
 
+/// An image's name in the command that repeats its replay, wherever it is then.
 pub fn file_name(path: &Path) -> String {
     path.file_name()
         .map_or_else(String::new, |name| name.display().to_string())
